@@ -1,0 +1,28 @@
+// The only place where Python and the engine meet.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <string>
+#include <vector>
+
+#include "dispatch.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+NB_MODULE(_native, m) {
+  m.doc() = "The engine of Shortlist.";
+  m.def(
+      "simd_level", [] { return std::string(shortlist::active_kernels().name); },
+      "The instruction set chosen for this process.");
+  m.def(
+      "simd_levels",
+      [] {
+        std::vector<std::string> names;
+        for (const shortlist::Kernels* level : shortlist::available_kernels())
+          names.emplace_back(level->name);
+        return names;
+      },
+      "The instruction sets this machine can run, best first.");
+}

@@ -1,0 +1,39 @@
+#include "dispatch.h"
+
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+
+#include "kernels_scalar.h"
+
+namespace shortlist {
+namespace {
+
+const Kernels& choose() {
+  const char* name = std::getenv("SHORTLIST_SIMD");
+  if (name == nullptr || *name == '\0') return *available_kernels().front();
+  if (const Kernels* found = find_kernels(name)) return *found;
+  std::string names;
+  for (const Kernels* level : available_kernels())
+    names += (names.empty() ? "" : ", ") + std::string(level->name);
+  throw std::invalid_argument("SHORTLIST_SIMD must be one of the levels this machine can run (" + names +
+                              "), got '" + name + "'.");
+}
+
+}  // namespace
+
+std::vector<const Kernels*> available_kernels() { return {&kScalarKernels}; }
+
+const Kernels* find_kernels(std::string_view name) {
+  for (const Kernels* level : available_kernels()) {
+    if (name == level->name) return level;
+  }
+  return nullptr;
+}
+
+const Kernels& active_kernels() {
+  static const Kernels& chosen = choose();
+  return chosen;
+}
+
+}  // namespace shortlist
