@@ -9,12 +9,12 @@
 
 #include "array.h"
 #include "ids.h"
+#include "kernels.h"
 
 namespace shortlist {
 
 enum class Metric : std::uint32_t { dot = 0, cosine = 1, l2 = 2 };
 
-inline constexpr std::size_t kMaxDim = 2048;
 inline constexpr std::size_t kMaxK = 1000;
 
 // Called with a stage of the build and the fraction of it done; throws to stop the build.

@@ -14,12 +14,6 @@ namespace {
 constexpr std::size_t kQueriesPerPiece = 16;
 constexpr std::size_t kRowsPerBlock = 512;
 
-float squared_distance(const float* a, const float* b, std::size_t dim) {
-  float sum = 0.0f;
-  for (std::size_t i = 0; i < dim; ++i) sum += (a[i] - b[i]) * (a[i] - b[i]);
-  return sum;
-}
-
 }  // namespace
 
 void search(const Index& index, const float* queries, std::size_t num_queries, std::size_t k,
@@ -46,10 +40,11 @@ void search(const Index& index, const float* queries, std::size_t num_queries, s
       const std::size_t end = std::min(index.size, start + kRowsPerBlock);
       for (std::size_t i = 0; i < count; ++i) {
         const float* query = &normalised[i * dim];
+        float block[kRowsPerBlock];
+        const auto score_rows = index.metric == Metric::l2 ? kernels.l2_rows_f32 : kernels.dot_rows_f32;
+        score_rows(&index.rows[start * dim], dim, nullptr, end - start, query, dim, block);
         for (std::size_t row = start; row < end; ++row) {
-          const float* vector = &index.rows[row * dim];
-          const float score = index.metric == Metric::l2 ? -squared_distance(query, vector, dim)
-                                                         : kernels.dot(query, vector, dim);
+          const float score = index.metric == Metric::l2 ? -block[row - start] : block[row - start];
           if (score < best[i].threshold()) continue;
           const auto id = static_cast<std::uint32_t>(row);
           if (exclude != nullptr) {
