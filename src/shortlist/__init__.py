@@ -7,9 +7,10 @@ The engine's names stand here, so that an array of vectors needs one import::
     index = shortlist.Index.build(embeddings)
     scores, ids, rows = index.search(queries, k=10)
 
-Everything else is in its room: `shortlist.data`, `shortlist.models`, `shortlist.layers`, `shortlist.losses`,
-`shortlist.metrics`, `shortlist.evaluation`, `shortlist.bundle`, `shortlist.serving` and `shortlist.scann`.
-Names are imported when they are first used, so `import shortlist` is quick and imports no framework.
+Everything else is in its room: `shortlist.data`, `shortlist.models`, `shortlist.layers`,
+`shortlist.losses`, `shortlist.metrics`, `shortlist.evaluation`, `shortlist.bundle`,
+`shortlist.serving` and `shortlist.scann`. Names are imported when they are first used, so
+`import shortlist` is quick and imports no framework.
 """
 
 from importlib import import_module as _import_module
