@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 
@@ -13,6 +14,7 @@
 #include "ids.h"
 #include "kernels.h"
 #include "lift.h"
+#include "workspace.h"
 
 namespace shortlist {
 
@@ -70,6 +72,7 @@ struct Index {
   // Made from the above by `finish`.
   FloatBlocks groups;
   Array<std::uint32_t> position_of;  // by row
+  std::unique_ptr<WorkspacePool> workspaces = std::make_unique<WorkspacePool>();
   void finish();
 
   std::size_t num_leaves() const { return centroids.starts.empty() ? 0 : centroids.starts[centroids.num_cells()]; }
