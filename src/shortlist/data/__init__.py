@@ -2,6 +2,8 @@
 
 from shortlist.data.errors import DataError
 from shortlist.data.interactions import Interactions
+from shortlist.data.invented import Oracle, Sample, sample
+from shortlist.data.movielens import movielens
 from shortlist.data.splits import (
     Leakage,
     Split,
@@ -15,8 +17,12 @@ __all__ = [
     "DataError",
     "Interactions",
     "Leakage",
+    "Oracle",
+    "Sample",
     "Split",
     "Vocabulary",
+    "movielens",
+    "sample",
     "split_by_time",
     "split_leave_last_out",
     "split_random",
