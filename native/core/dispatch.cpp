@@ -5,6 +5,9 @@
 #include <string>
 
 #include "kernels_scalar.h"
+#ifdef SHORTLIST_HAS_AVX2
+#include "kernels_avx2.h"
+#endif
 #ifdef SHORTLIST_HAS_AVX512
 #include "kernels_avx512.h"
 #endif
@@ -38,6 +41,9 @@ std::vector<const Kernels*> available_kernels() {
   std::vector<const Kernels*> levels;
 #ifdef SHORTLIST_HAS_AVX512
   if (runs_avx512()) levels.push_back(&kAvx512Kernels);
+#endif
+#ifdef SHORTLIST_HAS_AVX2
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) levels.push_back(&kAvx2Kernels);
 #endif
   levels.push_back(&kScalarKernels);
   return levels;
