@@ -1,7 +1,9 @@
 // Cycles each kernel takes per vector and query, beside what is known to be possible on AMD Zen 4 with
 // AVX-512.
 //
-//   bench_kernels [--json] [LEVEL...]        every level this machine can run, when none is named
+//   bench_kernels [--json] [--only TEXT] [LEVEL...]
+//
+// runs the levels named, or all that this machine can run, and only the kernels whose name contains TEXT.
 //
 // A cycle is the time of one addition in a chain of them, timed anew around every measurement, so that the
 // figures hold whatever the clock frequency. Each figure is the lower quartile of many rounds: other
@@ -9,11 +11,17 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <random>
 #include <string>
 #include <vector>
+
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #include "dispatch.h"
 
@@ -72,7 +80,8 @@ Time measure(double items, const std::function<void(std::size_t)>& run) {
 }
 
 struct Report {
-  bool json;
+  bool json = false;
+  std::string only;
   bool first = true;
 
   // `reference` is in cycles, 0 where there is none.
@@ -101,6 +110,31 @@ struct Report {
   void end() const {
     if (json) std::printf("\n]\n");
   }
+};
+
+// A table in huge pages, where the system has them: as the engine keeps its own.
+template <class Value>
+class Table {
+ public:
+  explicit Table(std::size_t size) : size_(size) {
+    const std::size_t bytes = (size * sizeof(Value) + kPage - 1) / kPage * kPage;
+    values_.reset(static_cast<Value*>(std::aligned_alloc(kPage, bytes)));
+#ifdef __linux__
+    madvise(values_.get(), bytes, MADV_HUGEPAGE);
+#endif
+  }
+  Value* data() { return values_.get(); }
+  Value* begin() { return values_.get(); }
+  Value* end() { return values_.get() + size_; }
+  std::size_t size() const { return size_; }
+
+ private:
+  struct Free {
+    void operator()(Value* values) const { std::free(values); }
+  };
+  static constexpr std::size_t kPage = 2 << 20;
+  std::unique_ptr<Value, Free> values_;
+  std::size_t size_;
 };
 
 struct Cache {
@@ -250,6 +284,7 @@ class Bench {
   }
   void report(const std::string& kernel, const char* where, double reference, double items,
               const std::function<void(std::size_t)>& run) {
+    if (kernel.find(report_.only) == std::string::npos) return;
     report_.row(k.name, kernel, where, measure(items, run),
                 std::strcmp(k.name, "avx512") == 0 ? reference : 0);
   }
@@ -257,8 +292,8 @@ class Bench {
   const Kernels& k;
   Report& report_;
   std::mt19937 random{1};
-  std::vector<std::uint8_t> bytes = std::vector<std::uint8_t>(108u << 20);
-  std::vector<float> values = std::vector<float>(32u << 20);
+  Table<std::uint8_t> bytes{108u << 20};
+  Table<float> values{32u << 20};
   std::vector<std::int8_t> query = std::vector<std::int8_t>(8 * 2048);
   std::vector<std::uint32_t> rows = std::vector<std::uint32_t>(4u << 20);
   std::vector<std::int32_t> sums = std::vector<std::int32_t>(4u << 20);
@@ -267,11 +302,13 @@ class Bench {
 }  // namespace
 
 int main(int argc, char** argv) {
-  Report report{false};
+  Report report;
   std::vector<const Kernels*> levels;
   for (int i = 1; i < argc; ++i) {
     if (std::strcmp(argv[i], "--json") == 0) {
       report.json = true;
+    } else if (std::strcmp(argv[i], "--only") == 0 && i + 1 < argc) {
+      report.only = argv[++i];
     } else if (const Kernels* level = find_kernels(argv[i])) {
       levels.push_back(level);
     } else {
