@@ -131,7 +131,7 @@ def test_ratings_alone_are_enough(tmp_path: Path) -> None:
         ("100k", "u.data", "1\t2\t3\t4\nx\t2\t3\t4\n", "u.data, column 'user_id', line 2: .* 'x'"),
         ("100k", "u.data", "", "u.data is empty"),
         ("100k", "u.user", "1|old|M|writer|1\n", "u.user, column 'age', line 1: .* 'old'"),
-        ("1m", "ratings.dat", "1::2::3::4\n\n1::2::3::now\n", ".*dat, .*'timestamp', line 3: .* 'now'"),
+        ("1m", "ratings.dat", "1::2::3::4\n\n1::2::3::x\n", ".*dat, .*'timestamp', line 3: .* 'x'"),
         ("1m", "movies.dat", "1::A::Drama\ntwo::B::Drama\n", "movies.dat, .* line 2: .* 'two'"),
         ("20m", "ratings.csv", "userId,movieID,rating\n1,2,3\n", "'movieId'; .* 'movieID'"),
         ("20m", "movies.csv", "movieId,name,genres\n1,A,B\n", "movies.csv has no column 'title'"),
