@@ -2,6 +2,7 @@
 
 from shortlist.data.errors import DataError
 from shortlist.data.interactions import Interactions
+from shortlist.data.invented import Oracle, Sample, sample
 from shortlist.data.splits import (
     Leakage,
     Split,
@@ -15,8 +16,11 @@ __all__ = [
     "DataError",
     "Interactions",
     "Leakage",
+    "Oracle",
+    "Sample",
     "Split",
     "Vocabulary",
+    "sample",
     "split_by_time",
     "split_leave_last_out",
     "split_random",
