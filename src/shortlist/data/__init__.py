@@ -10,6 +10,7 @@ from shortlist.data.splits import (
     split_leave_last_out,
     split_random,
 )
+from shortlist.data.user_items import UserItems
 from shortlist.data.vocabulary import Vocabulary
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Oracle",
     "Sample",
     "Split",
+    "UserItems",
     "Vocabulary",
     "sample",
     "split_by_time",
