@@ -1,120 +1,199 @@
-"""A directory that is whole or not there: written beside, listed with hashes, then renamed."""
+"""The manifest of a bundle: what it holds, how large, and the hashes to check it by."""
 
-from __future__ import annotations
-
+import contextlib
 import hashlib
-import json
 import os
-import shutil
-import uuid
+import re
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-MANIFEST = "MANIFEST.json"
+import msgspec
+
 FORMAT = "shortlist-bundle"
-VERSION = 0
+FORMAT_VERSION = 1
+MANIFEST = "MANIFEST.json"
+REQUIRED = ("query.json", "query_tower.onnx", "index.slx", "items.parquet", "run.json", "README.md")
+OPTIONAL = ("histories.parquet",)
+
+_MANIFEST_LIMIT = 1 << 20
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_CHUNK = 1 << 20
 
 
 class BundleError(ValueError):
-    """A bundle that cannot be read or written; the message says which and why."""
+    """A bundle that cannot be read, and why."""
 
 
-@contextmanager
-def replace_directory(path: str | Path) -> Iterator[Path]:
-    """Gives an empty directory to write to, and puts it at `path` with a manifest when all is done.
-
-    The directory is written beside `path`; on any error it is removed and what stood at `path`
-    stays. Another bundle at `path` is replaced, anything else is refused.
+class FileRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Size and hash of one file.
 
     Args:
-        path: Where the directory shall stand.
-
-    Yields:
-        The directory to write to.
-
-    Raises:
-        BundleError: If something that is no bundle stands at `path`.
+        size: Bytes.
+        sha256: Hexadecimal SHA-256 of the content.
     """
-    path = Path(path)
-    if path.exists() and not (path / MANIFEST).is_file():
-        raise BundleError(f"{path} exists and is no bundle (it has no {MANIFEST}); name another.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    mark = uuid.uuid4().hex[:8]
-    fresh = path.with_name(f".{path.name}.{mark}.new")
-    stale = path.with_name(f".{path.name}.{mark}.old")
-    fresh.mkdir()
-    try:
-        yield fresh
-        _write_manifest(fresh)
-        if path.exists():
-            path.rename(stale)
-        fresh.rename(path)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(stale, ignore_errors=True)
+
+    size: int
+    sha256: str
 
 
-def verify_directory(path: str | Path) -> Path:
-    """Checks a bundle against its manifest: format, version, and every file's size and hash.
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a bundle holds.
 
     Args:
-        path: The bundle.
+        format: Always "shortlist-bundle".
+        format_version: The version of this format.
+        created_by: The program that wrote it, with its version.
+        files: Every file by name.
+    """
+
+    format: str
+    format_version: int
+    created_by: str
+    files: dict[str, FileRecord]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files together."""
+        return sum(record.size for record in self.files.values())
+
+    @property
+    def fingerprint(self) -> str:
+        """The first 12 digits of a hash over all files: two bundles with the same one are equal."""
+        digest = hashlib.sha256()
+        for name, record in sorted(self.files.items()):
+            digest.update(f"{name}:{record.sha256};".encode())
+        return digest.hexdigest()[:12]
+
+
+def write_manifest(folder: Path, created_by: str) -> Manifest:
+    """Hash what stands in a folder, flush it to the disk, and write the manifest last.
+
+    Args:
+        folder: A folder with every file of the bundle except the manifest.
+        created_by: The program that writes, with its version.
 
     Returns:
-        The path.
+        The manifest as written.
+    """
+    files = {}
+    for path in sorted(folder.iterdir()):
+        with path.open("rb") as file:
+            files[path.name] = FileRecord(path.stat().st_size, _sha256(file.fileno()))
+            os.fsync(file.fileno())
+    manifest = Manifest(FORMAT, FORMAT_VERSION, created_by, files)
+    with (folder / MANIFEST).open("wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return manifest
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read a bundle's manifest, without looking at the files it names.
 
     Raises:
-        BundleError: If anything is missing, damaged, or of a format this version cannot read.
+        BundleError: There is none, it is damaged, or its format is newer than this program.
     """
-    path = Path(path)
-    manifest = path / MANIFEST
-    if not manifest.is_file():
-        raise BundleError(f"{path} is no bundle: it has no {MANIFEST}.")
+    path = folder / MANIFEST
+    if not folder.is_dir():
+        raise BundleError(f"{folder} is not a bundle: there is no such folder.")
     try:
-        listed: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
-        files: dict[str, dict[str, Any]] = dict(listed["files"])
-        found = (listed["format"], listed["version"])
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise BundleError(f"{manifest} is damaged: {error!r}.") from error
-    if found != (FORMAT, VERSION):
+        with _open_plain(path) as descriptor:
+            raw = os.read(descriptor, _MANIFEST_LIMIT + 1)
+    except FileNotFoundError:
+        raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST}.") from None
+    if len(raw) > _MANIFEST_LIMIT:
+        raise BundleError(f"{path} is larger than {_MANIFEST_LIMIT} bytes; no manifest is.")
+    _check_format(path, raw)
+    try:
+        manifest = msgspec.json.decode(raw, type=Manifest)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path} is damaged: {error}.") from None
+    for name in manifest.files:
+        if not _PLAIN_NAME.fullmatch(name) or name == MANIFEST:
+            raise BundleError(
+                f"{path} names {name!r}; a bundle holds plain file names inside its own folder."
+            )
+        if name not in REQUIRED + OPTIONAL:
+            raise BundleError(f"{path} names {name!r}, which is no file of a bundle.")
+    for name in REQUIRED:
+        if name not in manifest.files:
+            raise BundleError(f"{path} does not name {name}, which every bundle has.")
+    return manifest
+
+
+def verify(path: str | os.PathLike[str]) -> Manifest:
+    """Check every file of a bundle against its manifest: plain, of the right size and hash.
+
+    Args:
+        path: The folder of the bundle.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        BundleError: A file is missing, is a link, or is not what was saved; or the manifest is bad.
+
+    Example:
+        >>> verify("no-such-folder")
+        Traceback (most recent call last):
+        shortlist.bundle.manifest.BundleError: no-such-folder is not a bundle: there is no such folder.
+    """
+    folder = Path(path)
+    manifest = read_manifest(folder)
+    for name, record in manifest.files.items():
+        try:
+            with _open_plain(folder / name) as descriptor:
+                size = os.fstat(descriptor).st_size
+                if size != record.size:
+                    raise BundleError(
+                        f"{folder / name} has {size} bytes, its manifest says {record.size}: "
+                        f"it is {'truncated' if size < record.size else 'damaged'}."
+                    )
+                digest = _sha256(descriptor)
+        except FileNotFoundError:
+            raise BundleError(f"{folder / name} is missing, but its manifest names it.") from None
+        if digest != record.sha256:
+            raise BundleError(
+                f"{folder / name} is damaged: its SHA-256 is {digest[:12]}…, "
+                f"its manifest says {record.sha256[:12]}…."
+            )
+    return manifest
+
+
+def _check_format(path: Path, raw: bytes) -> None:
+    try:
+        head = msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BundleError(f"{path} is damaged: {error}.") from None
+    if not isinstance(head, dict) or head.get("format") != FORMAT:
+        raise BundleError(f"{path} is not the manifest of a Shortlist bundle.")
+    version = head.get("format_version")
+    if not isinstance(version, int) or version < 1:
+        raise BundleError(f"{path} is damaged: format_version is {version!r}.")
+    if version > FORMAT_VERSION:
         raise BundleError(
-            f"{path} has format {found[0]!r} version {found[1]!r}; this version of Shortlist reads "
-            f"{FORMAT!r} version {VERSION}."
+            f"{path} has bundle format {version}; this Shortlist reads up to {FORMAT_VERSION}. "
+            "Install a newer Shortlist to read it."
         )
-    for name, entry in files.items():
-        if Path(name).name != name:
-            raise BundleError(f"{manifest} lists {name!r}, which is no plain file name.")
-        file = path / name
-        if not file.is_file() or file.is_symlink():
-            raise BundleError(f"{path} lacks the file {name}.")
-        if _describe(file) != entry:
-            raise BundleError(f"{file} is damaged: its size or SHA-256 is not the manifest's.")
-    return path
 
 
-def _write_manifest(directory: Path) -> None:
-    files = {}
-    for file in sorted(directory.iterdir()):
-        files[file.name] = _describe(file)
-        _sync(file)
-    manifest = directory / MANIFEST
-    listed = {"format": FORMAT, "version": VERSION, "files": files}
-    manifest.write_text(json.dumps(listed, indent=2) + "\n", encoding="utf-8")
-    _sync(manifest)
-    _sync(directory)
-
-
-def _describe(file: Path) -> dict[str, Any]:
-    with file.open("rb") as opened:
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    return {"size": file.stat().st_size, "sha256": digest}
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+@contextlib.contextmanager
+def _open_plain(path: Path) -> Iterator[int]:
+    if path.is_symlink():
+        raise BundleError(f"{path} is a link; a bundle holds plain files only.")
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
-        os.fsync(descriptor)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise BundleError(f"{path} is no plain file.")
+        yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _sha256(descriptor: int) -> str:
+    digest = hashlib.sha256()
+    while chunk := os.read(descriptor, _CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()

@@ -3,6 +3,7 @@
 from shortlist.data.errors import DataError
 from shortlist.data.interactions import Interactions
 from shortlist.data.invented import Oracle, Sample, sample
+from shortlist.data.movielens import movielens
 from shortlist.data.splits import (
     Leakage,
     Split,
@@ -22,6 +23,7 @@ __all__ = [
     "Split",
     "UserItems",
     "Vocabulary",
+    "movielens",
     "sample",
     "split_by_time",
     "split_leave_last_out",
