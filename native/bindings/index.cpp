@@ -79,7 +79,12 @@ PyIndex* build_index(nb::handle embeddings, nb::handle ids, const std::string& m
   options.metric = parse(kMetrics, metric, "metric");
   options.seed = seed;
   options.threads = count_or(threads, "threads", 0, 1, kMaxThreads);
-  (void)leaves, (void)codes, (void)store, (void)tier, (void)sample, (void)iterations;
+  constexpr std::size_t kMost = Ids::kNone - 1;
+  options.leaves = count_or(leaves, "leaves", kAutomatic, 1, kMost);
+  options.tier = count_or(tier, "tier", kAutomatic, 0, kMost);
+  options.sample = count_or(sample, "sample", kAutomatic, 1, kMost);
+  options.iterations = count_or(iterations, "iterations", kAutomatic, 1, 1000);
+  (void)codes, (void)store;
   const FloatMatrix matrix(embeddings, "embeddings", 0, false);
   if (matrix.rows() == 0) fail("`embeddings` must have at least one row, got shape (0, " + std::to_string(matrix.dim()) + ").");
   if (matrix.rows() >= Ids::kNone) fail("`embeddings` must have fewer than 2**32 - 1 rows, got " + std::to_string(matrix.rows()) + ".");
@@ -187,7 +192,8 @@ nb::object vectors_of_rows(const PyIndex& self, nb::handle rows) {
     if (row < 0 || row >= static_cast<std::int64_t>(index.size)) {
       fail("`rows` must be from 0 to " + std::to_string(index.size - 1) + ", got " + std::to_string(row) + ".");
     }
-    std::copy_n(&index.rows[static_cast<std::size_t>(row) * index.dim], index.dim, out);
+    const std::size_t position = index.position_of[static_cast<std::size_t>(row)];
+    std::copy_n(&index.rows[position * index.dim], index.dim, out);
     out += index.dim;
   }
   return result.object;
@@ -236,6 +242,8 @@ void bind_index(nb::module_& m) {
       .def_prop_ro("dim", [](const PyIndex& self) { return self.index.dim; })
       .def_prop_ro("metric", [](const PyIndex& self) { return name_of(kMetrics, self.index.metric); })
       .def_prop_ro("ids", &all_ids)
+      .def_prop_ro("num_leaves", [](const PyIndex& self) { return self.index.num_leaves(); })
+      .def_prop_ro("tier", [](const PyIndex& self) { return self.index.tier(); })
       .def_prop_ro("nbytes",
                    [](const PyIndex& self) { return self.index.rows.bytes() + self.index.ids.bytes(); })
       .def_prop_rw(

@@ -4,12 +4,17 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 
 #include "array.h"
+#include "codes.h"
+#include "float_blocks.h"
 #include "ids.h"
 #include "kernels.h"
+#include "lift.h"
+#include "workspace.h"
 
 namespace shortlist {
 
@@ -20,8 +25,14 @@ inline constexpr std::size_t kMaxK = 1000;
 // Called with a stage of the build and the fraction of it done; throws to stop the build.
 using Progress = std::function<void(const char* stage, double fraction)>;
 
+inline constexpr std::size_t kAutomatic = static_cast<std::size_t>(-1);
+
 struct BuildOptions {
   Metric metric = Metric::dot;
+  std::size_t leaves = kAutomatic;
+  std::size_t tier = kAutomatic;  // rows of largest norm that every query scores
+  std::size_t sample = kAutomatic;
+  std::size_t iterations = kAutomatic;
   std::size_t threads = 0;
   std::uint64_t seed = 0;
 };
@@ -42,14 +53,31 @@ struct Exclusions {
   std::span<const std::int64_t> offsets;
 };
 
+// Rows lie leaf by leaf: a row's place there is its position. Leaves lie group by group, numbered as the centroids
+// are coded; the tier, where there is one, is one more leaf at the end whose centroid is zero.
 struct Index {
   Metric metric = Metric::dot;
   std::size_t dim = 0;
   std::size_t size = 0;
-  Array<float> rows;
+  Lift lift;
+  Array<float> group_centroids;  // (groups, coded dim)
+  Codes centroids;               // of the leaves, in groups
+  Codes codes;                   // of the rows, in leaves
+  Array<std::uint32_t> row_of;   // by position
+  Array<float> rows;             // (size, dim) by position
   Ids ids;
   Settings settings;
   std::string note;
+
+  // Made from the above by `finish`.
+  FloatBlocks groups;
+  Array<std::uint32_t> position_of;  // by row
+  std::unique_ptr<WorkspacePool> workspaces = std::make_unique<WorkspacePool>();
+  void finish();
+
+  std::size_t num_leaves() const { return centroids.starts.empty() ? 0 : centroids.starts[centroids.num_cells()]; }
+  bool has_tier() const { return codes.num_cells() > num_leaves(); }
+  std::size_t tier() const { return has_tier() ? codes.count(num_leaves()) : 0; }
 };
 
 Index build(const float* embeddings, std::size_t size, std::size_t dim, Ids ids, const BuildOptions& options,

@@ -181,6 +181,11 @@ def number_column(series: pl.Series, source: Source, *, minimum: float | None = 
     return numbers
 
 
+def whole_column(series: pl.Series, source: Source) -> pl.Series:
+    """Return whole numbers as Int64; text is parsed, and what is none is an error."""
+    return _parsed(series, pl.Int64, "a whole number", source)
+
+
 def time_column(series: pl.Series, source: Source) -> pl.Series:
     """Return times as Int64 seconds since 1970-01-01 UTC.
 
