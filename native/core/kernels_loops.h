@@ -6,9 +6,11 @@
 //   Sums    sixteen int32; store, at_least (a mask of the rows >= a threshold), any_at_least (one branch for
 //   several
 //           blocks), append (writes the rows and sums of a mask, and perhaps sixteen entries in all)
-//   Int8    how four int8 dimensions of sixteen rows are added to their Sums: load, terms, start, add
+//   Int8    how four int8 dimensions of sixteen rows are added to their Sums: load, terms, start, add; how
+//   many blocks
+//           are best taken at once for one query (kBlocks), and how many for several (kManyBlocks,
+//           kManyQueries)
 //   Code4   the same for eight 4-bit codes
-//   kBlocks, kManyBlocks, kManyQueries: how many blocks, and queries, fit the registers together
 #pragma once
 
 #include "kernels.h"
@@ -129,8 +131,8 @@ std::size_t select_in_spans(const Span* spans, std::size_t num_spans, std::size_
   for (std::size_t i = 0; i < num_spans; ++i) {
     const std::int32_t thresholds[1] = {spans[i].threshold};
     const std::uint8_t* next = i + 1 < num_spans ? spans[i + 1].blocks : nullptr;
-    select_in_span<Ops, Code, kSlices, Ops::kBlocks>(spans[i], slices, queries, start, thresholds, rows_end,
-                                                     sums_end, next);
+    select_in_span<Ops, Code, kSlices, Code::kBlocks>(spans[i], slices, queries, start, thresholds, rows_end,
+                                                      sums_end, next);
   }
   return static_cast<std::size_t>(rows_end[0] - rows);
 }
@@ -156,8 +158,8 @@ void select_for_queries(const Span& span, std::size_t slices, Selection<typename
     rows[q] = selections[q].rows + selections[q].count;
     sums[q] = selections[q].sums + selections[q].count;
   }
-  select_in_span<Ops, Code, 0, Ops::kManyBlocks>(span, slices, queries, start, thresholds, rows, sums,
-                                                 nullptr);
+  select_in_span<Ops, Code, 0, Code::kManyBlocks>(span, slices, queries, start, thresholds, rows, sums,
+                                                  nullptr);
   for (std::size_t q = 0; q < kQueries; ++q) {
     selections[q].count = static_cast<std::size_t>(rows[q] - selections[q].rows);
   }
@@ -174,8 +176,8 @@ void select_many(const Span& span, std::size_t slices, Selection<typename Code::
     part.first_row += static_cast<std::uint32_t>(start);
     part.num_rows = static_cast<std::uint32_t>(span.num_rows - start < step ? span.num_rows - start : step);
     std::size_t q = 0;
-    for (; q + Ops::kManyQueries <= num_selections; q += Ops::kManyQueries) {
-      select_for_queries<Ops, Code, Ops::kManyQueries>(part, slices, selections + q);
+    for (; q + Code::kManyQueries <= num_selections; q += Code::kManyQueries) {
+      select_for_queries<Ops, Code, Code::kManyQueries>(part, slices, selections + q);
     }
     for (; q + 2 <= num_selections; q += 2) select_for_queries<Ops, Code, 2>(part, slices, selections + q);
     for (; q < num_selections; ++q) select_for_queries<Ops, Code, 1>(part, slices, selections + q);
@@ -186,7 +188,7 @@ template <class Ops, std::size_t kQueries>
 void scores_for_queries(const std::uint8_t* blocks, std::size_t num_blocks, std::size_t groups,
                         const std::int8_t* const* query_pointers, std::int32_t* out, std::size_t out_stride) {
   using Code = typename Ops::Int8;
-  constexpr std::size_t kBlocks = kQueries == 1 ? Ops::kBlocks : Ops::kManyBlocks;
+  constexpr std::size_t kBlocks = kQueries == 1 ? Code::kBlocks : Code::kManyBlocks;
   QueryTerms<Code, 0> queries[kQueries];
   typename Ops::Sums start[kQueries];
   for (std::size_t q = 0; q < kQueries; ++q) {
@@ -212,6 +214,7 @@ template <class Ops>
 void int8_scores(const std::uint8_t* blocks, std::size_t num_blocks, std::size_t groups,
                  const std::int8_t* const* queries, std::size_t num_queries, std::int32_t* out,
                  std::size_t out_stride) {
+  using Code = typename Ops::Int8;
   const std::size_t step = blocks_in_cache(groups);
   for (std::size_t start = 0; start < num_blocks; start += step) {
     const std::size_t count = num_blocks - start < step ? num_blocks - start : step;
@@ -221,8 +224,8 @@ void int8_scores(const std::uint8_t* blocks, std::size_t num_blocks, std::size_t
                                         out + q * out_stride + start * kBlockRows, out_stride);
     };
     std::size_t q = 0;
-    for (; q + Ops::kManyQueries <= num_queries; q += Ops::kManyQueries) {
-      run.template operator()<Ops::kManyQueries>(q);
+    for (; q + Code::kManyQueries <= num_queries; q += Code::kManyQueries) {
+      run.template operator()<Code::kManyQueries>(q);
     }
     for (; q + 2 <= num_queries; q += 2) run.template operator()<2>(q);
     for (; q < num_queries; ++q) run.template operator()<1>(q);
