@@ -126,7 +126,7 @@ def _values(weight: Any) -> npt.NDArray[Any]:
     return np.asarray(keras.ops.convert_to_numpy(tensor))
 
 
-def _same(graph: _Graph, operation: Any, x: str, *_: Any) -> str:
+def _same(_graph: _Graph, _operation: Any, x: str, *_: Any) -> str:
     return x
 
 
@@ -163,7 +163,10 @@ def _concatenate(graph: _Graph, layer: Any, xs: list[str]) -> str:
 
 
 def _layer_normalization(graph: _Graph, layer: Any, x: str) -> str:
-    if tuple(layer.axis if isinstance(layer.axis, list | tuple) else [layer.axis]) not in [(-1,), (1,)]:
+    if tuple(layer.axis if isinstance(layer.axis, list | tuple) else [layer.axis]) not in [
+        (-1,),
+        (1,),
+    ]:
         raise _Unwritten(f"LayerNormalization over the axes {layer.axis} ({layer.name})")
     d = layer.gamma.shape if layer.scale else layer.beta.shape
     scale = graph.constant(layer.gamma if layer.scale else np.ones(d))
@@ -198,7 +201,7 @@ def _divided_by_norm(graph: _Graph, x: str, least: float) -> str:
     return graph.node("Div", x, graph.node("Max", norm, graph.constant(least)))
 
 
-def _flatten(graph: _Graph, layer: Any, x: str) -> str:
+def _flatten(graph: _Graph, _layer: Any, x: str) -> str:
     return graph.node("Flatten", x, axis=1)
 
 
@@ -210,7 +213,7 @@ def _squeeze(graph: _Graph, operation: Any, x: str) -> str:
 
 
 def _arithmetic(kind: str) -> Callable[..., str]:
-    def write(graph: _Graph, operation: Any, *values: Any) -> str:
+    def write(graph: _Graph, _operation: Any, *values: Any) -> str:
         if len(values) == 1 and isinstance(values[0], list | tuple):  # the layers take one list
             values = tuple(values[0])
         names = [value if isinstance(value, str) else graph.constant(value) for value in values]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from shortlist.cli.datasets import id_of
-from shortlist.cli.output import Json, console, print_json, ranked_rows, ranked_table, status
+from shortlist.cli.output import Json, console, print_json, ranked_lists, ranked_table, status
 
 
 def recommend(
@@ -25,17 +25,23 @@ def recommend(
 
     with status("retrieving"):
         loaded = Bundle.load(bundle)
-        users = [id_of(loaded.model.users, one) for one in user]
-        result = loaded.model.recommend(users, k, exclude_seen=not keep_seen)
-    titles = loaded.titles()
-    lists = {
-        one: ranked_rows(ids.tolist(), scores.tolist(), titles)
-        for one, ids, scores in zip(users, result.ids, result.scores, strict=True)
-    }
+        users = [id_of(loaded.tower.users, one) for one in user]
+        seen = [[] if keep_seen else loaded.histories.rows(one) for one in users]
+        result = loaded.index.search(
+            loaded.tower.embed(users),
+            k,
+            exclude=[loaded.items.ids.gather(rows).to_list() for rows in seen],
+        )
+    lists = ranked_lists(result, loaded.items)
     if as_json:
         print_json(
-            {"users": [{"user": one, "recommendations": rows} for one, rows in lists.items()]}
+            {
+                "users": [
+                    {"user": one, "recommendations": rows}
+                    for one, rows in zip(users, lists, strict=True)
+                ]
+            }
         )
         return
-    for one, rows in lists.items():
+    for one, rows in zip(users, lists, strict=True):
         console().print(ranked_table(f"Recommended to user {one}", rows))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from shortlist.cli.datasets import id_of
-from shortlist.cli.output import Json, console, print_json, ranked_rows, ranked_table, status
+from shortlist.cli.output import Json, console, print_json, ranked_lists, ranked_table, status
 
 
 def similar(
@@ -22,22 +22,19 @@ def similar(
 
     with status("retrieving"):
         loaded = Bundle.load(bundle)
-        items = [id_of(loaded.model.items, one) for one in item]
-        result = loaded.model.similar(items, k)
-    titles = loaded.titles()
-    lists = {
-        one: ranked_rows(ids.tolist(), scores.tolist(), titles)
-        for one, ids, scores in zip(items, result.ids, result.scores, strict=True)
-    }
+        items = [id_of(loaded.items.ids, one) for one in item]
+        result = similar_items(loaded.index, items, k)
+    lists = ranked_lists(result, loaded.items)
+    names = loaded.items.titles([loaded.items.row(one) for one in items])
     if as_json:
         print_json(
             {
                 "items": [
-                    {"item": one, "title": titles.get(one), "similar": rows}
-                    for one, rows in lists.items()
+                    {"item": one, "title": name, "similar": rows}
+                    for one, name, rows in zip(items, names, lists, strict=True)
                 ]
             }
         )
         return
-    for one, rows in lists.items():
-        console().print(ranked_table(f"Like {titles.get(one) or one}", rows))
+    for name, rows in zip(names, lists, strict=True):
+        console().print(ranked_table(f"Like {name}", rows))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from keras import ops
@@ -106,16 +106,3 @@ def objective_of(objective: str | Objective) -> Objective:
         return OBJECTIVES[objective]()
     return objective
 
-
-def objective_to_dict(objective: Objective) -> dict[str, Any]:
-    """Returns an objective of this module as plain data, fit for JSON."""
-    for name, kind in OBJECTIVES.items():
-        if isinstance(objective, kind):
-            return {"name": name, **asdict(objective)}
-    raise TypeError(f"only {list(OBJECTIVES)} can be saved, got {type(objective).__name__}.")
-
-
-def objective_from_dict(data: Mapping[str, Any]) -> Objective:
-    """Returns the objective that `objective_to_dict` described."""
-    options = dict(data)
-    return OBJECTIVES[options.pop("name")](**options)
