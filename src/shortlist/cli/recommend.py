@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from shortlist.cli.datasets import id_of
-from shortlist.cli.output import Json, console, print_json, ranked_lists, ranked_table, status
+from shortlist.cli.output import Json, console, print_json, ranked_rows, ranked_table, status
 
 
 def recommend(
@@ -22,26 +21,16 @@ def recommend(
 ) -> None:
     """Recommend items to users."""
     from shortlist.bundle import Bundle
+    from shortlist.cli.ids import known_id
 
     with status("retrieving"):
         loaded = Bundle.load(bundle)
-        users = [id_of(loaded.tower.users, one) for one in user]
-        seen = [[] if keep_seen else loaded.histories.rows(one) for one in users]
-        result = loaded.index.search(
-            loaded.tower.embed(users),
-            k,
-            exclude=[loaded.items.ids.gather(rows).to_list() for rows in seen],
-        )
-    lists = ranked_lists(result, loaded.items)
+        users = [known_id(loaded.tower.users.ids, one, "user") for one in user]
+        result = loaded.recommend(users, k, exclude_seen=not keep_seen)
+    lists = ranked_rows(result, loaded.items.table)
     if as_json:
-        print_json(
-            {
-                "users": [
-                    {"user": one, "recommendations": rows}
-                    for one, rows in zip(users, lists, strict=True)
-                ]
-            }
-        )
+        answers = zip(users, lists, strict=True)
+        print_json({"users": [{"user": one, "recommendations": rows} for one, rows in answers]})
         return
     for one, rows in zip(users, lists, strict=True):
         console().print(ranked_table(f"Recommended to user {one}", rows))

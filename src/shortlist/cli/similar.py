@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from shortlist.cli.datasets import id_of
-from shortlist.cli.output import Json, console, print_json, ranked_lists, ranked_table, status
+from shortlist.cli.output import Json, console, print_json, ranked_rows, ranked_table, status
 
 
 def similar(
@@ -19,22 +18,22 @@ def similar(
 ) -> None:
     """Show the items most like an item, by the cosine of their embeddings."""
     from shortlist.bundle import Bundle
+    from shortlist.cli.ids import known_id
 
     with status("retrieving"):
         loaded = Bundle.load(bundle)
-        items = [id_of(loaded.items.ids, one) for one in item]
-        result = similar_items(loaded.index, items, k)
-    lists = ranked_lists(result, loaded.items)
-    names = loaded.items.titles([loaded.items.row(one) for one in items])
+        items = [known_id(loaded.index.ids, one, "item") for one in item]
+        lists = [ranked_rows(loaded.similar(one, k), loaded.items.table)[0] for one in items]
+    titles = [loaded.items.details(loaded.items.row(one) or 0).get("title") for one in items]
     if as_json:
+        answers = zip(items, titles, lists, strict=True)
         print_json(
             {
                 "items": [
-                    {"item": one, "title": name, "similar": rows}
-                    for one, name, rows in zip(items, names, lists, strict=True)
+                    {"item": one, "title": title, "similar": rows} for one, title, rows in answers
                 ]
             }
         )
         return
-    for name, rows in zip(names, lists, strict=True):
-        console().print(ranked_table(f"Like {name}", rows))
+    for one, title, rows in zip(items, titles, lists, strict=True):
+        console().print(ranked_table(f"Like {title or one}", rows))

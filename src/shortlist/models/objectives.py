@@ -57,7 +57,7 @@ class Retrieval:
     """In-batch softmax: each query's own candidate against those of the rest of the batch.
 
     Attributes:
-        temperature: Scores are divided by it.
+        temperature: Scores are divided by it; the default suits embeddings of length 1.
         sampling_correction: Whether to subtract the logarithm of each candidate's share of the
             interactions, so that popular candidates, which are drawn as negatives more often, are
             not pushed down for it (logQ correction).
@@ -70,7 +70,7 @@ class Retrieval:
         RecSys 2019.
     """
 
-    temperature: float = 1.0
+    temperature: float = 0.25
     sampling_correction: bool = True
     remove_accidental_hits: bool = True
     reduction: str = "mean"
@@ -105,4 +105,3 @@ def objective_of(objective: str | Objective) -> Objective:
             raise ValueError(f"`objective` must be one of {list(OBJECTIVES)}, got {objective!r}.")
         return OBJECTIVES[objective]()
     return objective
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -23,6 +23,9 @@ from shortlist.models.towers import embedding_tower
 from shortlist.models.training import Batches, BatchProgress, Pairs
 
 EMBED_BLOCK = 65_536
+
+
+Metric = Literal["dot", "cosine", "l2"]
 
 
 class TwoTower:
@@ -67,7 +70,7 @@ class TwoTower:
         self.rating_range = rating_range
         self.seed = seed
         self.seen: UserItems | None = None
-        self._indexes: dict[str, Index] = {}
+        self._indexes: dict[Metric, Index] = {}
 
     @classmethod
     def from_interactions(
@@ -76,7 +79,7 @@ class TwoTower:
         *,
         embedding_dim: int = 32,
         objective: str | Objective = "retrieval",
-        normalize: bool = False,
+        normalize: bool | None = None,
         seed: int = 0,
     ) -> TwoTower:
         """Returns an untrained model whose towers are embedding tables for the ids of `train`.
@@ -85,12 +88,15 @@ class TwoTower:
             train: Interactions; their users and items become the vocabularies.
             embedding_dim: Length of an embedding.
             objective: As in the constructor.
-            normalize: Whether embeddings have length 1.
+            normalize: Whether embeddings have length 1; None does so unless ratings are learnt.
             seed: Seed of the initial embeddings and of the order of training.
 
         Returns:
             The model, not yet fitted.
         """
+        objective = objective_of(objective)
+        if normalize is None:
+            normalize = not objective.needs_ratings
         users, items = Vocabulary.from_ids(train.user_ids), Vocabulary.from_ids(train.item_ids)
         return cls(
             embedding_tower(
@@ -219,7 +225,7 @@ class TwoTower:
             return _embed(self.candidate_tower, np.arange(1, self.items.size))
         return _embed(self.candidate_tower, known_indices(self.items, item_ids, "item"))
 
-    def index(self, config: IndexConfig | None = None, *, metric: str = "dot") -> Index:
+    def index(self, config: IndexConfig | None = None, *, metric: Metric = "dot") -> Index:
         """Returns an index of all candidates, embedded with the weights of now.
 
         Args:
@@ -279,7 +285,7 @@ class TwoTower:
             self.embed_candidates(items), k, exclude=[[item] for item in items.tolist()]
         )
 
-    def _exact(self, metric: str) -> Index:
+    def _exact(self, metric: Metric) -> Index:
         if metric not in self._indexes:
             self._indexes[metric] = self.index(IndexConfig(exact=True), metric=metric)
         return self._indexes[metric]
