@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "arrays.h"
+#include "bindings.h"
 #include "dispatch.h"
 
 namespace nb = nanobind;
@@ -13,6 +15,8 @@ using namespace nb::literals;
 
 NB_MODULE(_native, m) {
   m.doc() = "The engine of Shortlist.";
+  shortlist::bindings::import_numpy();
+  shortlist::bindings::bind_index(m);
   m.def(
       "simd_level", [] { return std::string(shortlist::active_kernels().name); },
       "The instruction set chosen for this process.");

@@ -1,5 +1,11 @@
-// The operations that every instruction set provides. `kernels_scalar.cpp` is their specification: each other
-// level returns the same integers bit for bit, and the same floats to rounding.
+// The operations that every instruction set provides. `kernels_scalar.cpp` is their specification. Every
+// level returns the same integers bit for bit; `dot` and the `*_rows` operations return the same floats bit
+// for bit too, so that a score does not depend on the machine; the `f32_*` block operations agree to
+// rounding, and on one level their result for a (row, query) pair does not depend on what else is in the
+// call.
+//
+// No pointer needs alignment (64 bytes is fastest), and nothing outside the arrays described is read or
+// written.
 #pragma once
 
 #include <cstddef>
@@ -11,25 +17,97 @@ namespace shortlist {
 // one vector register in row order; the last block of a leaf is padded.
 inline constexpr std::size_t kBlockRows = 16;
 
+// A slice is what a block holds of four int8 dimensions, or of eight 4-bit codes: four bytes a row.
+inline constexpr std::size_t kSliceBytes = 4 * kBlockRows;
+
+// The look-up tables of the eight codes of one slice: sixteen one-byte entries each.
+inline constexpr std::size_t kSliceTableBytes = 8 * 16;
+
+inline constexpr std::size_t kMaxDim = 2048;
+
+// A run of consecutive rows, usually a leaf, to be searched for rows whose sum is >= threshold.
+struct Span {
+  const std::uint8_t* blocks;  // ceil(num_rows / 16) blocks; the padding of the last one is never selected
+  const std::uint16_t*
+      allow;  // one mask a block, bit j clear = row j is passed over; null = every row may be kept
+  std::uint32_t num_rows;
+  std::uint32_t first_row;  // the number under which the first row is reported
+  std::int32_t threshold;
+};
+
+// What is selected for one of several queries that search a span together. Kept rows are appended at `count`;
+// `rows` and `sums` have room for the span's rows, rounded up to whole blocks, beyond that.
+template <class Query>
+struct Selection {
+  const Query* query;  // int8 values, or 4-bit tables, as in the single-query operation
+  std::int32_t threshold;
+  std::uint32_t* rows;
+  std::int32_t* sums;
+  std::size_t count;
+};
+
 struct Kernels {
   const char* name;
 
-  // int8 rows. A block is `groups` slices of 64 bytes; byte 4*j + t of slice g is dimension 4*g + t of row j,
-  // stored as value + 128. `query` holds 4*groups int8 values. out[16*b + j] = sum over dimensions of stored
-  // byte * query, so the caller takes 128 * sum(query) off, or folds it into its threshold.
+  // --- int8 rows. A block is `groups` slices; byte 4*j + t of slice g is dimension 4*g + t of row j, stored
+  // as value + 128. A query holds 4*groups int8 values. The sum of a row is Σ stored byte * query value, so
+  // the caller takes 128 * Σ query off, or folds it into its threshold.
+
+  // out[q * out_stride + row] = the sum of every row, padding included, for each of the queries.
   void (*int8_scores)(const std::uint8_t* blocks, std::size_t num_blocks, std::size_t groups,
-                      const std::int8_t* query, std::int32_t* out);
+                      const std::int8_t* const* queries, std::size_t num_queries, std::int32_t* out,
+                      std::size_t out_stride);
 
-  // The same sums, keeping only rows whose sum is >= threshold: appends (row, sum) for rows first_row + 16*b
-  // + j and returns how many were written. `rows` and `sums` have space for 16*num_blocks entries more than
-  // are kept. `allow`, where given, has one 16-bit mask a block: bit j clear = row j is passed over. The
-  // padding of a last block is excluded by `num_rows`.
-  std::size_t (*int8_select)(const std::uint8_t* blocks, std::size_t num_rows, std::size_t groups,
-                             const std::int8_t* query, std::int32_t threshold, std::uint32_t first_row,
-                             const std::uint16_t* allow, std::uint32_t* rows, std::int32_t* sums);
+  // One query, many spans: writes (row, sum) of each row kept, in order, and returns how many there are.
+  // `rows` and `sums` have room for every row of the spans, each span rounded up to whole blocks.
+  std::size_t (*int8_select)(const Span* spans, std::size_t num_spans, std::size_t groups,
+                             const std::int8_t* query, std::uint32_t* rows, std::int32_t* sums);
 
-  // Inner product of two float vectors.
+  // One span, many queries: each block is loaded once for up to eight of them. The span's own threshold is
+  // not used.
+  void (*int8_select_many)(const Span& span, std::size_t groups, Selection<std::int8_t>* selections,
+                           std::size_t num_selections);
+
+  // --- 4-bit codes. A block is `slices` slices of eight codes a row; byte 4*j + p of slice s holds code 8*s
+  // + p of row j in its low nibble and code 8*s + 4 + p in its high one. The tables of a query are
+  // kSliceTableBytes a slice: entry [8*s + p][value] is what code 8*s + p adds to a row's sum. Unused codes
+  // have tables of zeros.
+
+  std::size_t (*code4_select)(const Span* spans, std::size_t num_spans, std::size_t slices,
+                              const std::uint8_t* tables, std::uint32_t* rows, std::int32_t* sums);
+
+  void (*code4_select_many)(const Span& span, std::size_t slices, Selection<std::uint8_t>* selections,
+                            std::size_t num_selections);
+
+  // --- float blocks: `dim` times sixteen floats, value i of the sixteen rows side by side. Query q starts at
+  // queries + q * query_stride.
+
+  // out[q * out_stride + row] = inner product, padding included.
+  void (*f32_scores)(const float* blocks, std::size_t num_blocks, std::size_t dim, const float* queries,
+                     std::size_t query_stride, std::size_t num_queries, float* out, std::size_t out_stride);
+
+  // best[q] = the row with the largest inner product + bias[row], the lowest of equal ones, and
+  // best_scores[q] its value. `bias` has a value for every row of every block; padding gets -infinity. With
+  // bias = -|row|²/2 it is the nearest row. At least one bias is finite.
+  void (*f32_best)(const float* blocks, std::size_t num_blocks, std::size_t dim, const float* bias,
+                   const float* queries, std::size_t query_stride, std::size_t num_queries,
+                   std::uint32_t* best, float* best_scores);
+
+  // --- rows stored one after another, `stride` values apart, fetched ahead of use. out[i] belongs to row
+  // indices[i], or to row i where indices is null. Sorted indices are fastest.
+
   float (*dot)(const float* a, const float* b, std::size_t dim);
+
+  void (*dot_rows_f32)(const float* rows, std::size_t stride, const std::uint32_t* indices,
+                       std::size_t num_rows, const float* query, std::size_t dim, float* out);
+  void (*dot_rows_bf16)(const std::uint16_t* rows, std::size_t stride, const std::uint32_t* indices,
+                        std::size_t num_rows, const float* query, std::size_t dim, float* out);
+  void (*dot_rows_int8)(const std::int8_t* rows, std::size_t stride, const std::uint32_t* indices,
+                        std::size_t num_rows, const float* query, std::size_t dim, float* out);
+
+  // Squared Euclidean distance, summed from differences: no cancellation between near rows.
+  void (*l2_rows_f32)(const float* rows, std::size_t stride, const std::uint32_t* indices,
+                      std::size_t num_rows, const float* query, std::size_t dim, float* out);
 };
 
 }  // namespace shortlist

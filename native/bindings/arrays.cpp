@@ -1,0 +1,250 @@
+#include "arrays.h"
+
+#include <nanobind/stl/string.h>
+
+#define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
+#include <numpy/arrayobject.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <string_view>
+#include <vector>
+
+#include "kernels.h"
+
+namespace shortlist::bindings {
+namespace {
+
+PyArrayObject* as_array(nb::handle object) { return reinterpret_cast<PyArrayObject*>(object.ptr()); }
+
+std::string shape_of(nb::handle array) {
+  PyArrayObject* a = as_array(array);
+  std::string text = "(";
+  for (int i = 0; i < PyArray_NDIM(a); ++i) {
+    text += (i == 0 ? "" : ", ") + std::to_string(PyArray_DIM(a, i));
+  }
+  return text + (PyArray_NDIM(a) == 1 ? ",)" : ")");
+}
+
+std::string dtype_of(nb::handle array) {
+  return nb::cast<std::string>(nb::str(nb::handle(reinterpret_cast<PyObject*>(PyArray_DESCR(as_array(array))))));
+}
+
+[[noreturn]] void fail(const std::string& message) { throw nb::value_error(message.c_str()); }
+
+nb::object steal(PyObject* object) {
+  if (object == nullptr) throw nb::python_error();
+  return nb::steal(object);
+}
+
+// Any array-like as an array of its own type.
+nb::object any_array(nb::handle object) {
+  return steal(PyArray_FromAny(object.ptr(), nullptr, 0, 0, 0, nullptr));
+}
+
+nb::object convert(nb::handle array, int type) {
+  return steal(PyArray_FromAny(array.ptr(), PyArray_DescrFromType(type), 0, 0,
+                               NPY_ARRAY_CARRAY_RO | NPY_ARRAY_FORCECAST | NPY_ARRAY_NOTSWAPPED, nullptr));
+}
+
+// Exponent bits all set = NaN or infinity: integer arithmetic that the compiler turns into vectors.
+bool all_finite(const float* values, std::size_t count) {
+  std::uint32_t bad = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    std::uint32_t bits;
+    std::memcpy(&bits, values + i, sizeof bits);
+    bad |= ((bits & 0x7f800000u) + 0x00800000u) & 0x80000000u;
+  }
+  return bad == 0;
+}
+
+template <typename T>
+NewArray<T> make(std::size_t rows, std::size_t columns, bool is_vector, int type) {
+  npy_intp shape[2] = {static_cast<npy_intp>(rows), static_cast<npy_intp>(columns)};
+  nb::object array = steal(PyArray_SimpleNew(is_vector ? 1 : 2, is_vector ? shape + 1 : shape, type));
+  T* values = static_cast<T*>(PyArray_DATA(as_array(array)));
+  return {std::move(array), values};
+}
+
+}  // namespace
+
+void import_numpy() {
+  if (_import_array() < 0) throw nb::python_error();
+}
+
+FloatMatrix::FloatMatrix(nb::handle object, const char* argument, std::size_t dim, bool allow_vector) {
+  const std::string name = "`" + std::string(argument) + "`";
+  const bool ready = PyArray_Check(object.ptr()) && PyArray_TYPE(as_array(object)) == NPY_FLOAT32 &&
+                     PyArray_ISCARRAY_RO(as_array(object));
+  if (ready) {
+    array_ = nb::borrow(object);
+  } else {
+    array_ = any_array(object);
+    const int type = PyArray_TYPE(as_array(array_));
+    if (!PyTypeNum_ISFLOAT(type) && !PyTypeNum_ISINTEGER(type)) {
+      fail(name + " must hold real numbers, got dtype " + dtype_of(array_) + ".");
+    }
+    array_ = convert(array_, NPY_FLOAT32);
+  }
+  PyArrayObject* array = as_array(array_);
+  const int ndim = PyArray_NDIM(array);
+  is_vector_ = ndim == 1;
+  const bool right_rank = ndim == 2 || (allow_vector && ndim == 1);
+  if (right_rank) dim_ = static_cast<std::size_t>(PyArray_DIM(array, ndim - 1));
+  if (!right_rank || (dim != 0 && dim_ != dim)) {
+    const std::string expected = "(n, " + (dim == 0 ? "d" : std::to_string(dim)) + ")";
+    fail(name + " must have shape " + expected +
+         (allow_vector ? " or (" + (dim == 0 ? "d" : std::to_string(dim)) + ",)" : "") + ", got " +
+         shape_of(array_) + ".");
+  }
+  if (dim_ == 0 || dim_ > kMaxDim) {
+    fail(name + " must have 1 to " + std::to_string(kMaxDim) + " dimensions, got " + std::to_string(dim_) + ".");
+  }
+  if (!is_vector_) rows_ = static_cast<std::size_t>(PyArray_DIM(array, 0));
+  data_ = static_cast<const float*>(PyArray_DATA(array));
+  if (!all_finite(data_, rows_ * dim_)) {
+    std::size_t i = 0;
+    while (std::isfinite(data_[i])) ++i;
+    fail(name + " must be finite, got " + (std::isnan(data_[i]) ? "NaN" : "infinity") + " in row " +
+         std::to_string(i / dim_) + ".");
+  }
+}
+
+NewArray<float> new_floats(std::size_t rows, std::size_t columns, bool is_vector) {
+  return make<float>(rows, columns, is_vector, NPY_FLOAT32);
+}
+
+NewArray<std::int64_t> new_integers(std::size_t rows, std::size_t columns, bool is_vector) {
+  return make<std::int64_t>(rows, columns, is_vector, NPY_INT64);
+}
+
+NewArray<PyObject*> new_objects(std::size_t rows, std::size_t columns, bool is_vector) {
+  NewArray<PyObject*> result = make<PyObject*>(rows, columns, is_vector, NPY_OBJECT);
+  std::fill_n(result.values, rows * columns, nullptr);
+  return result;
+}
+
+Integers::Integers(nb::handle object, const char* argument) {
+  nb::object array = any_array(object);
+  const bool empty = PyArray_SIZE(as_array(array)) == 0;
+  if (PyArray_NDIM(as_array(array)) != 1 || !(empty || PyTypeNum_ISINTEGER(PyArray_TYPE(as_array(array))))) {
+    fail("`" + std::string(argument) + "` must be a one-dimensional array of integers, got shape " +
+         shape_of(array) + " and dtype " + dtype_of(array) + ".");
+  }
+  if (PyArray_TYPE(as_array(array)) == NPY_UINT64 && !empty) {
+    nb::object wide = convert(array, NPY_UINT64);
+    const auto* values = static_cast<const std::uint64_t*>(PyArray_DATA(as_array(wide)));
+    const auto* end = values + PyArray_SIZE(as_array(wide));
+    if (std::any_of(values, end, [](std::uint64_t v) { return v > INT64_MAX; })) {
+      fail("`" + std::string(argument) + "` must fit in int64, got an integer above 2**63 - 1.");
+    }
+  }
+  array_ = convert(array, NPY_INT64);
+  values_ = {static_cast<const std::int64_t*>(PyArray_DATA(as_array(array_))),
+             static_cast<std::size_t>(PyArray_SIZE(as_array(array_)))};
+}
+
+Mask::Mask(nb::handle object, const char* argument, std::size_t size) {
+  array_ = any_array(object);
+  PyArrayObject* array = as_array(array_);
+  if (PyArray_TYPE(array) != NPY_BOOL || PyArray_NDIM(array) != 1 ||
+      static_cast<std::size_t>(PyArray_SIZE(array)) != size) {
+    fail("`" + std::string(argument) + "` must be a boolean array of shape (" + std::to_string(size) + ",), got " +
+         shape_of(array_) + " of " + dtype_of(array_) + ".");
+  }
+  array_ = convert(array_, NPY_BOOL);
+  values_ = {static_cast<const std::uint8_t*>(PyArray_DATA(as_array(array_))), size};
+}
+
+static bool holds_strings(nb::handle object) {
+  if (PyArray_Check(object.ptr())) {
+    PyArrayObject* array = as_array(object);
+    const int type = PyArray_TYPE(array);
+    if (type != NPY_OBJECT) return type == NPY_UNICODE || PyArray_DESCR(array)->kind == 'T';
+    if (PyArray_SIZE(array) == 0) return false;
+  }
+  if (PyUnicode_Check(object.ptr()) || !PySequence_Check(object.ptr())) return false;
+  if (PySequence_Size(object.ptr()) < 1) {
+    PyErr_Clear();
+    return false;
+  }
+  nb::object first = steal(PySequence_GetItem(object.ptr(), 0));
+  return PyUnicode_Check(first.ptr());
+}
+
+template <typename Take>
+static void for_each_string(nb::handle object, const char* argument, Take&& take) {
+  nb::object list = PyArray_Check(object.ptr()) ? steal(PyArray_ToList(as_array(object))) : nb::borrow(object);
+  nb::object fast = steal(PySequence_Fast(list.ptr(), "ids must be a sequence"));
+  const Py_ssize_t count = PySequence_Fast_GET_SIZE(fast.ptr());
+  for (Py_ssize_t i = 0; i < count; ++i) {
+    PyObject* item = PySequence_Fast_GET_ITEM(fast.ptr(), i);
+    Py_ssize_t length = 0;
+    const char* text = PyUnicode_Check(item) ? PyUnicode_AsUTF8AndSize(item, &length) : nullptr;
+    if (text == nullptr) {
+      if (PyErr_Occurred()) throw nb::python_error();
+      fail("`" + std::string(argument) + "` must be all str or all int, got " + std::string(Py_TYPE(item)->tp_name) +
+           " at position " + std::to_string(i) + ".");
+    }
+    take(static_cast<std::size_t>(i), std::string_view(text, static_cast<std::size_t>(length)));
+  }
+}
+
+Ids read_ids(nb::handle object, std::size_t size) {
+  if (object.is_none()) return Ids(size);
+  Ids ids;
+  if (holds_strings(object)) {
+    std::string text;
+    std::vector<std::uint64_t> ends{0};
+    for_each_string(object, "ids", [&](std::size_t, std::string_view id) {
+      text.append(id);
+      ends.push_back(text.size());
+    });
+    Array<char> bytes(text.size());
+    std::copy(text.begin(), text.end(), bytes.begin());
+    Array<std::uint64_t> offsets(ends.size());
+    std::copy(ends.begin(), ends.end(), offsets.begin());
+    ids = Ids(std::move(bytes), std::move(offsets));
+  } else {
+    const Integers integers(object, "ids");
+    const auto values = integers.values();
+    bool are_rows = values.size() == size;
+    for (std::size_t i = 0; are_rows && i < size; ++i) are_rows = values[i] == static_cast<std::int64_t>(i);
+    if (are_rows) return Ids(size);
+    Array<std::int64_t> own(values.size());
+    std::copy(values.begin(), values.end(), own.begin());
+    ids = Ids(std::move(own));
+  }
+  if (ids.size() != size) {
+    fail("`ids` must have one id for each of the " + std::to_string(size) + " embeddings, got " +
+         std::to_string(ids.size()) + ".");
+  }
+  if (const std::uint32_t row = ids.first_duplicate(); row != Ids::kNone) {
+    const std::string name = ids.kind() == Ids::Kind::strings ? "'" + std::string(ids.string(row)) + "'"
+                                                              : std::to_string(ids.integer(row));
+    fail("`ids` must be unique, got " + name + " again at position " + std::to_string(row) + ".");
+  }
+  return ids;
+}
+
+Array<std::uint32_t> find_rows(const Ids& ids, nb::handle object, const char* argument) {
+  if (holds_strings(object)) {
+    if (ids.kind() != Ids::Kind::strings) fail("`" + std::string(argument) + "` must be integers, as the ids of this index are; got str.");
+    std::vector<std::uint32_t> rows;
+    for_each_string(object, argument, [&](std::size_t, std::string_view id) { rows.push_back(ids.find(id)); });
+    Array<std::uint32_t> result(rows.size());
+    std::copy(rows.begin(), rows.end(), result.begin());
+    return result;
+  }
+  const Integers integers(object, argument);
+  const auto values = integers.values();
+  if (ids.kind() == Ids::Kind::strings && !values.empty()) {
+    fail("`" + std::string(argument) + "` must be str, as the ids of this index are; got integers.");
+  }
+  Array<std::uint32_t> result(values.size());
+  std::transform(values.begin(), values.end(), result.begin(), [&](std::int64_t id) { return ids.find(id); });
+  return result;
+}
+
+}  // namespace shortlist::bindings

@@ -1,0 +1,9 @@
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+namespace shortlist::bindings {
+
+void bind_index(nanobind::module_& m);
+
+}  // namespace shortlist::bindings

@@ -1,0 +1,305 @@
+// `Index`, `Settings` and `Filter` as Python sees them.
+#include "index.h"
+
+#include <nanobind/stl/string.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <optional>
+#include <string>
+#include <system_error>
+
+#include "arrays.h"
+#include "bindings.h"
+#include "file.h"
+#include "threads.h"
+
+namespace shortlist::bindings {
+namespace {
+
+using namespace nb::literals;
+
+// An engine index and what Python keeps beside it.
+struct PyIndex {
+  Index index;
+  nb::object result_type = nb::borrow(reinterpret_cast<PyObject*>(&PyTuple_Type));
+};
+
+[[noreturn]] void fail(const std::string& message) { throw nb::value_error(message.c_str()); }
+
+template <typename Enum>
+struct Name {
+  const char* name;
+  Enum value;
+};
+constexpr Name<Metric> kMetrics[] = {{"dot", Metric::dot}, {"cosine", Metric::cosine}, {"l2", Metric::l2}};
+
+template <typename Enum, std::size_t N>
+Enum parse(const Name<Enum> (&names)[N], const std::string& name, const char* argument) {
+  std::string expected;
+  for (const auto& entry : names) {
+    if (name == entry.name) return entry.value;
+    expected += (expected.empty() ? "'" : ", '") + std::string(entry.name) + "'";
+  }
+  fail("`" + std::string(argument) + "` must be one of " + expected + ", got '" + name + "'.");
+}
+
+template <typename Enum, std::size_t N>
+const char* name_of(const Name<Enum> (&names)[N], Enum value) {
+  return std::find_if(std::begin(names), std::end(names), [&](const auto& e) { return e.value == value; })->name;
+}
+
+// None = `automatic`; otherwise an integer within the bounds.
+std::size_t count_or(nb::handle value, const char* argument, std::size_t automatic, std::size_t least,
+                     std::size_t most) {
+  if (value.is_none()) return automatic;
+  const Py_ssize_t count = PyNumber_AsSsize_t(value.ptr(), nullptr);
+  if (count == -1 && PyErr_Occurred()) throw nb::python_error();
+  if (count < static_cast<Py_ssize_t>(least) || count > static_cast<Py_ssize_t>(most)) {
+    fail("`" + std::string(argument) + "` must be from " + std::to_string(least) + " to " + std::to_string(most) +
+         ", got " + std::to_string(count) + ".");
+  }
+  return static_cast<std::size_t>(count);
+}
+
+constexpr std::size_t kMaxThreads = 1024;
+
+Progress report_to(nb::handle callback) {
+  return [callback](const char* stage, double fraction) {
+    const nb::gil_scoped_acquire gil;
+    if (PyErr_CheckSignals() != 0) throw nb::python_error();
+    if (!callback.is_none()) callback(stage, fraction);
+  };
+}
+
+PyIndex* build_index(nb::handle embeddings, nb::handle ids, const std::string& metric, nb::handle leaves,
+                     nb::handle codes, const std::string& store, nb::handle tier, nb::handle sample,
+                     nb::handle iterations, std::uint64_t seed, nb::handle threads, nb::handle progress) {
+  BuildOptions options;
+  options.metric = parse(kMetrics, metric, "metric");
+  options.seed = seed;
+  options.threads = count_or(threads, "threads", 0, 1, kMaxThreads);
+  constexpr std::size_t kMost = Ids::kNone - 1;
+  options.leaves = count_or(leaves, "leaves", kAutomatic, 1, kMost);
+  options.tier = count_or(tier, "tier", kAutomatic, 0, kMost);
+  options.sample = count_or(sample, "sample", kAutomatic, 1, kMost);
+  options.iterations = count_or(iterations, "iterations", kAutomatic, 1, 1000);
+  (void)codes, (void)store;
+  const FloatMatrix matrix(embeddings, "embeddings", 0, false);
+  if (matrix.rows() == 0) fail("`embeddings` must have at least one row, got shape (0, " + std::to_string(matrix.dim()) + ").");
+  if (matrix.rows() >= Ids::kNone) fail("`embeddings` must have fewer than 2**32 - 1 rows, got " + std::to_string(matrix.rows()) + ".");
+  Ids own = read_ids(ids, matrix.rows());
+  const Progress report = report_to(progress);
+  auto result = std::make_unique<PyIndex>();
+  {
+    const nb::gil_scoped_release release;
+    result->index = build(matrix.data(), matrix.rows(), matrix.dim(), std::move(own), options, report);
+  }
+  return result.release();
+}
+
+nb::object make_result(nb::handle type, nb::object scores, nb::object ids, nb::object rows) {
+  // A subclass of tuple without fields of its own, such as a named tuple, is made without a call to Python.
+  auto* cls = reinterpret_cast<PyTypeObject*>(type.ptr());
+  nb::object result = nb::steal(cls->tp_alloc(cls, 3));
+  if (!result.is_valid()) throw nb::python_error();
+  PyTuple_SET_ITEM(result.ptr(), 0, scores.release().ptr());
+  PyTuple_SET_ITEM(result.ptr(), 1, ids.release().ptr());
+  PyTuple_SET_ITEM(result.ptr(), 2, rows.release().ptr());
+  return result;
+}
+
+nb::object ids_of_rows(const Ids& ids, const std::int64_t* rows, std::size_t num, std::size_t k, bool is_vector) {
+  if (ids.kind() != Ids::Kind::strings) {
+    auto result = new_integers(num, k, is_vector);
+    for (std::size_t i = 0; i < num * k; ++i) {
+      result.values[i] = rows[i] < 0 ? -1 : ids.integer(static_cast<std::size_t>(rows[i]));
+    }
+    return result.object;
+  }
+  auto result = new_objects(num, k, is_vector);
+  for (std::size_t i = 0; i < num * k; ++i) {
+    const std::string_view id = rows[i] < 0 ? std::string_view() : ids.string(static_cast<std::size_t>(rows[i]));
+    result.values[i] = PyUnicode_DecodeUTF8(id.data(), static_cast<Py_ssize_t>(id.size()), nullptr);
+    if (result.values[i] == nullptr) throw nb::python_error();
+  }
+  return result.object;
+}
+
+nb::object search_index(const PyIndex& self, nb::handle queries, nb::handle k, const Settings* settings,
+                        nb::handle exclude, nb::handle exclude_offsets, nb::handle allow, nb::handle threads) {
+  const Index& index = self.index;
+  const FloatMatrix matrix(queries, "queries", index.dim, true);
+  const std::size_t kept = count_or(k, "k", 10, 1, kMaxK);
+  const std::size_t workers = count_or(threads, "threads", matrix.rows() == 1 ? 1 : 0, 1, kMaxThreads);
+  (void)allow;
+  Array<std::uint32_t> excluded;
+  Array<std::int64_t> offsets;
+  std::optional<Exclusions> exclusions;
+  if (!exclude.is_none()) {
+    excluded = find_rows(index.ids, exclude, "exclude");
+    const std::int64_t total = static_cast<std::int64_t>(excluded.size());
+    offsets = Array<std::int64_t>(matrix.rows() + 1);
+    if (exclude_offsets.is_none()) {
+      if (matrix.rows() != 1) fail("`exclude_offsets` must be given with `exclude` for more than one query.");
+      offsets[0] = 0;
+      offsets[1] = total;
+    } else {
+      const Integers given(exclude_offsets, "exclude_offsets");
+      const auto values = given.values();
+      if (values.size() != offsets.size() || values.front() != 0 || values.back() != total ||
+          !std::is_sorted(values.begin(), values.end())) {
+        fail("`exclude_offsets` must rise from 0 to " + std::to_string(total) + " in " +
+             std::to_string(offsets.size()) + " steps.");
+      }
+      std::copy(values.begin(), values.end(), offsets.begin());
+    }
+    exclusions = Exclusions{excluded, offsets};
+  }
+  auto scores = new_floats(matrix.rows(), kept, matrix.is_vector());
+  auto rows = new_integers(matrix.rows(), kept, matrix.is_vector());
+  {
+    const nb::gil_scoped_release release;
+    search(index, matrix.data(), matrix.rows(), kept, settings ? *settings : index.settings,
+           exclusions ? &*exclusions : nullptr, workers, scores.values, rows.values);
+  }
+  nb::object ids = ids_of_rows(index.ids, rows.values, matrix.rows(), kept, matrix.is_vector());
+  return make_result(self.result_type, std::move(scores.object), std::move(ids), std::move(rows.object));
+}
+
+nb::object find_ids(const PyIndex& self, nb::handle ids) {
+  const Array<std::uint32_t> found = find_rows(self.index.ids, ids, "ids");
+  auto rows = new_integers(1, found.size(), true);
+  std::transform(found.begin(), found.end(), rows.values, [](std::uint32_t row) {
+    return row == Ids::kNone ? std::int64_t{-1} : static_cast<std::int64_t>(row);
+  });
+  return rows.object;
+}
+
+nb::object all_ids(const PyIndex& self) {
+  auto rows = new_integers(1, self.index.size, true);
+  for (std::size_t i = 0; i < self.index.size; ++i) rows.values[i] = static_cast<std::int64_t>(i);
+  if (self.index.ids.kind() == Ids::Kind::rows) return rows.object;
+  return ids_of_rows(self.index.ids, rows.values, 1, self.index.size, true);
+}
+
+nb::object vectors_of_rows(const PyIndex& self, nb::handle rows) {
+  const Integers wanted(rows, "rows");
+  const Index& index = self.index;
+  auto result = new_floats(wanted.values().size(), index.dim, false);
+  float* out = result.values;
+  for (const std::int64_t row : wanted.values()) {
+    if (row < 0 || row >= static_cast<std::int64_t>(index.size)) {
+      fail("`rows` must be from 0 to " + std::to_string(index.size - 1) + ", got " + std::to_string(row) + ".");
+    }
+    const std::size_t position = index.position_of[static_cast<std::size_t>(row)];
+    std::copy_n(&index.rows[position * index.dim], index.dim, out);
+    out += index.dim;
+  }
+  return result.object;
+}
+
+std::string path_of(nb::handle path) {
+  PyObject* bytes = nullptr;
+  if (PyUnicode_FSConverter(path.ptr(), &bytes) == 0) throw nb::python_error();
+  const nb::object owner = nb::steal(bytes);
+  return {PyBytes_AS_STRING(bytes), static_cast<std::size_t>(PyBytes_GET_SIZE(bytes))};
+}
+
+// What the system refused as the OSError that Python would raise.
+[[noreturn]] void raise_os_error(const std::system_error& error, nb::handle path) {
+  errno = error.code().value();
+  PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, path.ptr());
+  throw nb::python_error();
+}
+
+void save_index(const PyIndex& self, nb::handle path) {
+  const std::string name = path_of(path);
+  try {
+    const nb::gil_scoped_release release;
+    save(self.index, name);
+  } catch (const std::system_error& error) {
+    raise_os_error(error, path);
+  }
+}
+
+PyIndex* load_index(nb::handle path, bool mmap) {
+  const std::string name = path_of(path);
+  auto result = std::make_unique<PyIndex>();
+  try {
+    const nb::gil_scoped_release release;
+    result->index = load(name, mmap);
+  } catch (const std::system_error& error) {
+    raise_os_error(error, path);
+  }
+  return result.release();
+}
+
+}  // namespace
+
+void bind_index(nb::module_& m) {
+  nb::class_<Settings>(m, "Settings")
+      .def(
+          "__init__",
+          [](Settings* self, bool exact, nb::handle leaves, nb::handle rerank, float stop, nb::handle groups) {
+            constexpr std::size_t kMost = 1u << 30;
+            if (!std::isfinite(stop)) fail("`stop` must be finite.");
+            new (self) Settings{.exact = exact,
+                                .leaves = static_cast<std::uint32_t>(count_or(leaves, "leaves", 32, 1, kMost)),
+                                .rerank = static_cast<std::uint32_t>(count_or(rerank, "rerank", 50, 1, kMost)),
+                                .groups = static_cast<std::uint32_t>(count_or(groups, "groups", 0, 0, kMost)),
+                                .stop = stop};
+          },
+          nb::kw_only(), "exact"_a = false, "leaves"_a = 32, "rerank"_a = 50, "stop"_a = 0.0f, "groups"_a = 0)
+      .def_ro("exact", &Settings::exact)
+      .def_ro("leaves", &Settings::leaves)
+      .def_ro("rerank", &Settings::rerank)
+      .def_ro("stop", &Settings::stop)
+      .def_ro("groups", &Settings::groups)
+      .def("__eq__",
+           [](const Settings& self, nb::handle other) {
+             return nb::isinstance<Settings>(other) && self == nb::cast<const Settings&>(other);
+           })
+      .def("__hash__", [](const Settings& s) {
+        return nb::hash(nb::make_tuple(s.exact, s.leaves, s.rerank, s.stop, s.groups));
+      });
+
+  nb::class_<PyIndex>(m, "Index")
+      .def_static("build", &build_index, "embeddings"_a, "ids"_a = nb::none(), nb::kw_only(), "metric"_a = "dot",
+                  "leaves"_a = nb::none(), "codes"_a = nb::none(), "store"_a = "float32", "tier"_a = nb::none(),
+                  "sample"_a = nb::none(), "iterations"_a = nb::none(), "seed"_a = 0, "threads"_a = nb::none(),
+                  "progress"_a = nb::none())
+      .def("save", &save_index, "path"_a)
+      .def_static("load", &load_index, "path"_a, nb::kw_only(), "mmap"_a = false)
+      .def("search", &search_index, "queries"_a, "k"_a = 10, "settings"_a.none() = nb::none(),
+           "exclude"_a = nb::none(), "exclude_offsets"_a = nb::none(), "allow"_a = nb::none(),
+           "threads"_a = nb::none())
+      .def("find", &find_ids, "ids"_a)
+      .def("vectors", &vectors_of_rows, "rows"_a)
+      .def("__len__", [](const PyIndex& self) { return self.index.size; })
+      .def_prop_ro("dim", [](const PyIndex& self) { return self.index.dim; })
+      .def_prop_ro("metric", [](const PyIndex& self) { return name_of(kMetrics, self.index.metric); })
+      .def_prop_ro("ids", &all_ids)
+      .def_prop_ro("num_leaves", [](const PyIndex& self) { return self.index.num_leaves(); })
+      .def_prop_ro("tier", [](const PyIndex& self) { return self.index.tier(); })
+      .def_prop_ro("nbytes",
+                   [](const PyIndex& self) { return self.index.rows.bytes() + self.index.ids.bytes(); })
+      .def_prop_rw(
+          "result_type", [](const PyIndex& self) { return self.result_type; },
+          [](PyIndex& self, nb::handle type) {
+            const bool fits = PyType_Check(type.ptr()) &&
+                              PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(type.ptr()), &PyTuple_Type) != 0;
+            if (!fits) throw nb::type_error("`result_type` must be a subclass of tuple.");
+            self.result_type = nb::borrow(type);
+          })
+      .def_prop_rw(
+          "default_settings", [](const PyIndex& self) { return self.index.settings; },
+          [](PyIndex& self, const Settings& settings) { self.index.settings = settings; })
+      .def_prop_rw(
+          "note", [](const PyIndex& self) { return self.index.note; },
+          [](PyIndex& self, std::string note) { self.index.note = std::move(note); });
+}
+
+}  // namespace shortlist::bindings

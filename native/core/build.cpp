@@ -1,0 +1,183 @@
+#include <algorithm>
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include "index.h"
+#include "partition.h"
+#include "random.h"
+#include "threads.h"
+
+namespace shortlist {
+namespace {
+
+constexpr std::size_t kRowsPerPiece = 16384;
+constexpr std::size_t kRoutingIterations = 10;
+
+std::size_t pieces_of(std::size_t size) { return (size + kRowsPerPiece - 1) / kRowsPerPiece; }
+
+void normalise(float* row, std::size_t dim) {
+  double squares = 0.0;
+  for (std::size_t i = 0; i < dim; ++i) squares += static_cast<double>(row[i]) * row[i];
+  if (squares == 0.0) return;
+  const double inverse = 1.0 / std::sqrt(squares);
+  for (std::size_t i = 0; i < dim; ++i) row[i] = static_cast<float>(row[i] * inverse);
+}
+
+std::size_t automatic_leaves(std::size_t size) {
+  // 12,000 leaves for the 1.7 million rows of the headline set; a leaf has some 140 rows there.
+  if (size < 2000) return 1;
+  return static_cast<std::size_t>(9.25 * std::sqrt(static_cast<double>(size)));
+}
+
+// The rows of largest norm, in rising order: as many as asked for, or those that stand out.
+std::vector<std::uint32_t> tier_rows(const float* rows, std::size_t size, std::size_t dim, std::size_t wanted) {
+  constexpr std::size_t kTier = 2000;
+  constexpr float kStandOut = 1.3f;  // norm of the last of the tier over the median norm
+  const std::size_t count = std::min(size, wanted == kAutomatic ? kTier : wanted);
+  if (count == 0 || (wanted == kAutomatic && size < 20 * kTier)) return {};
+  std::vector<float> norms(size);
+  for (std::size_t row = 0; row < size; ++row) {
+    float squares = 0.0f;
+    for (std::size_t t = 0; t < dim; ++t) squares += rows[row * dim + t] * rows[row * dim + t];
+    norms[row] = std::sqrt(squares);
+  }
+  std::vector<std::uint32_t> order(size);
+  for (std::size_t row = 0; row < size; ++row) order[row] = static_cast<std::uint32_t>(row);
+  const auto longer = [&](std::uint32_t a, std::uint32_t b) {
+    return norms[a] > norms[b] || (norms[a] == norms[b] && a < b);
+  };
+  const auto middle = order.begin() + static_cast<std::ptrdiff_t>(size / 2);
+  std::nth_element(order.begin(), middle, order.end(), longer);
+  const float median = norms[*middle];
+  const auto last = order.begin() + static_cast<std::ptrdiff_t>(count) - 1;
+  std::nth_element(order.begin(), last, order.end(), longer);
+  if (wanted == kAutomatic && norms[*last] < kStandOut * median) return {};
+  order.resize(count);
+  std::sort(order.begin(), order.end());
+  return order;
+}
+
+// Puts the leaves' mean rows into groups and numbers the leaves in the groups' order. Returns new number by old.
+std::vector<std::uint32_t> route(Index& index, const Array<float>& means, std::size_t leaves,
+                                 const BuildOptions& options) {
+  const std::size_t dim = index.lift.coded_dim();
+  const auto groups = static_cast<std::size_t>(std::sqrt(static_cast<double>(leaves)));
+  const KMeans routing = kmeans(means.data(), leaves, dim, std::max<std::size_t>(1, groups), kRoutingIterations,
+                                options.seed + 1, options.threads);
+  const Members members(routing.assignment.data(), leaves, routing.num_clusters);
+  index.group_centroids = Array<float>(routing.num_clusters * dim);
+  std::copy_n(routing.centroids.data(), index.group_centroids.size(), index.group_centroids.data());
+  index.centroids = encode(
+      dim, members.starts, index.group_centroids.data(),
+      [&](std::size_t position, float* out) {
+        std::copy_n(&means[members.order[position] * dim], dim, out);
+      },
+      options.threads);
+  std::vector<std::uint32_t> number(leaves);
+  for (std::size_t leaf = 0; leaf < leaves; ++leaf) number[members.order[leaf]] = static_cast<std::uint32_t>(leaf);
+  return number;
+}
+
+}  // namespace
+
+void Index::finish() {
+  groups = FloatBlocks(group_centroids.data(), group_centroids.size() / lift.coded_dim(), lift.coded_dim());
+  position_of = Array<std::uint32_t>(size);
+  for (std::size_t position = 0; position < size; ++position) {
+    position_of[row_of[position]] = static_cast<std::uint32_t>(position);
+  }
+}
+
+Index build(const float* embeddings, std::size_t size, std::size_t dim, Ids ids, const BuildOptions& options,
+            const Progress& progress) {
+  const auto tick = [&](const char* stage) { return [&progress, stage](double f) { progress(stage, f); }; };
+  Index index;
+  index.metric = options.metric;
+  index.dim = dim;
+  index.size = size;
+  index.ids = std::move(ids);
+  Array<float> normalised;
+  if (options.metric == Metric::cosine) {
+    normalised = Array<float>(size * dim);
+    parallel_for(
+        pieces_of(size), options.threads,
+        [&](std::size_t piece, std::size_t) {
+          const std::size_t last = std::min(size, (piece + 1) * kRowsPerPiece);
+          for (std::size_t row = piece * kRowsPerPiece; row < last; ++row) {
+            std::copy_n(embeddings + row * dim, dim, &normalised[row * dim]);
+            normalise(&normalised[row * dim], dim);
+          }
+        },
+        tick("normalise"));
+    embeddings = normalised.data();
+  }
+  index.lift = options.metric == Metric::l2 ? Lift::for_l2(embeddings, size, dim) : Lift::none(dim);
+
+  const std::size_t leaves = std::min(size, options.leaves == kAutomatic ? automatic_leaves(size) : options.leaves);
+  PartitionOptions how{leaves, options.sample == kAutomatic ? 40 * leaves : options.sample,
+                       options.iterations == kAutomatic ? 8 : options.iterations, options.seed, options.threads};
+  KMeans parts = partition(embeddings, size, dim, how, progress);
+  const std::vector<std::uint32_t> tier =
+      options.metric == Metric::dot ? tier_rows(embeddings, size, dim, options.tier) : std::vector<std::uint32_t>();
+  const auto tier_leaf = static_cast<std::uint32_t>(parts.num_clusters);
+  for (const std::uint32_t row : tier) parts.assignment[row] = tier_leaf;
+
+  // The true mean of every leaf, which all its rows take part in, is its centroid.
+  const std::size_t coded_dim = index.lift.coded_dim();
+  const std::size_t cells = tier_leaf + (tier.empty() ? 0 : 1);
+  Array<float> means(cells * coded_dim, 0.0f);
+  {
+    const Members members(parts.assignment.data(), size, cells);
+    parallel_for(
+        tier_leaf, options.threads,
+        [&](std::size_t leaf, std::size_t) {
+          std::vector<double> sum(coded_dim, 0.0);
+          std::vector<float> row(coded_dim);
+          const std::uint32_t begin = members.starts[leaf];
+          const std::uint32_t end = members.starts[leaf + 1];
+          for (std::uint32_t i = begin; i < end; ++i) {
+            index.lift.row(embeddings + std::size_t{members.order[i]} * dim, row.data());
+            for (std::size_t t = 0; t < coded_dim; ++t) sum[t] += row[t];
+          }
+          const double count = std::max<double>(1.0, end - begin);
+          for (std::size_t t = 0; t < coded_dim; ++t) means[leaf * coded_dim + t] = static_cast<float>(sum[t] / count);
+        },
+        tick("means"));
+  }
+  {
+    const std::vector<std::uint32_t> number = route(index, means, tier_leaf, options);
+    for (std::uint32_t& leaf : parts.assignment) {
+      if (leaf != tier_leaf) leaf = number[leaf];
+    }
+  }
+  const Members members(parts.assignment.data(), size, cells);
+  parts = KMeans();
+  index.row_of = members.order;
+  index.rows = Array<float>(size * dim);
+  parallel_for(
+      pieces_of(size), options.threads,
+      [&](std::size_t piece, std::size_t) {
+        const std::size_t last = std::min(size, (piece + 1) * kRowsPerPiece);
+        for (std::size_t position = piece * kRowsPerPiece; position < last; ++position) {
+          std::copy_n(embeddings + std::size_t{index.row_of[position]} * dim, dim, &index.rows[position * dim]);
+        }
+      },
+      tick("order"));
+  normalised = Array<float>();
+
+  // Rows are coded against the centroids as they are coded themselves: what the router scores is then exact.
+  for (std::size_t group = 0; group < index.centroids.num_cells(); ++group) {
+    for (std::size_t leaf = index.centroids.starts[group]; leaf < index.centroids.starts[group + 1]; ++leaf) {
+      index.centroids.decode(group, leaf, &index.group_centroids[group * coded_dim], &means[leaf * coded_dim]);
+    }
+  }
+  index.codes = encode(
+      coded_dim, members.starts, means.data(),
+      [&](std::size_t position, float* out) { index.lift.row(&index.rows[position * dim], out); }, options.threads,
+      tick("codes"));
+  index.finish();
+  return index;
+}
+
+}  // namespace shortlist

@@ -1,0 +1,91 @@
+// An index: rows in leaf order, their codes, and how to search them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "array.h"
+#include "codes.h"
+#include "float_blocks.h"
+#include "ids.h"
+#include "kernels.h"
+#include "lift.h"
+#include "workspace.h"
+
+namespace shortlist {
+
+enum class Metric : std::uint32_t { dot = 0, cosine = 1, l2 = 2 };
+
+inline constexpr std::size_t kMaxK = 1000;
+
+// Called with a stage of the build and the fraction of it done; throws to stop the build.
+using Progress = std::function<void(const char* stage, double fraction)>;
+
+inline constexpr std::size_t kAutomatic = static_cast<std::size_t>(-1);
+
+struct BuildOptions {
+  Metric metric = Metric::dot;
+  std::size_t leaves = kAutomatic;
+  std::size_t tier = kAutomatic;  // rows of largest norm that every query scores
+  std::size_t sample = kAutomatic;
+  std::size_t iterations = kAutomatic;
+  std::size_t threads = 0;
+  std::uint64_t seed = 0;
+};
+
+struct Settings {
+  bool exact = false;
+  std::uint32_t leaves = 32;
+  std::uint32_t rerank = 50;
+  std::uint32_t groups = 0;
+  float stop = 0.0f;
+
+  bool operator==(const Settings&) const = default;
+};
+
+// Rows that each query must not get back: those of query i at [offsets[i], offsets[i + 1]).
+struct Exclusions {
+  std::span<const std::uint32_t> rows;
+  std::span<const std::int64_t> offsets;
+};
+
+// Rows lie leaf by leaf: a row's place there is its position. Leaves lie group by group, numbered as the centroids
+// are coded; the tier, where there is one, is one more leaf at the end whose centroid is zero.
+struct Index {
+  Metric metric = Metric::dot;
+  std::size_t dim = 0;
+  std::size_t size = 0;
+  Lift lift;
+  Array<float> group_centroids;  // (groups, coded dim)
+  Codes centroids;               // of the leaves, in groups
+  Codes codes;                   // of the rows, in leaves
+  Array<std::uint32_t> row_of;   // by position
+  Array<float> rows;             // (size, dim) by position
+  Ids ids;
+  Settings settings;
+  std::string note;
+
+  // Made from the above by `finish`.
+  FloatBlocks groups;
+  Array<std::uint32_t> position_of;  // by row
+  std::unique_ptr<WorkspacePool> workspaces = std::make_unique<WorkspacePool>();
+  void finish();
+
+  std::size_t num_leaves() const { return centroids.starts.empty() ? 0 : centroids.starts[centroids.num_cells()]; }
+  bool has_tier() const { return codes.num_cells() > num_leaves(); }
+  std::size_t tier() const { return has_tier() ? codes.count(num_leaves()) : 0; }
+};
+
+Index build(const float* embeddings, std::size_t size, std::size_t dim, Ids ids, const BuildOptions& options,
+            const Progress& progress);
+
+// Writes the best k rows of every query: scores descending, ties by lower row, padded with -inf and -1.
+void search(const Index& index, const float* queries, std::size_t num_queries, std::size_t k,
+            const Settings& settings, const Exclusions* exclude, std::size_t threads, float* scores,
+            std::int64_t* rows);
+
+}  // namespace shortlist

@@ -1,0 +1,249 @@
+// The float loops that every vector level shares; see kernels_loops.h for why all is in an anonymous
+// namespace.
+//
+// `Ops` provides Floats (sixteen floats) with zero, broadcast, load (of float, bf16 or int8 values, widened),
+// load_some (the first 1 to 15 of them, the rest zero), store, add, sub, mul, fma (a * b + c, rounded once),
+// max_at (where scores are larger than the best so far, keeps them and their block) and fold (the sum of the
+// lanes, upper half added to lower until one is left); and kTileBlocks x kTileQueries, the tile of sums that
+// fits the registers.
+#pragma once
+
+#include "kernels_loops.h"
+
+namespace shortlist {
+namespace {
+
+// --- Blocks against tiles of queries
+// ----------------------------------------------------------------------------
+
+constexpr std::size_t kMaxTileQueries = 8;
+
+// A tile of queries with value i of each side by side.
+struct QueryTile {
+  alignas(64) float values[kMaxDim * kMaxTileQueries];
+
+  template <std::size_t kQueries>
+  void pack(const float* queries, std::size_t stride, std::size_t dim) {
+    for (std::size_t q = 0; q < kQueries; ++q) {
+      for (std::size_t i = 0; i < dim; ++i) values[i * kQueries + q] = queries[q * stride + i];
+    }
+  }
+};
+
+template <class Ops, std::size_t kBlocks, std::size_t kQueries>
+SHORTLIST_INLINE void multiply_tile(const float* blocks, std::size_t dim, const QueryTile& tile,
+                                    typename Ops::Floats (&sums)[kQueries][kBlocks]) {
+#pragma GCC unroll 8
+  for (std::size_t q = 0; q < kQueries; ++q) {
+#pragma GCC unroll 4
+    for (std::size_t b = 0; b < kBlocks; ++b) sums[q][b] = Ops::zero();
+  }
+  for (std::size_t i = 0; i < dim; ++i) {
+    typename Ops::Floats values[kBlocks];
+#pragma GCC unroll 4
+    for (std::size_t b = 0; b < kBlocks; ++b) values[b] = Ops::load(blocks + (b * dim + i) * kBlockRows);
+#pragma GCC unroll 8
+    for (std::size_t q = 0; q < kQueries; ++q) {
+      const typename Ops::Floats query = Ops::broadcast(tile.values[i * kQueries + q]);
+#pragma GCC unroll 4
+      for (std::size_t b = 0; b < kBlocks; ++b) sums[q][b] = Ops::fma(values[b], query, sums[q][b]);
+    }
+  }
+}
+
+// Calls `visit<kBlocks>(first block, sums)` for all blocks of a part.
+template <class Ops, std::size_t kQueries, class Visit>
+SHORTLIST_INLINE void multiply_part(const float* blocks, std::size_t begin, std::size_t end, std::size_t dim,
+                                    const QueryTile& tile, Visit visit) {
+  const auto multiply = [&]<std::size_t kBlocks>(std::size_t block) __attribute__((always_inline)) {
+    typename Ops::Floats sums[kQueries][kBlocks];
+    multiply_tile<Ops, kBlocks, kQueries>(blocks + block * dim * kBlockRows, dim, tile, sums);
+    visit(block, sums);
+  };
+  std::size_t block = begin;
+  for (; block + Ops::kTileBlocks <= end; block += Ops::kTileBlocks) {
+    multiply.template operator()<Ops::kTileBlocks>(block);
+  }
+  for (; block < end; ++block) multiply.template operator()<1>(block);
+}
+
+// Calls `run<kQueries>(first query, first block, end block)` for tiles of queries and parts of the blocks
+// that stay in the second-level cache while all queries pass.
+template <class Ops, class Run>
+SHORTLIST_INLINE void for_each_tile(std::size_t num_blocks, std::size_t dim, std::size_t num_queries,
+                                    Run run) {
+  constexpr std::size_t kCacheFloats = 64 * 1024;
+  const std::size_t fit = kCacheFloats / (dim * kBlockRows);
+  const std::size_t step =
+      fit < Ops::kTileBlocks ? Ops::kTileBlocks : fit / Ops::kTileBlocks * Ops::kTileBlocks;
+  for (std::size_t begin = 0; begin < num_blocks; begin += step) {
+    const std::size_t end = num_blocks - begin < step ? num_blocks : begin + step;
+    std::size_t q = 0;
+    for (; q + Ops::kTileQueries <= num_queries; q += Ops::kTileQueries) {
+      run.template operator()<Ops::kTileQueries>(q, begin, end);
+    }
+    for (; q + 2 <= num_queries; q += 2) run.template operator()<2>(q, begin, end);
+    for (; q < num_queries; ++q) run.template operator()<1>(q, begin, end);
+  }
+}
+
+template <class Ops>
+void f32_scores(const float* blocks, std::size_t num_blocks, std::size_t dim, const float* queries,
+                std::size_t query_stride, std::size_t num_queries, float* out, std::size_t out_stride) {
+  QueryTile tile;
+  for_each_tile<Ops>(num_blocks, dim, num_queries,
+                     [&]<std::size_t kQueries>(std::size_t first, std::size_t begin, std::size_t end) {
+                       tile.pack<kQueries>(queries + first * query_stride, query_stride, dim);
+                       multiply_part<Ops, kQueries>(
+                           blocks, begin, end, dim, tile,
+                           [&]<std::size_t kBlocks>(std::size_t block,
+                                                    const typename Ops::Floats(&sums)[kQueries][kBlocks]) {
+                             for (std::size_t q = 0; q < kQueries; ++q) {
+                               for (std::size_t b = 0; b < kBlocks; ++b) {
+                                 Ops::store(out + (first + q) * out_stride + (block + b) * kBlockRows,
+                                            sums[q][b]);
+                               }
+                             }
+                           });
+                     });
+}
+
+// The largest of sixteen running maxima, the lowest row of equal ones, against the best of the parts before.
+template <class Ops>
+void keep_best(typename Ops::Floats largest, typename Ops::Sums blocks, std::uint32_t& best,
+               float& best_score) {
+  float scores[kBlockRows];
+  std::int32_t block[kBlockRows];
+  Ops::store(scores, largest);
+  Ops::store(block, blocks);
+  for (std::size_t j = 0; j < kBlockRows; ++j) {
+    const auto row = static_cast<std::uint32_t>(block[j]) * static_cast<std::uint32_t>(kBlockRows) +
+                     static_cast<std::uint32_t>(j);
+    if (scores[j] > best_score || (scores[j] == best_score && row < best)) {
+      best_score = scores[j];
+      best = row;
+    }
+  }
+}
+
+template <class Ops>
+void f32_best(const float* blocks, std::size_t num_blocks, std::size_t dim, const float* bias,
+              const float* queries, std::size_t query_stride, std::size_t num_queries, std::uint32_t* best,
+              float* best_scores) {
+  for (std::size_t q = 0; q < num_queries; ++q) {
+    best[q] = 0;
+    best_scores[q] = -__builtin_inff();
+  }
+  QueryTile tile;
+  for_each_tile<Ops>(
+      num_blocks, dim, num_queries,
+      [&]<std::size_t kQueries>(std::size_t first, std::size_t begin, std::size_t end) {
+        tile.pack<kQueries>(queries + first * query_stride, query_stride, dim);
+        typename Ops::Floats largest[kQueries];
+        typename Ops::Sums at[kQueries];
+        for (std::size_t q = 0; q < kQueries; ++q) {
+          largest[q] = Ops::broadcast(-__builtin_inff());
+          at[q] = Ops::splat(static_cast<std::int32_t>(begin));
+        }
+        multiply_part<Ops, kQueries>(
+            blocks, begin, end, dim, tile,
+            [&]<std::size_t kBlocks>(std::size_t block,
+                                     const typename Ops::Floats(&sums)[kQueries][kBlocks]) {
+#pragma GCC unroll 4
+              for (std::size_t b = 0; b < kBlocks; ++b) {
+                const typename Ops::Floats row_bias = Ops::load(bias + (block + b) * kBlockRows);
+                const typename Ops::Sums number = Ops::splat(static_cast<std::int32_t>(block + b));
+#pragma GCC unroll 8
+                for (std::size_t q = 0; q < kQueries; ++q) {
+                  Ops::max_at(largest[q], at[q], Ops::add(sums[q][b], row_bias), number);
+                }
+              }
+            });
+        for (std::size_t q = 0; q < kQueries; ++q) {
+          keep_best<Ops>(largest[q], at[q], best[first + q], best_scores[first + q]);
+        }
+      });
+}
+
+// --- Stored rows
+// ------------------------------------------------------------------------------------------------
+
+template <class Ops>
+struct DotTerm {
+  static SHORTLIST_INLINE typename Ops::Floats of(typename Ops::Floats row, typename Ops::Floats query) {
+    return Ops::mul(row, query);
+  }
+};
+
+template <class Ops>
+struct SquaredDifferenceTerm {
+  static SHORTLIST_INLINE typename Ops::Floats of(typename Ops::Floats row, typename Ops::Floats query) {
+    const typename Ops::Floats difference = Ops::sub(row, query);
+    return Ops::mul(difference, difference);
+  }
+};
+
+// The 32 partial sums of the specification, in the same order.
+template <class Ops, class Term, class Value>
+SHORTLIST_INLINE float sum_row(const Value* row, const float* query, std::size_t dim) {
+  typename Ops::Floats low = Ops::zero();
+  typename Ops::Floats high = Ops::zero();
+  std::size_t i = 0;
+  for (; i + 32 <= dim; i += 32) {
+    low = Ops::add(low, Term::of(Ops::load(row + i), Ops::load(query + i)));
+    high = Ops::add(high, Term::of(Ops::load(row + i + 16), Ops::load(query + i + 16)));
+  }
+  if (i + 16 <= dim) {
+    low = Ops::add(low, Term::of(Ops::load(row + i), Ops::load(query + i)));
+    i += 16;
+    if (i < dim)
+      high = Ops::add(high, Term::of(Ops::load_some(row + i, dim - i), Ops::load_some(query + i, dim - i)));
+  } else if (i < dim) {
+    low = Ops::add(low, Term::of(Ops::load_some(row + i, dim - i), Ops::load_some(query + i, dim - i)));
+  }
+  return Ops::fold(Ops::add(low, high));
+}
+
+template <class Ops, class Term, class Value>
+void sum_rows(const Value* rows, std::size_t stride, const std::uint32_t* indices, std::size_t num_rows,
+              const float* query, std::size_t dim, float* out) {
+  if (indices == nullptr) {  // the processor fetches consecutive rows by itself
+    for (std::size_t i = 0; i < num_rows; ++i) out[i] = sum_row<Ops, Term>(rows + i * stride, query, dim);
+    return;
+  }
+  // Enough rows ahead to hide memory, few enough to leave room for them among the outstanding misses.
+  const std::size_t bytes = dim * sizeof(Value);
+  const std::size_t ahead = bytes <= 128 ? 16 : bytes <= 512 ? 8 : bytes <= 2048 ? 4 : 2;
+  const auto fetch = [&](std::size_t i) {
+    const char* row = reinterpret_cast<const char*>(rows + indices[i] * stride);
+    for (std::size_t byte = 0; byte < bytes; byte += 64) prefetch(row + byte);
+    prefetch(row + bytes - 1);
+  };
+  for (std::size_t i = 0; i < ahead && i < num_rows; ++i) fetch(i);
+  for (std::size_t i = 0; i < num_rows; ++i) {
+    if (i + ahead < num_rows) fetch(i + ahead);
+    out[i] = sum_row<Ops, Term>(rows + indices[i] * stride, query, dim);
+  }
+}
+
+template <class Ops>
+constexpr Kernels kernels_of(const char* name) {
+  return {
+      .name = name,
+      .int8_scores = int8_scores<Ops>,
+      .int8_select = int8_select<Ops>,
+      .int8_select_many = select_many<Ops, typename Ops::Int8>,
+      .code4_select = code4_select<Ops>,
+      .code4_select_many = select_many<Ops, typename Ops::Code4>,
+      .f32_scores = f32_scores<Ops>,
+      .f32_best = f32_best<Ops>,
+      .dot = sum_row<Ops, DotTerm<Ops>, float>,
+      .dot_rows_f32 = sum_rows<Ops, DotTerm<Ops>, float>,
+      .dot_rows_bf16 = sum_rows<Ops, DotTerm<Ops>, std::uint16_t>,
+      .dot_rows_int8 = sum_rows<Ops, DotTerm<Ops>, std::int8_t>,
+      .l2_rows_f32 = sum_rows<Ops, SquaredDifferenceTerm<Ops>, float>,
+  };
+}
+
+}  // namespace
+}  // namespace shortlist

@@ -1,0 +1,30 @@
+// Lloyd's k-means, seeded, the same result on any number of threads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+
+#include "array.h"
+
+namespace shortlist {
+
+struct KMeans {
+  Array<float> centroids;           // (num_clusters, dim)
+  Array<std::uint32_t> assignment;  // of each training row
+  std::size_t num_clusters = 0;
+};
+
+// Clusters `rows` (num_rows, dim) into at most min(num_clusters, num_rows) clusters, none of them empty.
+KMeans kmeans(const float* rows, std::size_t num_rows, std::size_t dim, std::size_t num_clusters,
+              std::size_t iterations, std::uint64_t seed, std::size_t threads,
+              const std::function<void(double fraction)>& tick = nullptr);
+
+// order[starts[c] .. starts[c + 1]) are the rows assigned to cluster c, in rising order.
+struct Members {
+  Members(const std::uint32_t* assignment, std::size_t num_rows, std::size_t num_clusters);
+  Array<std::uint32_t> order;
+  Array<std::uint32_t> starts;
+};
+
+}  // namespace shortlist

@@ -1,0 +1,18 @@
+// Exact scores of chosen rows.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "index.h"
+
+namespace shortlist {
+
+// scores[i] = score of the query and the row at positions[i], or at `first + i` where positions is null.
+void exact_scores(const Index& index, const float* query, const std::uint32_t* positions, std::size_t first,
+                  std::size_t count, float* scores);
+
+// The query as it is scored: of unit norm for cosine (a zero vector stays zero), otherwise unchanged.
+void prepare_query(const Index& index, const float* query, float* out);
+
+}  // namespace shortlist

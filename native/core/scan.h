@@ -1,0 +1,82 @@
+// Scanning cells for the best coded rows of one query.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "codes.h"
+
+namespace shortlist {
+
+// About the best `keep` of the rows shown to it, by estimated score. A threshold rises as they come; what is below it
+// need not be shown.
+class Survivors {
+ public:
+  void reset(std::size_t keep) {
+    keep_ = keep;
+    size_ = 0;
+    threshold_ = -std::numeric_limits<float>::infinity();
+  }
+  float threshold() const { return threshold_; }
+  std::size_t size() const { return size_; }
+  const float* scores() const { return scores_.data(); }
+  const std::uint32_t* rows() const { return rows_.data(); }
+
+  // Makes room for `count` more.
+  void reserve(std::size_t count) {
+    if (scores_.size() >= size_ + count) return;
+    scores_.resize(2 * (size_ + count));
+    rows_.resize(2 * (size_ + count));
+  }
+  void add(float score, std::uint32_t row) {
+    scores_[size_] = score;
+    rows_[size_++] = row;
+  }
+
+  // Drops the worst once there are many more than `keep`.
+  void settle() {
+    const bool many = size_ >= 2 * keep_;
+    if (many || (size_ > keep_ && threshold_ == -std::numeric_limits<float>::infinity())) shrink();
+  }
+
+  // Leaves the best `keep` and perhaps a few more, in the order they came.
+  void shrink();
+
+ private:
+  std::size_t keep_ = 0;
+  std::size_t size_ = 0;
+  float threshold_ = 0.0f;
+  std::vector<float> scores_;
+  std::vector<std::uint32_t> rows_;
+};
+
+// The largest t found in a few steps that at least `keep` of `scores` reach; the number that do is rarely more than a
+// quarter above `keep`, except where many are equal. No branch depends on a score, so that it takes a third of the time
+// of std::nth_element (0.3 instead of 1 microsecond for a hundred scores).
+float reached_by(const float* scores, std::size_t count, std::size_t keep);
+
+// A cell to scan, and the inner product of the query with its centroid.
+struct Cell {
+  std::uint32_t cell;
+  float base;
+};
+
+// Memory that a scan reuses.
+struct ScanSpace {
+  std::vector<Span> spans;
+  std::vector<Cell> owners;  // of each span
+  std::vector<std::uint32_t> rows;
+  std::vector<std::int32_t> sums;
+};
+
+// Shows the rows of the cells to `survivors`, in batches so that the threshold is soon tight. `allow`, where given,
+// has one 16-bit mask a block of `codes`.
+void scan(const Codes& codes, const CodedQuery& query, const Cell* cells, std::size_t num_cells,
+          const std::uint16_t* allow, ScanSpace& space, Survivors& survivors);
+
+// The least sum that gives a row of a cell with this base and scale (the cell's times the query's) `score`.
+std::int32_t least_sum(float score, float base, float scale, std::int32_t offset);
+
+}  // namespace shortlist

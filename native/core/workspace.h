@@ -1,0 +1,66 @@
+// Memory for the search of one query at a time, kept from query to query so that none is allocated for each.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "scan.h"
+#include "topk.h"
+
+namespace shortlist {
+
+struct Workspace {
+  std::vector<float> query;   // as scored
+  std::vector<float> lifted;  // as coded
+  std::vector<std::int8_t> values;
+  std::vector<float> group_scores;
+  std::vector<Cell> cells;
+  Survivors leaves;
+  Survivors survivors;
+  ScanSpace scan;
+  std::vector<float> scores;
+  std::vector<Scored> best;
+};
+
+// Lends workspaces to the threads that search one index. A thread takes the lock for two pointer moves.
+class WorkspacePool {
+ public:
+  class Loan {
+   public:
+    explicit Loan(WorkspacePool& pool) : pool_(pool), workspace_(pool.take()) {}
+    ~Loan() { pool_.give(std::move(workspace_)); }
+    Loan(const Loan&) = delete;
+    Loan& operator=(const Loan&) = delete;
+    Workspace& operator*() const { return *workspace_; }
+
+   private:
+    WorkspacePool& pool_;
+    std::unique_ptr<Workspace> workspace_;
+  };
+
+ private:
+  std::unique_ptr<Workspace> take() {
+    {
+      const std::lock_guard lock(mutex_);
+      if (!free_.empty()) {
+        std::unique_ptr<Workspace> workspace = std::move(free_.back());
+        free_.pop_back();
+        return workspace;
+      }
+    }
+    return std::make_unique<Workspace>();
+  }
+  void give(std::unique_ptr<Workspace> workspace) {
+    const std::lock_guard lock(mutex_);
+    free_.push_back(std::move(workspace));
+  }
+
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Workspace>> free_;
+};
+
+}  // namespace shortlist

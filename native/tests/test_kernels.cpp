@@ -1,0 +1,389 @@
+// Every level against plain sums over row-major data, and against the scalar level bit for bit where
+// kernels.h says so: at awkward dimensions, every tail of rows, extreme thresholds and values, with and
+// without masks. Arrays have exactly the size that kernels.h asks for, so that the address sanitizer sees any
+// step outside them.
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "check.h"
+#include "dispatch.h"
+
+using namespace shortlist;
+using shortlist::testing::check;
+
+namespace {
+
+const std::vector<std::size_t> kDims = {1,  3,  7,  8,  9,   15,  16,  17,  31,  32,
+                                        33, 63, 64, 65, 100, 128, 384, 768, 2048};
+constexpr std::int32_t kLowest = std::numeric_limits<std::int32_t>::min();
+constexpr std::int32_t kHighest = std::numeric_limits<std::int32_t>::max();
+
+using Random = std::mt19937;
+
+template <class Value>
+std::vector<Value> integers(std::size_t count, int low, int high, Random& random) {
+  std::uniform_int_distribution<int> value(low, high);
+  std::vector<Value> values(count);
+  for (Value& v : values) v = static_cast<Value>(value(random));
+  return values;
+}
+
+std::vector<float> floats(std::size_t count, Random& random) {
+  std::normal_distribution<float> value;
+  std::vector<float> values(count);
+  for (float& v : values) v = value(random);
+  return values;
+}
+
+std::size_t blocks_for(std::size_t rows) { return (rows + kBlockRows - 1) / kBlockRows; }
+
+// Rows of one of the two integer formats, with the sum that each must get.
+struct Case {
+  std::size_t slices;
+  std::vector<std::uint8_t> blocks;  // whole blocks; the padding is random too
+  std::vector<std::int8_t> int8_query;
+  std::vector<std::uint8_t> tables;
+  std::vector<std::int32_t> sums;
+};
+
+enum class Values { kRandom, kExtreme };
+
+// `dim` dimensions of int8, in blocks as kernels.h lays them out.
+Case int8_case(std::size_t dim, std::size_t num_blocks, Values values, Random& random) {
+  Case c;
+  c.slices = (dim + 3) / 4;
+  const std::size_t rows = num_blocks * kBlockRows;
+  auto stored = integers<std::uint8_t>(rows * dim, 0, 255, random);
+  auto query = integers<std::int8_t>(dim, -128, 127, random);
+  if (values == Values::kExtreme) {
+    const std::int8_t sign = random() % 2 == 0 ? std::int8_t{-128} : std::int8_t{127};
+    for (auto& v : stored) v = random() % 8 == 0 ? 0 : 255;
+    for (auto& v : query) v = sign;
+  }
+  c.blocks.assign(num_blocks * c.slices * kSliceBytes, 128);
+  c.int8_query.assign(4 * c.slices, 0);
+  std::copy(query.begin(), query.end(), c.int8_query.begin());
+  for (std::size_t r = 0; r < rows; ++r) {
+    std::int32_t sum = 0;
+    for (std::size_t i = 0; i < dim; ++i) {
+      const std::size_t slice = r / kBlockRows * c.slices + i / 4;
+      c.blocks[slice * kSliceBytes + 4 * (r % kBlockRows) + i % 4] = stored[r * dim + i];
+      sum += stored[r * dim + i] * query[i];
+    }
+    c.sums.push_back(sum);
+  }
+  return c;
+}
+
+// `count` codes of 4 bits.
+Case code4_case(std::size_t count, std::size_t num_blocks, Values values, Random& random) {
+  Case c;
+  c.slices = (count + 7) / 8;
+  const std::size_t rows = num_blocks * kBlockRows;
+  const auto codes = integers<std::uint8_t>(rows * count, 0, 15, random);
+  const auto entries = integers<std::uint8_t>(count * 16, values == Values::kExtreme ? 255 : 0, 255, random);
+  c.blocks.assign(num_blocks * c.slices * kSliceBytes, 0);
+  c.tables.assign(c.slices * kSliceTableBytes, 0);
+  std::copy(entries.begin(), entries.end(), c.tables.begin());
+  for (std::size_t r = 0; r < rows; ++r) {
+    std::int32_t sum = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::uint8_t code = codes[r * count + i];
+      const std::size_t slice = r / kBlockRows * c.slices + i / 8;
+      const std::size_t p = i % 8;
+      c.blocks[slice * kSliceBytes + 4 * (r % kBlockRows) + p % 4] |=
+          static_cast<std::uint8_t>(p < 4 ? code : code << 4);
+      sum += entries[i * 16 + code];
+    }
+    c.sums.push_back(sum);
+  }
+  return c;
+}
+
+struct Kept {
+  std::vector<std::uint32_t> rows;
+  std::vector<std::int32_t> sums;
+  bool operator==(const Kept&) const = default;
+};
+
+void expect(Kept& kept, const Case& c, std::uint32_t num_rows, std::uint32_t first_row,
+            std::int32_t threshold, const std::vector<std::uint16_t>& allow) {
+  for (std::uint32_t r = 0; r < num_rows; ++r) {
+    const bool allowed = allow.empty() || ((allow[r / kBlockRows] >> (r % kBlockRows)) & 1) != 0;
+    if (allowed && c.sums[r] >= threshold) {
+      kept.rows.push_back(first_row + r);
+      kept.sums.push_back(c.sums[r]);
+    }
+  }
+}
+
+std::vector<std::int32_t> thresholds_for(const Case& c, Random& random) {
+  auto sorted = c.sums;
+  std::sort(sorted.begin(), sorted.end());
+  return {kLowest, kHighest, sorted.front(), sorted.back(), sorted[random() % sorted.size()]};
+}
+
+// One query: spans of every tail length, one after another in one call, and empty ones between.
+void check_select(const Kernels& k, bool int8, std::size_t size, Values values, Random& random) {
+  for (std::uint32_t num_rows = 1; num_rows <= 48; ++num_rows) {
+    if (size > 200 && num_rows % 5 != 1) continue;
+    const std::size_t num_blocks = blocks_for(num_rows) + (num_rows % 3) * 2;
+    const Case c =
+        int8 ? int8_case(size, num_blocks, values, random) : code4_case(size, num_blocks, values, random);
+    const auto masks = integers<std::uint16_t>(num_blocks, 0, 65535, random);
+    const auto all_rows = static_cast<std::uint32_t>(num_blocks * kBlockRows);
+    for (const std::int32_t threshold : thresholds_for(c, random)) {
+      const Span spans[] = {{c.blocks.data(), nullptr, num_rows, 1000, threshold},
+                            {c.blocks.data(), nullptr, 0, 77, kLowest},
+                            {c.blocks.data(), masks.data(), num_rows, 5000, threshold},
+                            {c.blocks.data(), masks.data(), all_rows, 4294900000u, threshold}};
+      Kept expected;
+      expect(expected, c, num_rows, 1000, threshold, {});
+      expect(expected, c, num_rows, 5000, threshold, masks);
+      expect(expected, c, all_rows, 4294900000u, threshold, masks);
+      const std::size_t room = kBlockRows * (2 * blocks_for(num_rows) + num_blocks);
+      Kept got{std::vector<std::uint32_t>(room), std::vector<std::int32_t>(room)};
+      const std::size_t count =
+          int8 ? k.int8_select(spans, 4, c.slices, c.int8_query.data(), got.rows.data(), got.sums.data())
+               : k.code4_select(spans, 4, c.slices, c.tables.data(), got.rows.data(), got.sums.data());
+      got.rows.resize(count);
+      got.sums.resize(count);
+      check(got == expected, std::string(k.name) + (int8 ? " int8_select" : " code4_select") + ", size " +
+                                 std::to_string(size) + ", rows " + std::to_string(num_rows) +
+                                 ", threshold " + std::to_string(threshold));
+    }
+  }
+}
+
+// Several queries: what each gets is what it gets alone, appended to what it had. The queries share the rows,
+// so their sums come from the scalar level, which check_select has held to plain sums.
+void check_select_many(const Kernels& k, bool int8, std::size_t size, Random& random) {
+  for (std::size_t count = 1; count <= 9; ++count) {
+    const auto num_rows = static_cast<std::uint32_t>(1 + random() % (size > 200 ? 90 : 400));
+    const std::size_t num_blocks = blocks_for(num_rows);
+    const Case c = int8 ? int8_case(size, num_blocks, Values::kRandom, random)
+                        : code4_case(size, num_blocks, Values::kRandom, random);
+    const auto masks = integers<std::uint16_t>(num_blocks, 0, 65535, random);
+    const Span span = {c.blocks.data(), random() % 2 == 0 ? masks.data() : nullptr, num_rows, 300, 0};
+    const std::size_t room = 3 + num_blocks * kBlockRows;
+    std::vector<Kept> got(count);
+    std::vector<std::vector<std::int8_t>> queries(count);
+    std::vector<std::vector<std::uint8_t>> tables(count);
+    std::vector<Selection<std::int8_t>> int8_selections(count);
+    std::vector<Selection<std::uint8_t>> code4_selections(count);
+    std::vector<Kept> expected(count);
+    for (std::size_t q = 0; q < count; ++q) {
+      queries[q] = integers<std::int8_t>(4 * c.slices, -128, 127, random);
+      tables[q] = integers<std::uint8_t>(c.slices * kSliceTableBytes, 0, 255, random);
+      const std::int32_t threshold = q == 1 ? kHighest : q == 2 ? kLowest : thresholds_for(c, random)[4];
+      got[q] = {std::vector<std::uint32_t>(room, 9), std::vector<std::int32_t>(room, 9)};
+      int8_selections[q] = {queries[q].data(), threshold, got[q].rows.data(), got[q].sums.data(), 3};
+      code4_selections[q] = {tables[q].data(), threshold, got[q].rows.data(), got[q].sums.data(), 3};
+      Span alone = span;
+      alone.threshold = threshold;
+      expected[q] = {std::vector<std::uint32_t>(room, 9), std::vector<std::int32_t>(room, 9)};
+      std::uint32_t* rows = expected[q].rows.data() + 3;
+      std::int32_t* sums = expected[q].sums.data() + 3;
+      const Kernels& scalar = *find_kernels("scalar");
+      const std::size_t kept = int8 ? scalar.int8_select(&alone, 1, c.slices, queries[q].data(), rows, sums)
+                                    : scalar.code4_select(&alone, 1, c.slices, tables[q].data(), rows, sums);
+      expected[q].rows.resize(3 + kept);
+      expected[q].sums.resize(3 + kept);
+    }
+    if (int8) {
+      k.int8_select_many(span, c.slices, int8_selections.data(), count);
+    } else {
+      k.code4_select_many(span, c.slices, code4_selections.data(), count);
+    }
+    for (std::size_t q = 0; q < count; ++q) {
+      const std::size_t kept = int8 ? int8_selections[q].count : code4_selections[q].count;
+      got[q].rows.resize(kept);
+      got[q].sums.resize(kept);
+      check(got[q] == expected[q], std::string(k.name) + (int8 ? " int8" : " code4") + "_select_many, size " +
+                                       std::to_string(size) + ", query " + std::to_string(q) + " of " +
+                                       std::to_string(count));
+    }
+  }
+}
+
+void check_int8_scores(const Kernels& k, std::size_t dim, Random& random) {
+  for (const std::size_t num_blocks : {1, 2, 3, 4, 5, 11}) {
+    for (const Values values : {Values::kRandom, Values::kExtreme}) {
+      const Case c = int8_case(dim, num_blocks, values, random);
+      const std::size_t stride = num_blocks * kBlockRows + 5;
+      for (std::size_t count = 1; count <= 9; ++count) {
+        const std::vector<std::int8_t> zeros(c.int8_query.size(), 0);
+        std::vector<const std::int8_t*> queries(count, zeros.data());
+        queries[random() % count] = c.int8_query.data();
+        std::vector<std::int32_t> out((count - 1) * stride + num_blocks * kBlockRows, 1234);
+        k.int8_scores(c.blocks.data(), num_blocks, c.slices, queries.data(), count, out.data(), stride);
+        for (std::size_t q = 0; q < count; ++q) {
+          for (std::size_t r = 0; r < num_blocks * kBlockRows; ++r) {
+            const std::int32_t expected = queries[q] == zeros.data() ? 0 : c.sums[r];
+            check(out[q * stride + r] == expected,
+                  std::string(k.name) + " int8_scores, dim " + std::to_string(dim));
+          }
+          if (q + 1 < count) {
+            check(out[q * stride + stride - 1] == 1234,
+                  std::string(k.name) + " int8_scores keeps to its columns");
+          }
+        }
+      }
+    }
+  }
+}
+
+// Float blocks: near the sum in double precision, the same whatever else is in the call, and f32_best is the
+// first largest of f32_scores + bias.
+void check_f32(const Kernels& k, std::size_t dim, Random& random) {
+  for (const std::size_t num_blocks :
+       dim > 1000 ? std::vector<std::size_t>{3, 35} : std::vector<std::size_t>{1, 2, 7}) {
+    const std::size_t rows = num_blocks * kBlockRows;
+    std::vector<float> blocks = floats(rows * dim, random);
+    // Row 5 of each block is the same, so that there are ties within the lanes and between them.
+    for (std::size_t b = 0; b < num_blocks; ++b) {
+      for (std::size_t i = 0; i < dim; ++i) {
+        for (const std::size_t j : {std::size_t{5}, std::size_t{9}}) {
+          blocks[(b * dim + i) * kBlockRows + j] = blocks[i * kBlockRows + 5];
+        }
+      }
+    }
+    for (std::size_t count = 1; count <= 17; count += dim > 1000 ? 4 : 1) {
+      const std::size_t query_stride = dim + 3;
+      const auto queries = floats((count - 1) * query_stride + dim, random);
+      const std::size_t stride = rows + 1;
+      std::vector<float> out((count - 1) * stride + rows);
+      k.f32_scores(blocks.data(), num_blocks, dim, queries.data(), query_stride, count, out.data(), stride);
+      std::vector<float> bias = floats(rows, random);
+      for (std::size_t r = 0; r < rows; ++r) {
+        if (r % kBlockRows == 5 || r % kBlockRows == 9) bias[r] = count % 2 == 0 ? 1e4f : bias[5];
+        if (r + 2 >= rows) bias[r] = -std::numeric_limits<float>::infinity();
+      }
+      std::vector<std::uint32_t> best(count);
+      std::vector<float> best_scores(count);
+      k.f32_best(blocks.data(), num_blocks, dim, bias.data(), queries.data(), query_stride, count,
+                 best.data(), best_scores.data());
+      for (std::size_t q = 0; q < count; ++q) {
+        const float* query = queries.data() + q * query_stride;
+        std::vector<float> alone(rows);
+        k.f32_scores(blocks.data(), num_blocks, dim, query, query_stride, 1, alone.data(), rows);
+        std::uint32_t first_best = 0;
+        for (std::size_t r = 0; r < rows; ++r) {
+          double sum = 0;
+          double size = 0;
+          for (std::size_t i = 0; i < dim; ++i) {
+            const double term =
+                double{query[i]} * blocks[(r / kBlockRows * dim + i) * kBlockRows + r % kBlockRows];
+            sum += term;
+            size += std::abs(term);
+          }
+          const float got = out[q * stride + r];
+          check(std::abs(got - sum) <= 1e-6 * (1 + static_cast<double>(dim) / 16) * size,
+                std::string(k.name) + " f32_scores, dim " + std::to_string(dim));
+          check(got == alone[r], std::string(k.name) + " f32_scores depends on the other queries");
+          if (got + bias[r] > out[q * stride + first_best] + bias[first_best]) {
+            first_best = static_cast<std::uint32_t>(r);
+          }
+        }
+        check(best[q] == first_best && best_scores[q] == out[q * stride + first_best] + bias[first_best],
+              std::string(k.name) + " f32_best, dim " + std::to_string(dim) + ": " + std::to_string(best[q]) +
+                  " for " + std::to_string(first_best));
+      }
+    }
+  }
+}
+
+float widen(float value) { return value; }
+float widen(std::int8_t value) { return value; }
+float widen(std::uint16_t value) { return std::bit_cast<float>(std::uint32_t{value} << 16); }
+
+template <class Value>
+using RowsKernel = void (*)(const Value*, std::size_t, const std::uint32_t*, std::size_t, const float*,
+                            std::size_t, float*);
+
+// Stored rows: near the sum in double precision and the scalar level's bits, for any number of rows and any
+// stride.
+template <class Value>
+void check_rows(const Kernels& k, const char* name, RowsKernel<Value> kernel, RowsKernel<Value> scalar,
+                std::size_t dim, const std::vector<Value>& rows, std::size_t stride, bool squared,
+                Random& random) {
+  const std::size_t stored = (rows.size() - dim) / stride + 1;
+  const auto query = floats(dim, random);
+  for (std::size_t count = 0; count <= 40; count += 1 + count / 4) {
+    auto indices = integers<std::uint32_t>(count, 0, static_cast<int>(stored) - 1, random);
+    std::sort(indices.begin(), indices.end());
+    const bool gathered = count % 2 == 0 || count > stored;
+    const std::uint32_t* order = gathered ? indices.data() : nullptr;
+    if (count == 0) order = nullptr;
+    std::vector<float> got(count, 7.0f);
+    std::vector<float> expected(count, 8.0f);
+    kernel(rows.data(), stride, order, count, query.data(), dim, got.data());
+    scalar(rows.data(), stride, order, count, query.data(), dim, expected.data());
+    for (std::size_t i = 0; i < count; ++i) {
+      const Value* row = rows.data() + (gathered ? indices[i] : i) * stride;
+      double sum = 0;
+      double size = 0;
+      for (std::size_t j = 0; j < dim; ++j) {
+        const double difference = double{widen(row[j])} - query[j];
+        const double term = squared ? difference * difference : double{widen(row[j])} * query[j];
+        sum += term;
+        size += std::abs(term);
+      }
+      const std::string what = std::string(k.name) + " " + name + ", dim " + std::to_string(dim);
+      check(std::abs(got[i] - sum) <= 1e-6 * (1 + static_cast<double>(dim) / 32) * size, what + " is near");
+      check(std::bit_cast<std::uint32_t>(got[i]) == std::bit_cast<std::uint32_t>(expected[i]),
+            what + " has the scalar level's bits");
+    }
+  }
+}
+
+void check_all_rows(const Kernels& k, std::size_t dim, Random& random) {
+  const Kernels& scalar = *find_kernels("scalar");
+  const std::size_t stored = 37;
+  const std::size_t stride = dim + random() % 2 * 5;
+  const std::size_t size = (stored - 1) * stride + dim;
+  const auto values = floats(size, random);
+  std::vector<std::uint16_t> bf16(size);
+  for (std::size_t i = 0; i < size; ++i) {
+    bf16[i] = static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(values[i]) >> 16);
+  }
+  const auto int8 = integers<std::int8_t>(size, -128, 127, random);
+  check_rows(k, "dot_rows_f32", k.dot_rows_f32, scalar.dot_rows_f32, dim, values, stride, false, random);
+  check_rows(k, "dot_rows_bf16", k.dot_rows_bf16, scalar.dot_rows_bf16, dim, bf16, stride, false, random);
+  check_rows(k, "dot_rows_int8", k.dot_rows_int8, scalar.dot_rows_int8, dim, int8, stride, false, random);
+  check_rows(k, "l2_rows_f32", k.l2_rows_f32, scalar.l2_rows_f32, dim, values, stride, true, random);
+  const auto query = floats(dim, random);
+  float row_score = 0;
+  k.dot_rows_f32(values.data(), stride, nullptr, 1, query.data(), dim, &row_score);
+  check(k.dot(values.data(), query.data(), dim) == row_score,
+        std::string(k.name) + " dot is dot_rows_f32 of a row");
+}
+
+}  // namespace
+
+int main() {
+  for (const Kernels* level : available_kernels()) {
+    Random random(7);
+    for (const std::size_t dim : kDims) {
+      check_select(*level, true, dim, Values::kRandom, random);
+      check_select(*level, true, dim, Values::kExtreme, random);
+      check_select_many(*level, true, dim, random);
+      check_int8_scores(*level, dim, random);
+      check_f32(*level, dim, random);
+      check_all_rows(*level, dim, random);
+    }
+    for (const std::size_t codes : {1, 7, 8, 9, 16, 17, 24, 48, 64, 192, 768, 1024}) {
+      check_select(*level, false, codes, Values::kRandom, random);
+      check_select(*level, false, codes, Values::kExtreme, random);
+      check_select_many(*level, false, codes, random);
+    }
+    std::printf("%s: %s\n", level->name, shortlist::testing::failures == 0 ? "ok" : "failed");
+  }
+  return shortlist::testing::finish();
+}

@@ -1,0 +1,168 @@
+"""The engine's contract to Python: everything that `native/bindings` exposes, typed."""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+type Metric = Literal["dot", "cosine", "l2"]
+type Codes = Literal["int8", "int4"]
+type Store = Literal["float32", "bfloat16", "int8"]
+type IdArray = NDArray[np.int64] | NDArray[np.object_]
+
+def simd_level() -> str:
+    """The instruction set chosen for this process."""
+
+def simd_levels() -> list[str]:
+    """The instruction sets this machine can run, best first."""
+
+@final
+class Settings:
+    """What a search may change. Immutable; make it once and pass it to many searches.
+
+    exact: Score every row that could matter; the other fields are then ignored.
+    leaves: Most leaves to visit for one query.
+    rerank: Rows rescored from the stored rows; at least k are.
+    stop: Leaves are visited best first until even centroid score + stop * spread of the leaf is below
+        the score of the k-th row found; 0 never stops before `leaves` are visited.
+    groups: Groups of leaves whose centroids are scored; 0 picks by `leaves`.
+    """
+
+    def __init__(
+        self,
+        *,
+        exact: bool = False,
+        leaves: int = 32,
+        rerank: int = 50,
+        stop: float = 0.0,
+        groups: int = 0,
+    ) -> None: ...
+    @property
+    def exact(self) -> bool: ...
+    @property
+    def leaves(self) -> int: ...
+    @property
+    def rerank(self) -> int: ...
+    @property
+    def stop(self) -> float: ...
+    @property
+    def groups(self) -> int: ...
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class Filter:
+    """Rows of one index that searches may return, prepared for reuse."""
+
+    def __len__(self) -> int:
+        """How many rows are allowed."""
+
+    @property
+    def nbytes(self) -> int: ...
+
+@final
+class Index:
+    """Rows in leaf order with their codes. Searching is thread-safe and releases the GIL."""
+
+    result_type: type[tuple[Any, ...]]
+    """The class of what `search` returns: `tuple`, or a named tuple of three fields."""
+
+    default_settings: Settings
+    """What `search` uses when it is given no settings; saved with the index."""
+
+    note: str
+    """Text that is saved with the index and not read by the engine (the face's configuration as JSON)."""
+
+    @staticmethod
+    def build(
+        embeddings: ArrayLike,
+        ids: Sequence[str] | ArrayLike | None = None,
+        *,
+        metric: Metric = "dot",
+        leaves: int | None = None,
+        codes: Codes | None = None,
+        store: Store = "float32",
+        tier: int | None = None,
+        sample: int | None = None,
+        iterations: int | None = None,
+        seed: int = 0,
+        threads: int | None = None,
+        progress: Callable[[str, float], object] | None = None,
+    ) -> Index:
+        """Builds the index of `embeddings` (n, d); see `IndexConfig` for the fields.
+
+        ids: None (row numbers), integers or strings, n of them and no two alike.
+        leaves: k-means leaves; 1 scans everything (an exact index); None picks by n.
+        tier: Rows of largest norm that every query scores; None measures whether norms vary enough.
+        sample: Rows that k-means trains on; None picks by `leaves`.
+        progress: Called with a stage's name and the fraction done of it; what it raises stops the build.
+
+        Raises:
+            ValueError: An argument has a wrong shape or value, NaN or infinity, or duplicate ids.
+            KeyboardInterrupt: On Ctrl-C, within a second.
+        """
+
+    def search(
+        self,
+        queries: ArrayLike,
+        k: int = 10,
+        settings: Settings | None = None,
+        exclude: Sequence[str] | ArrayLike | None = None,
+        exclude_offsets: ArrayLike | None = None,
+        allow: Filter | None = None,
+        threads: int | None = None,
+    ) -> Any:
+        """The best k rows of each query as (scores, ids, rows) in a `result_type`.
+
+        queries: (q, d), or (d,) for one query, whose results are then (k,). float32 in C order is not copied.
+        exclude: Ids, those of query i at [exclude_offsets[i], exclude_offsets[i + 1]); unknown ids are ignored.
+            Without offsets, all of `exclude` is left out for every query.
+        allow: From `filter_ids` or `filter_rows` of this index.
+        threads: None uses one for one query and all cores for more.
+
+        Scores are float32 descending, ties by lower row; rows int64; ids int64 or an object array of str. Missing
+        results are score -inf, row -1 and id -1 or "".
+        """
+
+    def filter_ids(self, ids: Sequence[str] | ArrayLike) -> Filter:
+        """Allows these ids; unknown ones are ignored."""
+
+    def filter_rows(self, mask: NDArray[np.bool_]) -> Filter:
+        """Allows the rows where `mask` (n,) is True."""
+
+    def find(self, ids: Sequence[str] | ArrayLike) -> NDArray[np.int64]:
+        """The rows of these ids, -1 for an unknown one."""
+
+    def vectors(self, rows: ArrayLike) -> NDArray[np.float32]:
+        """The stored rows (as searched: normalised for cosine, rounded to `store`), shape (len(rows), d)."""
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes one file, atomically: a crash leaves the old file or the new one."""
+
+    @staticmethod
+    def load(path: str | os.PathLike[str], *, mmap: bool = False) -> Index:
+        """Reads what `save` wrote; damaged files are a ValueError. With `mmap` the rows stay on disk until read."""
+
+    def __len__(self) -> int: ...
+    @property
+    def dim(self) -> int: ...
+    @property
+    def metric(self) -> Metric: ...
+    @property
+    def ids(self) -> IdArray: ...
+    @property
+    def num_leaves(self) -> int: ...
+    @property
+    def codes(self) -> Codes: ...
+    @property
+    def store(self) -> Store: ...
+    @property
+    def tier(self) -> int: ...
+    @property
+    def nbytes(self) -> int:
+        """Memory the index holds, or maps."""
+
+    def describe(self) -> dict[str, Any]:
+        """Sizes and shape: rows, dim, metric, leaves, rows a leaf, tier, codes, store, bytes by part."""
