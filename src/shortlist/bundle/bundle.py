@@ -3,7 +3,7 @@
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -17,14 +17,17 @@ import polars as pl
 
 from shortlist.bundle.atomic import replaced_folder
 from shortlist.bundle.card import model_card
+from shortlist.bundle.checks import check_dimension, check_same_ids, in_row_order
 from shortlist.bundle.histories import Histories
 from shortlist.bundle.items import Items
 from shortlist.bundle.manifest import BundleError, Manifest, verify, write_manifest
 from shortlist.bundle.tower import QueryTower
 from shortlist.data import DataError, Vocabulary
-from shortlist.index import Index
+from shortlist.index import Index, SearchResult, SearchSettings
 
 _LOAD_ATTEMPTS = 5
+_MOST = 1_000  # candidates one search can return
+_EXACT = SearchSettings(exact=True)
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,9 @@ class Bundle:
         run: How the model came to be: seed, versions, data, arguments, metrics.
 
     Example:
-        >>> Bundle.load("no-such-folder")
+        >>> Bundle.load("nowhere")
         Traceback (most recent call last):
-        shortlist.bundle.manifest.BundleError: no-such-folder is not a bundle: there is no such folder.
+        shortlist.bundle.manifest.BundleError: nowhere is not a bundle: there is no such folder.
     """
 
     manifest: Manifest
@@ -82,11 +85,11 @@ class Bundle:
         Raises:
             BundleError: The parts do not belong together, or `path` cannot take a bundle.
         """
-        ordered = _in_row_order(items, index)
+        ordered = in_row_order(items, index)
         run = {**(run or {}), "versions": {**_versions(), **dict((run or {}).get("versions", {}))}}
         graph = query_tower if isinstance(query_tower, bytes) else _exported(query_tower)
         tower = QueryTower(graph, users)
-        _check_dimension(tower, index)
+        check_dimension(tower, index)
         histories = (
             None
             if interactions is None
@@ -141,6 +144,129 @@ class Bundle:
                     return bundle
         raise BundleError(f"{folder} was replaced {_LOAD_ATTEMPTS} times while it was read.")
 
+    def recommend(
+        self,
+        users: Sequence[int | str],
+        k: int = 10,
+        *,
+        exclude_seen: bool | Sequence[bool] = True,
+        exclude: Sequence[int | str] = (),
+        allow: Sequence[int | str] | None = None,
+        exact: bool = False,
+    ) -> SearchResult:
+        """Return the best candidates of known users.
+
+        Args:
+            users: Users the tower knows.
+            k: How many candidates for each user, from 1 to 1,000.
+            exclude_seen: Whether to leave out what a user has had; one answer for all or for each.
+            exclude: Candidates that nobody gets.
+            allow: The only candidates anybody gets; None allows all.
+            exact: Search exactly, whatever the index does by default.
+
+        Returns:
+            Scores, ids and rows of shape (n, k), as from `Index.search`.
+
+        Raises:
+            UnknownUserError: A user that the tower was not trained on.
+        """
+        seen = [exclude_seen] * len(users) if isinstance(exclude_seen, bool) else exclude_seen
+        excluded = [
+            self._ids_at(self.histories.rows(user)) + list(exclude) if left_out else list(exclude)
+            for user, left_out in zip(users, seen, strict=True)
+        ]
+        return self.search(self.tower.embed(users), k, exclude=excluded, allow=allow, exact=exact)
+
+    def recommend_for_history(
+        self,
+        history: Sequence[int | str],
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        exclude: Sequence[int | str] = (),
+        allow: Sequence[int | str] | None = None,
+        exact: bool = False,
+    ) -> SearchResult:
+        """Return the best candidates for somebody the tower does not know, by what they have had.
+
+        Their query is the mean of the embeddings of their history.
+
+        Args:
+            history: Candidates, at least one.
+            k: How many candidates, from 1 to 1,000.
+            exclude_seen: Whether to leave out the history itself.
+            exclude: Candidates to leave out.
+            allow: The only candidates to return; None allows all.
+            exact: Search exactly, whatever the index does by default.
+
+        Returns:
+            Scores, ids and rows of shape (1, k), as from `Index.search`.
+
+        Raises:
+            ValueError: An empty history, or an id that is no candidate.
+        """
+        if not history:
+            raise ValueError("`history` must hold at least one item.")
+        query = self.index.vectors(list(history)).mean(axis=0, keepdims=True)
+        excluded = [*history, *exclude] if exclude_seen else list(exclude)
+        return self.search(query, k, exclude=[excluded], allow=allow, exact=exact)
+
+    def similar(self, item: int | str, k: int = 10) -> SearchResult:
+        """Return the candidates that point the same way as one of them.
+
+        The index is searched for the candidate's own embedding, and the best 10 k of that search
+        (at least 200) are ordered by cosine, so that a popular candidate with a long embedding is
+        not similar to everything.
+
+        Args:
+            item: A candidate.
+            k: How many, from 1 to 1,000.
+
+        Returns:
+            Scores (cosine), ids and rows of shape (1, k).
+
+        Raises:
+            ValueError: `item` is no candidate.
+        """
+        query = self.index.vectors([item])
+        wide = self.search(query, min(max(10 * k, 200), _MOST), exclude=[[item]])
+        rows = wide.rows[0][wide.rows[0] >= 0]
+        vectors = self.index.vectors(self._ids_at(rows))
+        lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(query)
+        cosines = (vectors @ query[0]) / np.maximum(lengths, np.finfo(np.float32).tiny)
+        best = np.lexsort((rows, -cosines))[:k]
+        scores = np.full((1, k), -np.inf, np.float32)
+        found = np.full((1, k), -1, np.int64)
+        scores[0, : best.size], found[0, : best.size] = cosines[best], rows[best]
+        ids: Any = np.full(
+            (1, k), -1 if self.items.id_array.dtype.kind == "i" else "", wide.ids.dtype
+        )
+        ids[0, : best.size] = self.items.id_array[rows[best]]
+        return SearchResult(scores, ids, found)
+
+    def search(
+        self,
+        queries: npt.NDArray[np.float32],
+        k: int,
+        *,
+        exclude: Sequence[Sequence[int | str]] | None = None,
+        allow: Sequence[int | str] | None = None,
+        exact: bool = False,
+    ) -> SearchResult:
+        """Search the index, on the calling thread only: `Index.search` with ids of any kind."""
+        return self.index.search(
+            queries,
+            k,
+            settings=_EXACT if exact else None,
+            exclude=exclude if exclude is not None and any(map(len, exclude)) else None,
+            allow=allow,
+            threads=1,
+        )
+
+    def _ids_at(self, rows: npt.NDArray[np.int64]) -> list[Any]:
+        ids: list[Any] = self.items.id_array[rows].tolist()
+        return ids
+
     @classmethod
     def _load_once(cls, folder: Path, mmap: bool) -> "Bundle":
         manifest = verify(folder)
@@ -149,13 +275,13 @@ class Bundle:
         except ValueError as error:
             raise BundleError(f"{folder / 'index.slx'} cannot be read: {error}") from None
         items = Items.read(folder / "items.parquet")
-        _check_same_ids(items, index)
+        check_same_ids(items, index)
         if "histories.parquet" in manifest.files:
             histories = Histories.read(folder / "histories.parquet", len(items))
         else:
             histories = Histories.empty()
         tower = QueryTower((folder / "query_tower.onnx").read_bytes(), _read_users(folder))
-        _check_dimension(tower, index)
+        check_dimension(tower, index)
         run = _read_json(folder / "run.json")
         return cls(manifest, tower, index, items, histories, run)
 
@@ -166,50 +292,6 @@ def _state(folder: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
-
-
-def _in_row_order(items: pl.DataFrame, index: Index) -> pl.DataFrame:
-    if "id" not in items.columns:
-        raise BundleError(f"`items` must have a column 'id', got {items.columns}.")
-    ids = pl.Series("id", _plain_ids(index))
-    if items["id"].dtype != ids.dtype and items["id"].dtype.is_integer() == ids.dtype.is_integer():
-        items = items.with_columns(pl.col("id").cast(ids.dtype))
-    if items["id"].dtype != ids.dtype:
-        raise BundleError(
-            f"the ids of `items` are {items['id'].dtype}, those of `index` are {ids.dtype}."
-        )
-    if len(items) != len(ids):
-        raise BundleError(f"`items` has {len(items)} rows, `index` has {len(ids)} candidates.")
-    ordered = ids.to_frame().join(items, on="id", how="inner", maintain_order="left")
-    if len(ordered) != len(ids):
-        missing = ids.filter(~ids.is_in(items["id"].implode()))
-        raise BundleError(
-            f"`items` must name each candidate of `index` once; {missing[0]!r} is not there."
-            if len(missing)
-            else "`items` must name each candidate of `index` once; one stands there twice."
-        )
-    return ordered
-
-
-def _plain_ids(index: Index) -> npt.NDArray[Any] | list[str]:
-    ids = np.asarray(index.ids)
-    return ids.astype(np.int64) if ids.dtype.kind in "iu" else [str(i) for i in ids]
-
-
-def _check_same_ids(items: Items, index: Index) -> None:
-    same = len(items) == len(index) and items.ids.equals(
-        pl.Series("id", _plain_ids(index)), check_dtypes=True
-    )
-    if not same:
-        raise BundleError("index.slx and items.parquet do not hold the same candidates.")
-
-
-def _check_dimension(tower: QueryTower, index: Index) -> None:
-    embedding = tower.run(np.zeros(1, dtype=np.int64))
-    if embedding.shape != (1, index.dim):
-        raise BundleError(
-            f"the query tower gives {embedding.shape[1]} dimensions, the index has {index.dim}."
-        )
 
 
 def _read_users(folder: Path) -> Vocabulary:
@@ -242,4 +324,3 @@ def _versions() -> dict[str, str]:
         versions["keras"] = keras.__version__
         versions["backend"] = keras.config.backend()
     return versions
-

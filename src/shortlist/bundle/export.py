@@ -75,14 +75,16 @@ class _Graph:
         opset = helper.make_opsetid("", _OPSET)
         onnx_model = helper.make_model(graph, opset_imports=[opset], ir_version=_IR_VERSION)
         onnx.checker.check_model(onnx_model, full_check=True)
-        return onnx_model.SerializeToString()
+        serialized: bytes = onnx_model.SerializeToString()
+        return serialized
 
     def follow(self, model: Any, symbol: Any, name: str) -> str:
         """Call a model on a symbol, which shows its layers, and write them one after the other."""
         function = keras.Function(symbol, model.call(symbol))
-        return function._run_through_graph(  # hands names on where tensors would go
+        output: str = function._run_through_graph(  # hands names on where tensors would go
             name, operation_fn=lambda operation: lambda *args, **_: self.add(operation, *args)
         )
+        return output
 
     def constant(self, value: Any, dtype: npt.DTypeLike = np.float32) -> str:
         name = f"c{next(self._numbers)}"
@@ -126,7 +128,7 @@ def _values(weight: Any) -> npt.NDArray[Any]:
     return np.asarray(keras.ops.convert_to_numpy(tensor))
 
 
-def _same(graph: _Graph, operation: Any, x: str, *_: Any) -> str:
+def _same(_graph: _Graph, _operation: Any, x: str, *_: Any) -> str:
     return x
 
 
@@ -163,7 +165,10 @@ def _concatenate(graph: _Graph, layer: Any, xs: list[str]) -> str:
 
 
 def _layer_normalization(graph: _Graph, layer: Any, x: str) -> str:
-    if tuple(layer.axis if isinstance(layer.axis, list | tuple) else [layer.axis]) not in [(-1,), (1,)]:
+    if tuple(layer.axis if isinstance(layer.axis, list | tuple) else [layer.axis]) not in [
+        (-1,),
+        (1,),
+    ]:
         raise _Unwritten(f"LayerNormalization over the axes {layer.axis} ({layer.name})")
     d = layer.gamma.shape if layer.scale else layer.beta.shape
     scale = graph.constant(layer.gamma if layer.scale else np.ones(d))
@@ -198,7 +203,7 @@ def _divided_by_norm(graph: _Graph, x: str, least: float) -> str:
     return graph.node("Div", x, graph.node("Max", norm, graph.constant(least)))
 
 
-def _flatten(graph: _Graph, layer: Any, x: str) -> str:
+def _flatten(graph: _Graph, _layer: Any, x: str) -> str:
     return graph.node("Flatten", x, axis=1)
 
 
@@ -210,7 +215,7 @@ def _squeeze(graph: _Graph, operation: Any, x: str) -> str:
 
 
 def _arithmetic(kind: str) -> Callable[..., str]:
-    def write(graph: _Graph, operation: Any, *values: Any) -> str:
+    def write(graph: _Graph, _operation: Any, *values: Any) -> str:
         if len(values) == 1 and isinstance(values[0], list | tuple):  # the layers take one list
             values = tuple(values[0])
         names = [value if isinstance(value, str) else graph.constant(value) for value in values]

@@ -77,13 +77,10 @@ class Histories:
 
     def write(self, path: Path) -> None:
         """Write the histories as a Parquet table with the columns user_id and row (a list)."""
-        rows = [
-            self._rows[start:end]
-            for start, end in zip(self._offsets[:-1], self._offsets[1:], strict=True)
-        ]
-        pl.DataFrame(
-            {"user_id": self.users, "row": pl.Series(rows, dtype=pl.List(pl.Int64))}
-        ).write_parquet(path)
+        lengths = np.diff(self._offsets)
+        users = self.users.gather(np.repeat(np.arange(len(self.users)), lengths))
+        table = pl.DataFrame({"user_id": users, "row": self._rows})
+        table.group_by("user_id", maintain_order=True).agg("row").write_parquet(path)
 
     def __len__(self) -> int:
         """Return the number of users."""

@@ -24,6 +24,11 @@ class Items:
         titles = table["title"] if "title" in table.columns else self.ids.cast(pl.String)
         self._titles = titles.fill_null("")
         self._rows: dict[Any, int] = {item: row for row, item in enumerate(self.ids)}
+        self.id_array: npt.NDArray[Any] = (
+            self.ids.to_numpy()
+            if self.ids.dtype == pl.Int64
+            else np.array(self.ids.to_list(), dtype=object)
+        )
         self._searched = (" " + self._titles).str.to_lowercase()
 
     @classmethod

@@ -136,9 +136,9 @@ def verify(path: str | os.PathLike[str]) -> Manifest:
         BundleError: A file is missing, is a link, or is not what was saved; or the manifest is bad.
 
     Example:
-        >>> verify("no-such-folder")
+        >>> verify("nowhere")
         Traceback (most recent call last):
-        shortlist.bundle.manifest.BundleError: no-such-folder is not a bundle: there is no such folder.
+        shortlist.bundle.manifest.BundleError: nowhere is not a bundle: there is no such folder.
     """
     folder = Path(path)
     manifest = read_manifest(folder)

@@ -11,6 +11,7 @@ from shortlist.data.splits import (
     split_leave_last_out,
     split_random,
 )
+from shortlist.data.user_items import UserItems
 from shortlist.data.vocabulary import Vocabulary
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Oracle",
     "Sample",
     "Split",
+    "UserItems",
     "Vocabulary",
     "movielens",
     "sample",
