@@ -1,7 +1,7 @@
 """What the retrieval layers share: candidates, ids, exclusions, k, saving."""
 
 import abc
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -59,6 +59,10 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
     @abc.abstractmethod
     def _dim(self) -> int | None:
         """The dimension of the candidates, None where there are none."""
+
+    @abc.abstractmethod
+    def embeddings(self, rows_at_a_time: int) -> Iterator[Array]:
+        """Reads the candidates through on the host, about so many rows at a time."""
 
     @abc.abstractmethod
     def _retrieve(self, queries: Any, k: int, exclusions: Any) -> tuple[Any, Any]:
@@ -265,6 +269,12 @@ def checked_embeddings(embeddings: Any) -> NDArray[np.float32]:
             f"{int(np.argmin(finite))}."
         )
     return array
+
+
+def row_blocks(embeddings: Array, rows_at_a_time: int) -> Iterator[Array]:
+    """Returns consecutive blocks of rows."""
+    for start in range(0, len(embeddings), rows_at_a_time):
+        yield embeddings[start : start + rows_at_a_time]
 
 
 def as_batch(batch: Any) -> tuple[Any, Any]:

@@ -69,6 +69,11 @@ class HostRetrieval(CandidateRetrieval, abc.ABC):
         inside = np.where((exclusions >= 0) & (exclusions < len(ids)), exclusions, NO_ID)
         return ids.lookup(inside)
 
+    def take_shared(self) -> None:
+        """Takes what a variable assigned to `candidate_embeddings` holds now, if there is one."""
+        if self.candidate_embeddings is not None:
+            self._share(np.asarray(ops.convert_to_numpy(self.candidate_embeddings)))
+
     def _share(self, values: Array) -> None:
         """Takes the values of the variable that was assigned to `candidate_embeddings`."""
         if self._shared_values is None or not np.array_equal(values, self._shared_values):

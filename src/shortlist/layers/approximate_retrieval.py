@@ -2,9 +2,9 @@
 
 import dataclasses
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 
 from shortlist.index import Index, IndexConfig, SearchSettings, tune
 from shortlist.layers._candidate_ids import CandidateIds
-from shortlist.layers._candidate_retrieval import checked_embeddings, concatenated, load_candidates
+from shortlist.layers._candidate_retrieval import (
+    checked_embeddings,
+    concatenated,
+    load_candidates,
+    row_blocks,
+)
 from shortlist.layers._host_retrieval import Array, HostRetrieval
 
 TUNING_QUERIES = 1000
@@ -124,10 +129,20 @@ class ApproximateRetrieval(HostRetrieval):
         self, queries: Array, k: int, exclude: Any = None
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Returns the (b, k) scores and rows of (b, d) queries, on the host."""
-        if self.index is None:
-            raise ValueError(f"Layer '{self.name}' has no candidates yet.")
-        found = self.index.search(queries, k, exclude=exclude)
+        found = self._require_index().search(queries, k, exclude=exclude)
         return found.scores, found.rows
+
+    def embeddings(self, rows_at_a_time: int) -> Iterator[Array]:
+        """Reads the candidates through as the index keeps them, so many rows at a time."""
+        index = self._require_index()
+        for ids in row_blocks(index.ids, rows_at_a_time):
+            yield index.vectors(ids)
+
+    def _require_index(self) -> Index:
+        self._require_candidates()
+        if self.index is None:
+            self.take_shared()
+        return cast(Index, self.index)
 
     def _store(self, embeddings: NDArray[np.float32], ids: CandidateIds) -> None:
         values = ids.values.tolist() if ids.are_strings else ids.values

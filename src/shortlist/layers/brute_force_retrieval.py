@@ -1,5 +1,6 @@
 """Exact retrieval by scoring every candidate, on any device."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -10,8 +11,10 @@ from numpy.typing import NDArray
 from shortlist.layers import _top_k
 from shortlist.layers._candidate_ids import NO_ID, CandidateIds, tensor_dtype
 from shortlist.layers._candidate_retrieval import (
+    Array,
     CandidateRetrieval,
     load_candidates,
+    row_blocks,
     save_candidates,
 )
 
@@ -72,6 +75,12 @@ class BruteForceRetrieval(CandidateRetrieval):
         candidates = load_candidates(store)
         if candidates is not None:
             self.update_candidates(*candidates)
+
+    def embeddings(self, rows_at_a_time: int) -> Iterator[Array]:
+        """Reads the candidates through on the host, so many rows at a time."""
+        self._require_candidates()
+        everything = np.asarray(ops.convert_to_numpy(self.candidate_embeddings))
+        return row_blocks(everything, rows_at_a_time)
 
     def _set_variable(self, name: str, value: Any) -> None:
         """Gives the attribute `name` a value of any number of rows, also in compiled functions."""

@@ -8,9 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.layers._candidate_ids import NO_ID, CandidateIds
-from shortlist.layers._candidate_retrieval import as_batch, load_candidates, save_candidates
+from shortlist.layers._candidate_retrieval import (
+    as_batch,
+    load_candidates,
+    row_blocks,
+    save_candidates,
+)
 from shortlist.layers._host_retrieval import Array, HostRetrieval
-from shortlist.layers._top_k import NO_SCORE
+from shortlist.layers._top_k import NO_SCORE, ROWS_AT_A_TIME
 
 
 @keras.saving.register_keras_serializable(package="shortlist")
@@ -117,11 +122,11 @@ class StreamingRetrieval(HostRetrieval):
             start += len(embeddings)
         return best, np.where(best > NO_SCORE, best_rows, NO_ID)
 
-    def embeddings(self) -> Iterator[Array]:
-        """Reads the candidates through, a batch at a time."""
+    def embeddings(self, rows_at_a_time: int = ROWS_AT_A_TIME) -> Iterator[Array]:
+        """Reads the candidates through, so many rows at a time; a dataset batch by batch."""
         self._require_candidates()
         if self._source is None:
-            yield from self._in_memory
+            yield from row_blocks(self._in_memory[0], rows_at_a_time)
             return
         count = 0
         for embeddings, _ in self._source():
