@@ -17,8 +17,13 @@ struct Avx2 {
     __m256i low, high;  // rows 0..7 and 8..15
   };
 
+  static constexpr std::size_t kSumsInProgress = 1;
+
   static SHORTLIST_INLINE Sums splat(std::int32_t value) {
     return {_mm256_set1_epi32(value), _mm256_set1_epi32(value)};
+  }
+  static SHORTLIST_INLINE Sums plus(Sums a, Sums b) {
+    return {_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)};
   }
   static SHORTLIST_INLINE void store(std::int32_t* out, Sums sums) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), sums.low);

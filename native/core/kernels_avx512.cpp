@@ -11,7 +11,10 @@ namespace {
 struct Avx512 {
   using Sums = __m512i;
 
+  static constexpr std::size_t kSumsInProgress = 4;
+
   static SHORTLIST_INLINE Sums splat(std::int32_t value) { return _mm512_set1_epi32(value); }
+  static SHORTLIST_INLINE Sums plus(Sums a, Sums b) { return _mm512_add_epi32(a, b); }
   static SHORTLIST_INLINE void store(std::int32_t* out, Sums sums) { _mm512_storeu_si512(out, sums); }
   static SHORTLIST_INLINE std::uint32_t at_least(Sums sums, std::int32_t threshold) {
     return _mm512_cmpge_epi32_mask(sums, _mm512_set1_epi32(threshold));

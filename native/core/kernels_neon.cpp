@@ -14,9 +14,15 @@ struct Neon {
     int32x4_t part[4];
   };
 
+  static constexpr std::size_t kSumsInProgress = 1;
+
   static SHORTLIST_INLINE Sums splat(std::int32_t value) {
     const int32x4_t four = vdupq_n_s32(value);
     return {{four, four, four, four}};
+  }
+  static SHORTLIST_INLINE Sums plus(Sums a, Sums b) {
+    for (std::size_t p = 0; p < 4; ++p) a.part[p] = vaddq_s32(a.part[p], b.part[p]);
+    return a;
   }
   static SHORTLIST_INLINE void store(std::int32_t* out, Sums sums) {
     for (std::size_t p = 0; p < 4; ++p) vst1q_s32(out + 4 * p, sums.part[p]);

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
 if TYPE_CHECKING:
-    from shortlist.data import Interactions, Vocabulary
+    from shortlist.data import Interactions
 
-EDITIONS = ("100k", "1m", "10m", "20m", "25m", "32m", "latest-small")
-NAMES = ("sample", *(f"ml-{edition}" for edition in EDITIONS))
+Edition = Literal["100k", "1m", "10m", "20m", "25m", "32m", "latest-small"]
+EDITIONS: dict[str, Edition] = {f"ml-{edition}": edition for edition in get_args(Edition)}
+NAMES = ("sample", *EDITIONS)
 
 Dataset = Annotated[
     str,
@@ -40,25 +41,10 @@ def open_dataset(name: str, data_dir: Path | None) -> Interactions:
 
     if name == "sample":
         return sample().interactions
-    if name in NAMES:
-        return movielens(name.removeprefix("ml-"), data_dir)
+    if name in EDITIONS:
+        return movielens(EDITIONS[name], data_dir)
     path = Path(name)
     if path.is_file():
         parquet = path.suffix.lower() in (".parquet", ".pq")
         return (Interactions.from_parquet if parquet else Interactions.from_csv)(path)
     raise DataError(f"no data set and no file is called {name!r}{nearest(name, NAMES)}")
-
-
-def id_of(vocabulary: Vocabulary, text: str) -> int | str:
-    """Returns an id as the vocabulary has it, from what was typed."""
-    if vocabulary.id_type is str:
-        return text
-    try:
-        return int(text)
-    except ValueError:
-        from shortlist.data import DataError
-
-        raise DataError(
-            f"unknown id {text!r}; ids are integers like '{vocabulary.ids[0]}'"
-            f"…'{vocabulary.ids[-1]}'"
-        ) from None

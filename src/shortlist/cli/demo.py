@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shortlist.cli.datasets import DataDir, Dataset, id_of, open_dataset
+from shortlist.cli.datasets import DataDir, Dataset, open_dataset
 from shortlist.cli.output import Json, console, print_json, ranked_rows, ranked_table, status
 
 if TYPE_CHECKING:
@@ -26,19 +26,17 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Read a data set, train a two-tower model, measure it, recommend to one user."""
-    from shortlist.bundle import titles_of
+    from shortlist.cli.ids import known_id
     from shortlist.cli.recipe import Recipe
-    from shortlist.data import split_random
 
     started = time.perf_counter()
+    recipe = Recipe(seed=seed)
     with status("reading the data"):
         interactions = open_dataset(dataset, data_dir)
-        split = split_random(interactions, test=0.2, seed=seed)
-    recipe = Recipe(seed=seed)
+        split = recipe.parts(interactions)
+    user_id = known_id(split.train.user_ids, user, "user")
     with status("starting Keras"):
         model = recipe.model(split.train)
-    user_id = id_of(model.users, user)
-    model.embed_queries([user_id])  # an unknown user is told before the training, not after
     history = recipe.fit(model, split.train)
     with status("measuring"):
         measured = {
@@ -46,15 +44,14 @@ def demo(
             "keep_seen": _measure(model, split, exclude_seen=False),
         }
         oracle = _oracle(dataset, split)
-    result = model.recommend([user_id], k)
-    rows = ranked_rows(result.ids[0].tolist(), result.scores[0].tolist(), titles_of(interactions))
+    (rows,) = ranked_rows(model.recommend([user_id], k), interactions.items)
     document = {
         "dataset": {
             "name": dataset,
             "interactions": len(interactions),
             "users": len(interactions.user_ids),
             "items": len(interactions.item_ids),
-            "split": "random",
+            "split": recipe.split,
             "train": len(split.train),
             "test": len(split.test),
             "seed": seed,

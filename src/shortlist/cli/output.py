@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    import polars as pl
     from rich.console import Console
     from rich.table import Table
+
+    from shortlist.index import SearchResult
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
@@ -64,12 +67,21 @@ def ranked_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def ranked_rows(
-    ids: Sequence[Any], scores: Sequence[float], titles: Mapping[Any, str]
-) -> list[dict[str, Any]]:
-    """Returns recommended items as plain data, without the padding at the end."""
+def ranked_rows(result: SearchResult, items: pl.DataFrame | None) -> list[list[dict[str, Any]]]:
+    """Returns each query's items as plain data, without the padding at the end.
+
+    Args:
+        result: Scores and ids of shape (q, k).
+        items: The items' ids in the first column and, where known, their `title`.
+    """
+    titles: dict[Any, str] = {}
+    if items is not None and "title" in items.columns:
+        titles = dict(zip(items.to_series(0), items["title"], strict=True))
     return [
-        {"id": item, "title": titles.get(item), "score": float(score)}
-        for item, score in zip(ids, scores, strict=True)
-        if score != float("-inf")
+        [
+            {"id": item, "title": titles.get(item), "score": score}
+            for item, score in zip(ids, scores, strict=True)
+            if score != float("-inf")
+        ]
+        for ids, scores in zip(result.ids.tolist(), result.scores.tolist(), strict=True)
     ]

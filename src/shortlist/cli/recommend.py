@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from shortlist.cli.datasets import id_of
 from shortlist.cli.output import Json, console, print_json, ranked_rows, ranked_table, status
 
 
@@ -22,20 +21,16 @@ def recommend(
 ) -> None:
     """Recommend items to users."""
     from shortlist.bundle import Bundle
+    from shortlist.cli.ids import known_id
 
     with status("retrieving"):
         loaded = Bundle.load(bundle)
-        users = [id_of(loaded.model.users, one) for one in user]
-        result = loaded.model.recommend(users, k, exclude_seen=not keep_seen)
-    titles = loaded.titles()
-    lists = {
-        one: ranked_rows(ids.tolist(), scores.tolist(), titles)
-        for one, ids, scores in zip(users, result.ids, result.scores, strict=True)
-    }
+        users = [known_id(loaded.tower.users.ids, one, "user") for one in user]
+        result = loaded.recommend(users, k, exclude_seen=not keep_seen)
+    lists = ranked_rows(result, loaded.items.table)
     if as_json:
-        print_json(
-            {"users": [{"user": one, "recommendations": rows} for one, rows in lists.items()]}
-        )
+        answers = zip(users, lists, strict=True)
+        print_json({"users": [{"user": one, "recommendations": rows} for one, rows in answers]})
         return
-    for one, rows in lists.items():
+    for one, rows in zip(users, lists, strict=True):
         console().print(ranked_table(f"Recommended to user {one}", rows))

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from shortlist.cli.datasets import id_of
 from shortlist.cli.output import Json, console, print_json, ranked_rows, ranked_table, status
 
 
@@ -19,25 +18,22 @@ def similar(
 ) -> None:
     """Show the items most like an item, by the cosine of their embeddings."""
     from shortlist.bundle import Bundle
+    from shortlist.cli.ids import known_id
 
     with status("retrieving"):
         loaded = Bundle.load(bundle)
-        items = [id_of(loaded.model.items, one) for one in item]
-        result = loaded.model.similar(items, k)
-    titles = loaded.titles()
-    lists = {
-        one: ranked_rows(ids.tolist(), scores.tolist(), titles)
-        for one, ids, scores in zip(items, result.ids, result.scores, strict=True)
-    }
+        items = [known_id(loaded.index.ids, one, "item") for one in item]
+        lists = [ranked_rows(loaded.similar(one, k), loaded.items.table)[0] for one in items]
+    titles = [loaded.items.details(loaded.items.row(one) or 0).get("title") for one in items]
     if as_json:
+        answers = zip(items, titles, lists, strict=True)
         print_json(
             {
                 "items": [
-                    {"item": one, "title": titles.get(one), "similar": rows}
-                    for one, rows in lists.items()
+                    {"item": one, "title": title, "similar": rows} for one, title, rows in answers
                 ]
             }
         )
         return
-    for one, rows in lists.items():
-        console().print(ranked_table(f"Like {titles.get(one) or one}", rows))
+    for one, title, rows in zip(items, titles, lists, strict=True):
+        console().print(ranked_table(f"Like {title or one}", rows))

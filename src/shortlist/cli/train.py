@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from shortlist.cli.datasets import DataDir, Dataset, open_dataset
 from shortlist.cli.output import Json, console, print_json, status
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from shortlist.data import Interactions
+    from shortlist.models import TwoTower
 
 
 def train(
@@ -29,27 +35,21 @@ def train(
         Literal["random", "time", "last"],
         typer.Option(help="How to hold out: at random, the latest, or the last of each user."),
     ] = "random",
-    test: Annotated[float, typer.Option(help="Share to hold out, for random and time.")] = 0.2,
-    seed: Annotated[int, typer.Option(help="Seed of the split and of the training.")] = 0,
+    test: Annotated[
+        float, typer.Option(min=0.001, max=0.999, help="Share to hold out, for random and time.")
+    ] = 0.2,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the split and of the training.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Train a two-tower model, stop when it no longer improves, and write a bundle."""
-    import shortlist
     from shortlist.bundle import Bundle
-    from shortlist.cli.recipe import Recipe
-    from shortlist.data import split_by_time, split_leave_last_out, split_random
+    from shortlist.cli.recipe import Recipe, fingerprint
+    from shortlist.data import split_random
     from shortlist.evaluation import evaluate
 
-    with status("reading the data"):
-        interactions = open_dataset(dataset, data_dir)
-        if split == "random":
-            parts = split_random(interactions, test=test, seed=seed)
-        elif split == "time":
-            parts = split_by_time(interactions, test=test)
-        else:
-            parts = split_leave_last_out(interactions)
-        inner = split_random(parts.train, test=0.1, seed=seed)
     recipe = Recipe(
+        split=split,
+        test=test,
         objective=objective,
         embedding_dim=embedding_dim,
         epochs=epochs,
@@ -58,22 +58,39 @@ def train(
         patience=patience,
         seed=seed,
     )
+    with status("reading the data"):
+        interactions = open_dataset(dataset, data_dir)
+        parts = recipe.parts(interactions)
+        inner = split_random(parts.train, test=0.1, seed=seed)
     with status("starting Keras"):
         model = recipe.model(parts.train)
     history = recipe.fit(model, inner.train, inner.test)
-    model.remember(parts.train)
     with status("measuring"):
         result = evaluate(model, parts.test, train=parts.train)
     run: dict[str, Any] = {
-        "shortlist": shortlist.__version__,
-        "dataset": Path(dataset).name,
-        "split": {"how": split, "test": test, "seed": seed},
-        "recipe": recipe.to_dict(),
+        "seed": seed,
+        "data": {
+            "name": Path(dataset).name,
+            "interactions": len(interactions),
+            "users": len(interactions.user_ids),
+            "items": len(interactions.item_ids),
+            "sha256": fingerprint(interactions),
+        },
+        "arguments": recipe.to_dict(),
         "history": history.to_dict(),
-        "evaluation": result.to_dict(),
+        "metrics": dict(result.metrics),
+        "baselines": result.to_dict()["baselines"],
     }
     with status("writing the bundle"):
-        Bundle(model, parts.train, parts.test, run).save(out)
+        Bundle.save(
+            out,
+            query_tower=model.query_tower,
+            users=model.users,
+            index=model.index(),
+            items=_items(model, interactions),
+            interactions=parts.train.frame,
+            run=run,
+        )
     if as_json:
         print_json({"bundle": str(out), **run})
         return
@@ -83,3 +100,13 @@ def train(
         f"  Best epoch {history.best_epoch} of {len(history.loss)}, {history.seconds:.1f} s. "
         f"Written: [bold]{out}[/]"
     )
+
+
+def _items(model: TwoTower, interactions: Interactions) -> pl.DataFrame:
+    """What is known of each candidate."""
+    import polars as pl
+
+    ids = pl.DataFrame({"item_id": pl.Series(model.items.ids.tolist())})
+    if interactions.items is not None:
+        ids = ids.join(interactions.items, on="item_id", how="left", maintain_order="left")
+    return ids.rename({"item_id": "id"})

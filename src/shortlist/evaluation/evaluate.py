@@ -15,6 +15,8 @@ from shortlist.evaluation.metrics import METRICS
 from shortlist.evaluation.ranking import Ranking
 from shortlist.evaluation.recommender import Answer, Recommender, as_answer, scores_and_ids
 
+MOST_AT_ONCE = 1000  # the greatest k of an index
+
 
 def evaluate(
     recommender: Any,
@@ -39,7 +41,8 @@ def evaluate(
 
     Args:
         recommender: A model or baseline with a `recommend` method, an `Index` (with `queries`), or
-            a callable (user_ids, k, exclude) -> SearchResult, (scores, ids) or ids.
+            a callable (user_ids, k, exclude) -> SearchResult, (scores, ids) or ids, where
+            `exclude` is None or one array of ids per user that must not come back.
         test: Held-out interactions, the positives; a pair that stands there twice counts once.
         train: What was trained on; gives the seen items and Popularity.
         ks: Numbers of ranks.
@@ -141,20 +144,37 @@ def _measure(
 def _lists(
     answer: Answer, users: npt.NDArray[Any], k: int, seen: UserItems | None
 ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[Any]]]:
-    """Yields (rows of `users`, scores, ids) with lists long enough to hold the ties of rank k."""
-    rows, width = np.arange(len(users)), k + 1
+    """Yields (rows of `users`, scores, ids) with lists long enough to hold the ties of rank k.
+
+    Every user is asked for one candidate more than k. Where that one scores like the k-th, more
+    are asked for, with those already given excluded, until the tie ends.
+    """
+    rows = np.arange(len(users))
+    exclude = None if seen is None else seen(users)
+    width = min(k + 1, MOST_AT_ONCE)
+    scores, ids = scores_and_ids(answer(users, width, exclude), len(users))
     while len(rows):
-        asked = users[rows]
-        exclude = None if seen is None else seen(asked)
-        scores, ids = scores_and_ids(answer(asked, width, exclude), len(asked))
-        longest = scores.shape[1]
-        if longest < width or longest <= k:  # there is no more to ask for
-            yield rows, scores, ids
-            return
         last = scores[:, -1]
-        runs_on = (scores[:, k - 1] == last) & np.isfinite(last)
-        yield rows[~runs_on], scores[~runs_on], ids[~runs_on]
-        rows, width = rows[runs_on], 2 * width
+        ended = np.full(len(rows), scores.shape[1] < width) | np.isneginf(last)
+        if scores.shape[1] > k:
+            ended |= scores[:, k - 1] != last
+        yield rows[ended], scores[ended], ids[ended]
+        rows, scores, ids = rows[~ended], scores[~ended], ids[~ended]
+        if len(rows):
+            given = list(ids) if exclude is None else _joined([exclude[row] for row in rows], ids)
+            more = answer(users[rows], MOST_AT_ONCE, given)
+            more_scores, more_ids = scores_and_ids(more, len(rows))
+            if (more_ids[:, :1] == ids).any() or (more_scores[:, 0] > scores[:, -1]).any():
+                raise ValueError("The recommender gave a candidate that it was told to exclude.")
+            scores = np.concatenate([scores, more_scores], axis=1)
+            ids = np.concatenate([ids, more_ids], axis=1)
+            width += MOST_AT_ONCE
+
+
+def _joined(
+    first: Sequence[npt.NDArray[Any]], second: Iterable[npt.NDArray[Any]]
+) -> list[npt.NDArray[Any]]:
+    return [np.concatenate(pair) for pair in zip(first, second, strict=True)]
 
 
 def _rank(

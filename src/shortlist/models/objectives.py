@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from keras import ops
@@ -57,7 +57,7 @@ class Retrieval:
     """In-batch softmax: each query's own candidate against those of the rest of the batch.
 
     Attributes:
-        temperature: Scores are divided by it.
+        temperature: Scores are divided by it; the default suits embeddings of length 1.
         sampling_correction: Whether to subtract the logarithm of each candidate's share of the
             interactions, so that popular candidates, which are drawn as negatives more often, are
             not pushed down for it (logQ correction).
@@ -70,7 +70,7 @@ class Retrieval:
         RecSys 2019.
     """
 
-    temperature: float = 1.0
+    temperature: float = 0.25
     sampling_correction: bool = True
     remove_accidental_hits: bool = True
     reduction: str = "mean"
@@ -105,17 +105,3 @@ def objective_of(objective: str | Objective) -> Objective:
             raise ValueError(f"`objective` must be one of {list(OBJECTIVES)}, got {objective!r}.")
         return OBJECTIVES[objective]()
     return objective
-
-
-def objective_to_dict(objective: Objective) -> dict[str, Any]:
-    """Returns an objective of this module as plain data, fit for JSON."""
-    for name, kind in OBJECTIVES.items():
-        if isinstance(objective, kind):
-            return {"name": name, **asdict(objective)}
-    raise TypeError(f"only {list(OBJECTIVES)} can be saved, got {type(objective).__name__}.")
-
-
-def objective_from_dict(data: Mapping[str, Any]) -> Objective:
-    """Returns the objective that `objective_to_dict` described."""
-    options = dict(data)
-    return OBJECTIVES[options.pop("name")](**options)

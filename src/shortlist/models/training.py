@@ -11,7 +11,7 @@ import numpy.typing as npt
 from shortlist.models.objectives import Objective
 
 
-class Batches(keras.utils.PyDataset):  # type: ignore[misc]
+class Batches(keras.utils.PyDataset):
     """Shuffled batches of columns held in memory.
 
     Args:
@@ -46,7 +46,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
             self._rng.shuffle(self._order)
 
 
-class Pairs(keras.Model):  # type: ignore[misc]
+class Pairs(keras.Model):
     """Two towers side by side, trained by an objective.
 
     Args:
@@ -84,7 +84,7 @@ class Pairs(keras.Model):  # type: ignore[misc]
         return sum(self.losses, start=self.objective(queries, candidates, x))
 
 
-class BatchProgress(keras.callbacks.Callback):  # type: ignore[misc]
+class BatchProgress(keras.callbacks.Callback):
     """Calls a function after every batch."""
 
     def __init__(self, advance: Any) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -18,17 +17,15 @@ from shortlist.evaluation.metrics import METRICS
 from shortlist.index import Index, IndexConfig, SearchResult
 from shortlist.models.history import History
 from shortlist.models.ids import known_indices
-from shortlist.models.objectives import (
-    Objective,
-    objective_from_dict,
-    objective_of,
-    objective_to_dict,
-)
+from shortlist.models.objectives import Objective, objective_of
 from shortlist.models.progress import TrainingProgress
 from shortlist.models.towers import embedding_tower
 from shortlist.models.training import Batches, BatchProgress, Pairs
 
 EMBED_BLOCK = 65_536
+
+
+Metric = Literal["dot", "cosine", "l2"]
 
 
 class TwoTower:
@@ -73,7 +70,7 @@ class TwoTower:
         self.rating_range = rating_range
         self.seed = seed
         self.seen: UserItems | None = None
-        self._indexes: dict[str, Index] = {}
+        self._indexes: dict[Metric, Index] = {}
 
     @classmethod
     def from_interactions(
@@ -82,7 +79,7 @@ class TwoTower:
         *,
         embedding_dim: int = 32,
         objective: str | Objective = "retrieval",
-        normalize: bool = False,
+        normalize: bool | None = None,
         seed: int = 0,
     ) -> TwoTower:
         """Returns an untrained model whose towers are embedding tables for the ids of `train`.
@@ -91,12 +88,15 @@ class TwoTower:
             train: Interactions; their users and items become the vocabularies.
             embedding_dim: Length of an embedding.
             objective: As in the constructor.
-            normalize: Whether embeddings have length 1.
+            normalize: Whether embeddings have length 1; None does so unless ratings are learnt.
             seed: Seed of the initial embeddings and of the order of training.
 
         Returns:
             The model, not yet fitted.
         """
+        objective = objective_of(objective)
+        if normalize is None:
+            normalize = not objective.needs_ratings
         users, items = Vocabulary.from_ids(train.user_ids), Vocabulary.from_ids(train.item_ids)
         return cls(
             embedding_tower(
@@ -156,7 +156,7 @@ class TwoTower:
         pairs = Pairs(self.query_tower, self.candidate_tower, self.objective)
         pairs.compile(optimizer=keras.optimizers.get(optimizer))
         batches = Batches(self._columns(train), batch_size, self.seed)
-        self.remember(train)
+        self.seen = UserItems(train)
 
         losses: list[float] = []
         validated: list[float] = []
@@ -225,7 +225,7 @@ class TwoTower:
             return _embed(self.candidate_tower, np.arange(1, self.items.size))
         return _embed(self.candidate_tower, known_indices(self.items, item_ids, "item"))
 
-    def index(self, config: IndexConfig | None = None, *, metric: str = "dot") -> Index:
+    def index(self, config: IndexConfig | None = None, *, metric: Metric = "dot") -> Index:
         """Returns an index of all candidates, embedded with the weights of now.
 
         Args:
@@ -285,64 +285,7 @@ class TwoTower:
             self.embed_candidates(items), k, exclude=[[item] for item in items.tolist()]
         )
 
-    def remember(self, seen: Interactions) -> None:
-        """Takes interactions as what users have seen, in place of those of the last training.
-
-        Args:
-            seen: What `recommend` leaves out by default from now on.
-        """
-        self.seen = UserItems(seen)
-
-    def save_towers(self, directory: Path) -> dict[str, Any]:
-        """Writes both towers in Keras's own format and returns the rest as plain data.
-
-        Args:
-            directory: Where `query_tower.keras` and `candidate_tower.keras` go.
-
-        Returns:
-            The configuration for `load_towers`, fit for JSON.
-        """
-        for name, tower in self._towers().items():
-            tower.save(directory / f"{name}.keras")
-        return {
-            "objective": objective_to_dict(self.objective),
-            "rating_range": self.rating_range,
-            "seed": self.seed,
-        }
-
-    @classmethod
-    def load_towers(
-        cls, directory: Path, config: Mapping[str, Any], users: Vocabulary, items: Vocabulary
-    ) -> TwoTower:
-        """Reads a model back; see `save_towers`. Runs no code from the files.
-
-        Args:
-            directory: Where the towers are.
-            config: What `save_towers` returned.
-            users: The vocabulary of the query tower.
-            items: The vocabulary of the candidate tower.
-
-        Returns:
-            The model; it remembers no seen items (see `remember`).
-        """
-        query, candidate = (
-            keras.saving.load_model(directory / f"{name}.keras", compile=False, safe_mode=True)
-            for name in ("query_tower", "candidate_tower")
-        )
-        return cls(
-            query,
-            candidate,
-            users,
-            items,
-            objective=objective_from_dict(config["objective"]),
-            rating_range=config["rating_range"] and tuple(config["rating_range"]),
-            seed=config["seed"],
-        )
-
-    def _towers(self) -> dict[str, keras.Model]:
-        return {"query_tower": self.query_tower, "candidate_tower": self.candidate_tower}
-
-    def _exact(self, metric: str) -> Index:
+    def _exact(self, metric: Metric) -> Index:
         if metric not in self._indexes:
             self._indexes[metric] = self.index(IndexConfig(exact=True), metric=metric)
         return self._indexes[metric]
