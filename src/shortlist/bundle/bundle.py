@@ -214,7 +214,8 @@ class Bundle:
         """
         if not history:
             raise ValueError("`history` must hold at least one item.")
-        return self.index.vectors(list(history)).mean(axis=0, keepdims=True)
+        mean: npt.NDArray[np.float32] = self.index.vectors(list(history)).mean(0, keepdims=True)
+        return mean
 
     def excluded(
         self,

@@ -64,7 +64,7 @@ class Items:
         """Return the sentence that says an item is not there, and which are."""
         return unknown("item", item, self.ids)
 
-    def titles(self, rows: npt.NDArray[np.int64]) -> list[str]:
+    def titles(self, rows: npt.NDArray[np.int64] | list[int]) -> list[str]:
         """Return the titles of the candidates at `rows`."""
         return self._titles.gather(rows).to_list()
 

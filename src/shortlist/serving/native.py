@@ -158,9 +158,9 @@ async def item_details(state: State, item_id: str) -> ItemDetails:
     model = state.service.repository.model()
     item = model.item(item_id.removeprefix("/"))
     items = model.bundle.items
-    row = items.row(item)
+    row = items.row(item) or 0  # `model.item` has looked it up
     details = {name: _plain(value) for name, value in items.details(row).items()}
-    title = items.titles([row])[0]
+    (title,) = items.titles([row])
     details.pop("id")
     details.pop("title", None)
     return ItemDetails(item, title, details)

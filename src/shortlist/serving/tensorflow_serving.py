@@ -37,26 +37,26 @@ class _Rows:
     exclude_seen: Sequence[bool]
 
 
-@post("/{name:str}:predict", status_code=200)
-async def predict(name: str, request: Request[Any, Any, Any], state: State) -> Response[bytes]:
-    """Answer with the newest version."""
-    return await _predict(state.service, name, None, await request.body())
+@post("/{target:str}", status_code=200)
+async def predict(target: str, request: Request[Any, Any, Any], state: State) -> Response[bytes]:
+    """Answer `NAME:predict` with the newest version."""
+    return await _predict(state.service, _predicted(target), None, await request.body())
 
 
-@post("/{name:str}/versions/{version:str}:predict", status_code=200)
+@post("/{name:str}/versions/{target:str}", status_code=200)
 async def predict_version(
-    name: str, version: str, request: Request[Any, Any, Any], state: State
+    name: str, target: str, request: Request[Any, Any, Any], state: State
 ) -> Response[bytes]:
-    """Answer with one version; 0 is the newest."""
-    return await _predict(state.service, name, version, await request.body())
+    """Answer `NAME/versions/N:predict` with one version; 0 is the newest."""
+    return await _predict(state.service, name, _predicted(target), await request.body())
 
 
-@post("/{name:str}/labels/{label:str}:predict", status_code=200)
+@post("/{name:str}/labels/{target:str}", status_code=200)
 async def predict_label(
-    name: str, label: str, request: Request[Any, Any, Any], state: State
+    name: str, target: str, request: Request[Any, Any, Any], state: State
 ) -> Response[bytes]:
-    """Answer with the version that has a label."""
-    _check_label(label)
+    """Answer `NAME/labels/LABEL:predict` with the version that has a label."""
+    _check_label(_predicted(target))
     return await _predict(state.service, name, None, await request.body())
 
 
@@ -177,6 +177,13 @@ async def _predict(service: Service, name: str, version: str | None, raw: bytes)
             }
         }
     return Response(msgspec.json.encode(document), media_type="application/json")
+
+
+def _predicted(target: str) -> str:
+    subject, _, method = target.rpartition(":")
+    if method != "predict" or not subject:
+        raise RequestError(404, f"unknown method {target!r}; POST goes to NAME:predict")
+    return subject
 
 
 def _from_instances(instances: list[Any]) -> _Rows:
