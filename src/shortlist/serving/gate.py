@@ -15,7 +15,16 @@ Receive = Callable[[], Any]
 Send = Callable[[Mapping[str, Any]], Any]
 
 OPEN_PATHS = frozenset(
-    {"/", "/livez", "/readyz", "/v2/health/live", "/v2/health/ready", "/docs", "/favicon.ico"}
+    {
+        "/",
+        "/livez",
+        "/readyz",
+        "/v2/health/live",
+        "/v2/health/ready",
+        "/docs",
+        "/favicon.ico",
+        "/api/openapi.json",
+    }
 )
 _ROUTES = (
     "/api/v1/recommend",
