@@ -31,6 +31,9 @@ def main() -> None:
     data_dir = options.data_dir or os.environ.get("SHORTLIST_ML100K")
     for name in options.sets:
         data = sets.make(name, options.cache, None if data_dir is None else Path(data_dir))
+        if options.tune_only:
+            _sweep(data, options)
+            continue
         result = compare(data, options)
         report.write(result, options.out)
         print(report.markdown(result).split("## Every point")[0])
@@ -40,14 +43,8 @@ def compare(data: sets.AnnSet, options: argparse.Namespace) -> dict[str, Any]:
     """Sweeps every engine, then measures the finalists in turns."""
     rows, dim = data.load("candidates").shape
     queries = len(data.load("queries"))
-    order = np.random.default_rng(7).permutation(queries)
-    tuning, reporting = np.sort(order[: queries // 2]), np.sort(order[queries // 2 :])
-
-    sweeps = {}
-    for engine in options.engines:
-        print(f"{data.name}: tuning {engine}")
-        sweeps[engine] = Sweep(engine, data, options.cache, options.threads)
-        sweeps[engine].run(tuning, 60 * options.minutes, quick=options.quick)
+    _, reporting = _halves(data)
+    sweeps = _sweep(data, options)
 
     engines: dict[str, Any] = {}
     finalists = {}
@@ -82,6 +79,23 @@ def compare(data: sets.AnnSet, options: argparse.Namespace) -> dict[str, Any]:
         "engines": engines,
         "exact": measured["exact"],
     }
+
+
+def _halves(data: sets.AnnSet) -> tuple[np.ndarray, np.ndarray]:
+    """The queries that settings are chosen on, and those that are reported on."""
+    queries = len(data.load("queries"))
+    order = np.random.default_rng(7).permutation(queries)
+    return np.sort(order[: queries // 2]), np.sort(order[queries // 2 :])
+
+
+def _sweep(data: sets.AnnSet, options: argparse.Namespace) -> dict[str, Sweep]:
+    """Every engine's sweep; scann-core before scann, which begins where that ended."""
+    sweeps = {}
+    for engine in sorted(options.engines, key=lambda name: name == "scann"):
+        print(f"{data.name}: tuning {engine}", flush=True)
+        sweeps[engine] = Sweep(engine, data, options.cache, options.threads)
+        sweeps[engine].run(_halves(data)[0], 60 * options.minutes, quick=options.quick)
+    return {engine: sweeps[engine] for engine in options.engines}
 
 
 def _rounds(
@@ -154,6 +168,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=6.0, help="sweep time an engine and set")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--tune-only", action="store_true", help="sweep, and keep what was found")
     parser.add_argument("--no-exact", action="store_true", help="leave exact search out")
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "ann")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")

@@ -101,10 +101,10 @@ def space(engine: str, n: int, dim: int) -> tuple[Config, list[Config]]:
     root = math.sqrt(n)
     if engine in ("scann", "scann-core"):
         start = {"leaves": round(1.5 * root), "threshold": 0.2}
-        moves: list[Config] = [{"leaves": round(times * root)} for times in (3, 6)]
-        moves += [{"threshold": t} for t in (0.5, 0.7, 0.9)]
-        moves += [{"quantize_centroids": True}, {"reorder": "BFLOAT16"}, {"whole": False}]
-        return start, [*moves, {"soar": 1.5}]
+        moves: list[Config] = [{"leaves": round(3 * root)}, {"reorder": "BFLOAT16"}]
+        moves += [{"threshold": 0.9}, {"quantize_centroids": True}, {"leaves": round(6 * root)}]
+        moves += [{"threshold": 0.5}, {"soar": 1.5}, {"whole": False}, {"threshold": 0.7}]
+        return start, moves
     if engine == "faiss":
         leaves = [2 ** round(math.log2(times * root)) for times in (1.5, 6)]
         kinds = [f"PQ{dim // 2}x4fs,RFlat", "Flat", "SQ8"]
@@ -132,10 +132,14 @@ class Sweep:
         rows, dim = self.data.load("candidates").shape
         stop = time.monotonic() + seconds
         best, moves = space(self.engine, rows, dim)
+        if self.engine == "scann":  # the same engine without its kernels: start where that ended
+            twin = Sweep("scann-core", self.data, self.cache, self.threads).builds
+            best = min(twin, key=lambda b: _cost(b["points"]))["config"] if twin else best
         best_cost = self._try(best, which)
         for move in [] if quick else moves:
             config = {**best, **move}
-            if config == best or time.monotonic() > stop:
+            known = any(build["config"] == config for build in self.builds)
+            if config == best or (time.monotonic() > stop and not known):
                 continue
             cost = self._try(config, which)
             if cost < best_cost:

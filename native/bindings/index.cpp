@@ -9,9 +9,11 @@
 #include <limits>
 #include <optional>
 #include <string>
+#include <system_error>
 
 #include "arrays.h"
 #include "bindings.h"
+#include "file.h"
 #include "threads.h"
 
 namespace shortlist::bindings {
@@ -199,6 +201,42 @@ nb::object vectors_of_rows(const PyIndex& self, nb::handle rows) {
   return result.object;
 }
 
+std::string path_of(nb::handle path) {
+  PyObject* bytes = nullptr;
+  if (PyUnicode_FSConverter(path.ptr(), &bytes) == 0) throw nb::python_error();
+  const nb::object owner = nb::steal(bytes);
+  return {PyBytes_AS_STRING(bytes), static_cast<std::size_t>(PyBytes_GET_SIZE(bytes))};
+}
+
+// What the system refused as the OSError that Python would raise.
+[[noreturn]] void raise_os_error(const std::system_error& error, nb::handle path) {
+  errno = error.code().value();
+  PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, path.ptr());
+  throw nb::python_error();
+}
+
+void save_index(const PyIndex& self, nb::handle path) {
+  const std::string name = path_of(path);
+  try {
+    const nb::gil_scoped_release release;
+    save(self.index, name);
+  } catch (const std::system_error& error) {
+    raise_os_error(error, path);
+  }
+}
+
+PyIndex* load_index(nb::handle path, bool mmap) {
+  const std::string name = path_of(path);
+  auto result = std::make_unique<PyIndex>();
+  try {
+    const nb::gil_scoped_release release;
+    result->index = load(name, mmap);
+  } catch (const std::system_error& error) {
+    raise_os_error(error, path);
+  }
+  return result.release();
+}
+
 }  // namespace
 
 void bind_index(nb::module_& m) {
@@ -233,6 +271,8 @@ void bind_index(nb::module_& m) {
                   "leaves"_a = nb::none(), "codes"_a = nb::none(), "store"_a = "float32", "tier"_a = nb::none(),
                   "sample"_a = nb::none(), "iterations"_a = nb::none(), "seed"_a = 0, "threads"_a = nb::none(),
                   "progress"_a = nb::none())
+      .def("save", &save_index, "path"_a)
+      .def_static("load", &load_index, "path"_a, nb::kw_only(), "mmap"_a = false)
       .def("search", &search_index, "queries"_a, "k"_a = 10, "settings"_a.none() = nb::none(),
            "exclude"_a = nb::none(), "exclude_offsets"_a = nb::none(), "allow"_a = nb::none(),
            "threads"_a = nb::none())

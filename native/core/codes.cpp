@@ -60,6 +60,16 @@ void encode_cell(Codes& codes, std::size_t cell, const float* centroid, const Re
 
 }  // namespace
 
+void Codes::place_blocks() {
+  const std::size_t cells = starts.size() - 1;
+  first_block = Array<std::uint32_t>(cells + 1);
+  first_block[0] = 0;
+  for (std::size_t cell = 0; cell < cells; ++cell) {
+    const std::size_t blocks_here = (count(cell) + kBlockRows - 1) / kBlockRows;
+    first_block[cell + 1] = first_block[cell] + static_cast<std::uint32_t>(blocks_here);
+  }
+}
+
 void Codes::decode(std::size_t cell, std::size_t position, const float* centroid, float* row) const {
   const std::uint8_t* own = blocks_of(cell);
   for (std::size_t t = 0; t < dim; ++t) {
@@ -74,12 +84,7 @@ Codes encode(std::size_t dim, Array<std::uint32_t> starts, const float* centroid
   Codes codes;
   codes.dim = dim;
   codes.starts = std::move(starts);
-  codes.first_block = Array<std::uint32_t>(cells + 1);
-  codes.first_block[0] = 0;
-  for (std::size_t cell = 0; cell < cells; ++cell) {
-    const std::size_t blocks = (codes.count(cell) + kBlockRows - 1) / kBlockRows;
-    codes.first_block[cell + 1] = codes.first_block[cell] + static_cast<std::uint32_t>(blocks);
-  }
+  codes.place_blocks();
   codes.scales = Array<float>(cells);
   codes.radii = Array<float>(cells);
   codes.errors = Array<float>(cells);

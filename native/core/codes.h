@@ -30,6 +30,9 @@ struct Codes {
     return starts.bytes() + first_block.bytes() + scales.bytes() + radii.bytes() + errors.bytes() + blocks.bytes();
   }
 
+  // Fills first_block from starts.
+  void place_blocks();
+
   // The row at `position` of `cell`, as coded.
   void decode(std::size_t cell, std::size_t position, const float* centroid, float* row) const;
 };

@@ -5,8 +5,19 @@
 #include <string>
 
 #include "kernels_scalar.h"
+#ifdef SHORTLIST_HAS_AVX2
+#include "kernels_avx2.h"
+#endif
 #ifdef SHORTLIST_HAS_AVX512
 #include "kernels_avx512.h"
+#endif
+#ifdef SHORTLIST_HAS_NEON
+#ifdef __linux__
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
+#include "kernels_neon.h"
 #endif
 
 namespace shortlist {
@@ -17,6 +28,16 @@ bool runs_avx512() {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
          __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni");
+}
+#endif
+
+#ifdef SHORTLIST_HAS_NEON
+bool runs_neon() {
+#ifdef __linux__
+  return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#else
+  return true;  // every 64-bit Apple computer has the dot product instructions
+#endif
 }
 #endif
 
@@ -38,6 +59,12 @@ std::vector<const Kernels*> available_kernels() {
   std::vector<const Kernels*> levels;
 #ifdef SHORTLIST_HAS_AVX512
   if (runs_avx512()) levels.push_back(&kAvx512Kernels);
+#endif
+#ifdef SHORTLIST_HAS_AVX2
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) levels.push_back(&kAvx2Kernels);
+#endif
+#ifdef SHORTLIST_HAS_NEON
+  if (runs_neon()) levels.push_back(&kNeonKernels);
 #endif
   levels.push_back(&kScalarKernels);
   return levels;

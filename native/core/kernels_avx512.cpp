@@ -9,13 +9,12 @@ namespace shortlist {
 namespace {
 
 struct Avx512 {
-  static constexpr std::size_t kBlocks = 4;
-  static constexpr std::size_t kManyBlocks = 4;
-  static constexpr std::size_t kManyQueries = 4;
-
   using Sums = __m512i;
 
+  static constexpr std::size_t kSumsInProgress = 4;
+
   static SHORTLIST_INLINE Sums splat(std::int32_t value) { return _mm512_set1_epi32(value); }
+  static SHORTLIST_INLINE Sums plus(Sums a, Sums b) { return _mm512_add_epi32(a, b); }
   static SHORTLIST_INLINE void store(std::int32_t* out, Sums sums) { _mm512_storeu_si512(out, sums); }
   static SHORTLIST_INLINE std::uint32_t at_least(Sums sums, std::int32_t threshold) {
     return _mm512_cmpge_epi32_mask(sums, _mm512_set1_epi32(threshold));
@@ -44,6 +43,9 @@ struct Avx512 {
     using Codes = __m512i;
     using Terms = __m512i;
     static constexpr std::size_t kQueryStep = 4;
+    static constexpr std::size_t kBlocks = 4;
+    static constexpr std::size_t kManyBlocks = 4;
+    static constexpr std::size_t kManyQueries = 4;
 
     static SHORTLIST_INLINE Codes load(const std::uint8_t* slice) { return _mm512_loadu_si512(slice); }
     static SHORTLIST_INLINE Terms terms(const Query* query) {
@@ -66,6 +68,9 @@ struct Avx512 {
       __m512i low, high;  // 64 table entries each
     };
     static constexpr std::size_t kQueryStep = kSliceTableBytes;
+    static constexpr std::size_t kBlocks = 4;
+    static constexpr std::size_t kManyBlocks = 4;
+    static constexpr std::size_t kManyQueries = 4;
 
     static SHORTLIST_INLINE Codes load(const std::uint8_t* slice) {
       const __m512i bytes = _mm512_loadu_si512(slice);

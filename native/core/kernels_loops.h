@@ -3,12 +3,14 @@
 // flags of its own and the linker must never put one file's code in another's place.
 //
 // `Ops` provides
-//   Sums    sixteen int32; store, at_least (a mask of the rows >= a threshold), any_at_least (one branch for
-//   several
+//   Sums    sixteen int32; splat, plus, store, at_least (a mask of the rows >= a threshold), any_at_least
+//   (one branch for several
 //           blocks), append (writes the rows and sums of a mask, and perhaps sixteen entries in all)
-//   Int8    how four int8 dimensions of sixteen rows are added to their Sums: load, terms, start, add
+//   Int8    how four int8 dimensions of sixteen rows are added to their Sums: load, terms, start, add; how
+//   many blocks
+//           are best taken at once for one query (kBlocks), and how many for several (kManyBlocks,
+//           kManyQueries)
 //   Code4   the same for eight 4-bit codes
-//   kBlocks, kManyBlocks, kManyQueries: how many blocks, and queries, fit the registers together
 #pragma once
 
 #include "kernels.h"
@@ -27,7 +29,7 @@ struct QueryTerms {
   typename Code::Terms terms[kSlices];
 
   SHORTLIST_INLINE void set(const typename Code::Query* query) {
-#pragma GCC unroll 16
+#pragma GCC unroll 8
     for (std::size_t s = 0; s < kSlices; ++s) terms[s] = Code::terms(query + s * Code::kQueryStep);
   }
   SHORTLIST_INLINE typename Code::Terms at(std::size_t s) const { return terms[s]; }
@@ -44,19 +46,27 @@ struct QueryTerms<Code, 0> {
 };
 
 // The sums of kBlocks consecutive blocks for kQueries queries: each slice is loaded once for all queries, and
-// each query's terms once for all blocks.
+// each query's terms once for all blocks. Where these are fewer sums than the processor needs in progress to
+// hide the latency of an addition, each is split into partial sums of every second or fourth slice.
 template <class Ops, class Code, std::size_t kSlices, std::size_t kBlocks, std::size_t kQueries>
 SHORTLIST_INLINE void sum_blocks(const std::uint8_t* blocks, std::size_t slices,
                                  const QueryTerms<Code, kSlices> (&queries)[kQueries],
                                  const typename Ops::Sums (&start)[kQueries],
                                  typename Ops::Sums (&sums)[kQueries][kBlocks]) {
+  constexpr std::size_t kSums = kBlocks * kQueries;
+  constexpr std::size_t kParts = kSums < Ops::kSumsInProgress ? Ops::kSumsInProgress / kSums : 1;
   const std::size_t count = kSlices != 0 ? kSlices : slices;
+  typename Ops::Sums parts[kParts][kQueries][kBlocks];
 #pragma GCC unroll 8
   for (std::size_t q = 0; q < kQueries; ++q) {
 #pragma GCC unroll 4
-    for (std::size_t b = 0; b < kBlocks; ++b) sums[q][b] = start[q];
+    for (std::size_t b = 0; b < kBlocks; ++b) {
+      parts[0][q][b] = start[q];
+#pragma GCC unroll 4
+      for (std::size_t p = 1; p < kParts; ++p) parts[p][q][b] = Ops::splat(0);
+    }
   }
-  const auto add_slice = [&](std::size_t s) __attribute__((always_inline)) {
+  const auto add_slice = [&](std::size_t p, std::size_t s) __attribute__((always_inline)) {
     typename Code::Codes codes[kBlocks];
 #pragma GCC unroll 4
     for (std::size_t b = 0; b < kBlocks; ++b) codes[b] = Code::load(blocks + (b * count + s) * kSliceBytes);
@@ -64,14 +74,28 @@ SHORTLIST_INLINE void sum_blocks(const std::uint8_t* blocks, std::size_t slices,
     for (std::size_t q = 0; q < kQueries; ++q) {
       const typename Code::Terms terms = queries[q].at(s);
 #pragma GCC unroll 4
-      for (std::size_t b = 0; b < kBlocks; ++b) sums[q][b] = Code::add(sums[q][b], codes[b], terms);
+      for (std::size_t b = 0; b < kBlocks; ++b) parts[p][q][b] = Code::add(parts[p][q][b], codes[b], terms);
     }
   };
   if constexpr (kSlices != 0) {
-#pragma GCC unroll 16
-    for (std::size_t s = 0; s < kSlices; ++s) add_slice(s);
+#pragma GCC unroll 8
+    for (std::size_t s = 0; s < kSlices; ++s) add_slice(s % kParts, s);
   } else {
-    for (std::size_t s = 0; s < count; ++s) add_slice(s);
+    std::size_t s = 0;
+    for (; s + kParts <= count; s += kParts) {
+#pragma GCC unroll 4
+      for (std::size_t p = 0; p < kParts; ++p) add_slice(p, s + p);
+    }
+    for (; s < count; ++s) add_slice(0, s);
+  }
+#pragma GCC unroll 8
+  for (std::size_t q = 0; q < kQueries; ++q) {
+#pragma GCC unroll 4
+    for (std::size_t b = 0; b < kBlocks; ++b) {
+      sums[q][b] = parts[0][q][b];
+#pragma GCC unroll 4
+      for (std::size_t p = 1; p < kParts; ++p) sums[q][b] = Ops::plus(sums[q][b], parts[p][q][b]);
+    }
   }
 }
 
@@ -128,9 +152,11 @@ std::size_t select_in_spans(const Span* spans, std::size_t num_spans, std::size_
   std::int32_t* sums_end[1] = {sums};
   for (std::size_t i = 0; i < num_spans; ++i) {
     const std::int32_t thresholds[1] = {spans[i].threshold};
-    const std::uint8_t* next = i + 1 < num_spans ? spans[i + 1].blocks : nullptr;
-    select_in_span<Ops, Code, kSlices, Ops::kBlocks>(spans[i], slices, queries, start, thresholds, rows_end,
-                                                     sums_end, next);
+    // Two spans ahead: on leaves of 48 to 500 rows in memory that took a sixth off the time of one ahead, a
+    // quarter off that of none.
+    const std::uint8_t* next = i + 2 < num_spans ? spans[i + 2].blocks : nullptr;
+    select_in_span<Ops, Code, kSlices, Code::kBlocks>(spans[i], slices, queries, start, thresholds, rows_end,
+                                                      sums_end, next);
   }
   return static_cast<std::size_t>(rows_end[0] - rows);
 }
@@ -156,8 +182,8 @@ void select_for_queries(const Span& span, std::size_t slices, Selection<typename
     rows[q] = selections[q].rows + selections[q].count;
     sums[q] = selections[q].sums + selections[q].count;
   }
-  select_in_span<Ops, Code, 0, Ops::kManyBlocks>(span, slices, queries, start, thresholds, rows, sums,
-                                                 nullptr);
+  select_in_span<Ops, Code, 0, Code::kManyBlocks>(span, slices, queries, start, thresholds, rows, sums,
+                                                  nullptr);
   for (std::size_t q = 0; q < kQueries; ++q) {
     selections[q].count = static_cast<std::size_t>(rows[q] - selections[q].rows);
   }
@@ -174,8 +200,8 @@ void select_many(const Span& span, std::size_t slices, Selection<typename Code::
     part.first_row += static_cast<std::uint32_t>(start);
     part.num_rows = static_cast<std::uint32_t>(span.num_rows - start < step ? span.num_rows - start : step);
     std::size_t q = 0;
-    for (; q + Ops::kManyQueries <= num_selections; q += Ops::kManyQueries) {
-      select_for_queries<Ops, Code, Ops::kManyQueries>(part, slices, selections + q);
+    for (; q + Code::kManyQueries <= num_selections; q += Code::kManyQueries) {
+      select_for_queries<Ops, Code, Code::kManyQueries>(part, slices, selections + q);
     }
     for (; q + 2 <= num_selections; q += 2) select_for_queries<Ops, Code, 2>(part, slices, selections + q);
     for (; q < num_selections; ++q) select_for_queries<Ops, Code, 1>(part, slices, selections + q);
@@ -186,7 +212,7 @@ template <class Ops, std::size_t kQueries>
 void scores_for_queries(const std::uint8_t* blocks, std::size_t num_blocks, std::size_t groups,
                         const std::int8_t* const* query_pointers, std::int32_t* out, std::size_t out_stride) {
   using Code = typename Ops::Int8;
-  constexpr std::size_t kBlocks = kQueries == 1 ? Ops::kBlocks : Ops::kManyBlocks;
+  constexpr std::size_t kBlocks = kQueries == 1 ? Code::kBlocks : Code::kManyBlocks;
   QueryTerms<Code, 0> queries[kQueries];
   typename Ops::Sums start[kQueries];
   for (std::size_t q = 0; q < kQueries; ++q) {
@@ -212,6 +238,7 @@ template <class Ops>
 void int8_scores(const std::uint8_t* blocks, std::size_t num_blocks, std::size_t groups,
                  const std::int8_t* const* queries, std::size_t num_queries, std::int32_t* out,
                  std::size_t out_stride) {
+  using Code = typename Ops::Int8;
   const std::size_t step = blocks_in_cache(groups);
   for (std::size_t start = 0; start < num_blocks; start += step) {
     const std::size_t count = num_blocks - start < step ? num_blocks - start : step;
@@ -221,8 +248,8 @@ void int8_scores(const std::uint8_t* blocks, std::size_t num_blocks, std::size_t
                                         out + q * out_stride + start * kBlockRows, out_stride);
     };
     std::size_t q = 0;
-    for (; q + Ops::kManyQueries <= num_queries; q += Ops::kManyQueries) {
-      run.template operator()<Ops::kManyQueries>(q);
+    for (; q + Code::kManyQueries <= num_queries; q += Code::kManyQueries) {
+      run.template operator()<Code::kManyQueries>(q);
     }
     for (; q + 2 <= num_queries; q += 2) run.template operator()<2>(q);
     for (; q < num_queries; ++q) run.template operator()<1>(q);

@@ -33,7 +33,9 @@ struct QueryTile {
 template <class Ops, std::size_t kBlocks, std::size_t kQueries>
 SHORTLIST_INLINE void multiply_tile(const float* blocks, std::size_t dim, const QueryTile& tile,
                                     typename Ops::Floats (&sums)[kQueries][kBlocks]) {
+#pragma GCC unroll 8
   for (std::size_t q = 0; q < kQueries; ++q) {
+#pragma GCC unroll 4
     for (std::size_t b = 0; b < kBlocks; ++b) sums[q][b] = Ops::zero();
   }
   for (std::size_t i = 0; i < dim; ++i) {

@@ -15,12 +15,40 @@ static_assert(kFirstBatch % kBlockRows == 0 && kLargestBatch % kBlockRows == 0);
 
 }  // namespace
 
+float reached_by(const float* scores, std::size_t count, std::size_t keep) {
+  constexpr int kSteps = 12;
+  float low = scores[0];
+  float high = scores[0];
+  for (std::size_t i = 1; i < count; ++i) {
+    low = scores[i] < low ? scores[i] : low;
+    high = scores[i] > high ? scores[i] : high;
+  }
+  const std::size_t enough = keep + keep / 4;
+  for (int step = 0; step < kSteps; ++step) {
+    const float middle = low + 0.5f * (high - low);
+    std::int32_t reaching = 0;
+    for (std::size_t i = 0; i < count; ++i) reaching += scores[i] >= middle ? 1 : 0;
+    if (static_cast<std::size_t>(reaching) < keep) {
+      high = middle;
+    } else {
+      low = middle;
+      if (static_cast<std::size_t>(reaching) <= enough) break;
+    }
+  }
+  return low;
+}
+
 void Survivors::shrink() {
-  if (rows_.size() <= keep_) return;
-  const auto last = rows_.begin() + static_cast<std::ptrdiff_t>(keep_) - 1;
-  std::nth_element(rows_.begin(), last, rows_.end(), [](const Scored& a, const Scored& b) { return a.score > b.score; });
-  threshold_ = last->score;
-  rows_.resize(keep_);
+  if (size_ <= keep_) return;
+  threshold_ = reached_by(scores_.data(), size_, keep_);
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < size_; ++i) {
+    scores_[kept] = scores_[i];
+    rows_[kept] = rows_[i];
+    kept += scores_[i] >= threshold_ ? 1 : 0;
+  }
+  // Only rows with equal scores are still too many: the first ones stay.
+  size_ = std::min(kept, 2 * keep_);
 }
 
 std::int32_t least_sum(float score, float base, float scale, std::int32_t offset) {
@@ -68,13 +96,14 @@ void scan(const Codes& codes, const CodedQuery& query, const Cell* cells, std::s
     }
     const std::size_t found = kernels.int8_select(space.spans.data(), space.spans.size(), codes.slices(),
                                                   query.values, space.rows.data(), space.sums.data());
+    survivors.reserve(found);
     std::size_t i = 0;
     for (std::size_t s = 0; s < space.spans.size(); ++s) {
       const Span& span = space.spans[s];
       const float base = space.owners[s].base;
       const float scale = codes.scales[space.owners[s].cell] * query.scale;
       for (; i < found && space.rows[i] - span.first_row < span.num_rows; ++i) {
-        survivors.add({base + scale * static_cast<float>(space.sums[i] - query.offset), space.rows[i]});
+        survivors.add(base + scale * static_cast<float>(space.sums[i] - query.offset), space.rows[i]);
       }
     }
     survivors.settle();

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "codes.h"
-#include "topk.h"
 
 namespace shortlist {
 
@@ -17,29 +16,46 @@ class Survivors {
  public:
   void reset(std::size_t keep) {
     keep_ = keep;
+    size_ = 0;
     threshold_ = -std::numeric_limits<float>::infinity();
-    rows_.clear();
   }
   float threshold() const { return threshold_; }
-  void add(Scored row) { rows_.push_back(row); }
+  std::size_t size() const { return size_; }
+  const float* scores() const { return scores_.data(); }
+  const std::uint32_t* rows() const { return rows_.data(); }
 
-  // Drops all but the best `keep` once there are many more.
-  void settle() {
-    if (rows_.size() >= 2 * keep_ || (rows_.size() > keep_ && threshold_ == -std::numeric_limits<float>::infinity())) {
-      shrink();
-    }
+  // Makes room for `count` more.
+  void reserve(std::size_t count) {
+    if (scores_.size() >= size_ + count) return;
+    scores_.resize(2 * (size_ + count));
+    rows_.resize(2 * (size_ + count));
+  }
+  void add(float score, std::uint32_t row) {
+    scores_[size_] = score;
+    rows_[size_++] = row;
   }
 
-  // Leaves the best `keep`, in no order.
-  void shrink();
+  // Drops the worst once there are many more than `keep`.
+  void settle() {
+    const bool many = size_ >= 2 * keep_;
+    if (many || (size_ > keep_ && threshold_ == -std::numeric_limits<float>::infinity())) shrink();
+  }
 
-  std::vector<Scored>& rows() { return rows_; }
+  // Leaves the best `keep` and perhaps a few more, in the order they came.
+  void shrink();
 
  private:
   std::size_t keep_ = 0;
+  std::size_t size_ = 0;
   float threshold_ = 0.0f;
-  std::vector<Scored> rows_;
+  std::vector<float> scores_;
+  std::vector<std::uint32_t> rows_;
 };
+
+// The largest t found in a few steps that at least `keep` of `scores` reach; the number that do is rarely more than a
+// quarter above `keep`, except where many are equal. No branch depends on a score, so that it takes a third of the time
+// of std::nth_element (0.3 instead of 1 microsecond for a hundred scores).
+float reached_by(const float* scores, std::size_t count, std::size_t keep);
 
 // A cell to scan, and the inner product of the query with its centroid.
 struct Cell {

@@ -15,39 +15,42 @@ namespace {
 
 constexpr std::size_t kQueriesPerPiece = 16;
 
-bool by_base(const Cell& a, const Cell& b) { return a.base > b.base || (a.base == b.base && a.cell < b.cell); }
-
-// Finds the groups whose centroids score best, best first.
+// Finds the groups whose centroids score best, the very best first.
 void choose_groups(const Index& index, std::size_t wanted, Workspace& space) {
   const FloatBlocks& groups = index.groups;
   space.group_scores.resize(groups.count() * kBlockRows);
+  float* scores = space.group_scores.data();
   active_kernels().f32_scores(groups.blocks.data(), groups.count(), index.lift.coded_dim(), space.lifted.data(), 0, 1,
-                              space.group_scores.data(), 0);
+                              scores, 0);
+  const float least = wanted < groups.num_rows ? reached_by(scores, groups.num_rows, wanted)
+                                               : -std::numeric_limits<float>::infinity();
   space.cells.resize(groups.num_rows);
-  for (std::uint32_t g = 0; g < groups.num_rows; ++g) space.cells[g] = {g, space.group_scores[g]};
-  if (wanted < space.cells.size()) {
-    std::nth_element(space.cells.begin(), space.cells.begin() + static_cast<std::ptrdiff_t>(wanted) - 1,
-                     space.cells.end(), by_base);
-    space.cells.resize(wanted);
+  std::size_t chosen = 0;
+  std::size_t best = 0;
+  for (std::uint32_t g = 0; g < groups.num_rows; ++g) {
+    space.cells[chosen] = {g, scores[g]};
+    best = scores[g] > space.cells[best].base ? chosen : best;
+    chosen += scores[g] >= least ? 1 : 0;
   }
-  std::sort(space.cells.begin(), space.cells.end(), by_base);
+  space.cells.resize(chosen);
+  std::swap(space.cells[0], space.cells[best]);
 }
 
-// Fills space.cells with the leaves to scan, best first, the tier before them.
+// Fills space.cells with the leaves to scan, the tier and then the best leaf first.
 void choose_leaves(const Index& index, const CodedQuery& query, const Settings& settings, Workspace& space) {
   const std::size_t groups = index.groups.num_rows;
-  const std::size_t wanted = settings.groups != 0 ? settings.groups : std::max<std::size_t>(4, settings.leaves / 2);
+  const std::size_t wanted = settings.groups != 0 ? settings.groups : std::max<std::size_t>(4, settings.leaves);
   choose_groups(index, std::min(groups, wanted), space);
   space.leaves.reset(settings.leaves);
   scan(index.centroids, query, space.cells.data(), space.cells.size(), nullptr, space.scan, space.leaves);
   space.leaves.shrink();
-  space.cells.clear();
-  if (index.has_tier()) {
-    space.cells.push_back({static_cast<std::uint32_t>(index.num_leaves()), std::numeric_limits<float>::infinity()});
-  }
-  for (const Scored& leaf : space.leaves.rows()) space.cells.push_back({leaf.row, leaf.score});
-  std::sort(space.cells.begin(), space.cells.end(), by_base);
-  if (index.has_tier()) space.cells.front().base = 0.0f;
+  const std::size_t chosen = space.leaves.size();
+  const std::size_t first = index.has_tier() ? 1 : 0;
+  space.cells.resize(first + chosen);
+  if (index.has_tier()) space.cells[0] = {static_cast<std::uint32_t>(index.num_leaves()), 0.0f};
+  for (std::size_t i = 0; i < chosen; ++i) space.cells[first + i] = {space.leaves.rows()[i], space.leaves.scores()[i]};
+  std::sort(space.cells.begin() + static_cast<std::ptrdiff_t>(first), space.cells.end(),
+            [](const Cell& a, const Cell& b) { return a.base > b.base || (a.base == b.base && a.cell < b.cell); });
 }
 
 void search_one(const Index& index, const float* query, std::size_t k, const Settings& settings, Workspace& space,
@@ -67,14 +70,12 @@ void search_one(const Index& index, const float* query, std::size_t k, const Set
     space.survivors.reset(std::max<std::size_t>(k, settings.rerank));
     scan(index.codes, coded, space.cells.data(), space.cells.size(), nullptr, space.scan, space.survivors);
     space.survivors.shrink();
-    const std::size_t count = space.survivors.rows().size();
-    space.positions.resize(count);
+    const std::size_t count = space.survivors.size();
+    const std::uint32_t* positions = space.survivors.rows();
     space.scores.resize(count);
-    for (std::size_t i = 0; i < count; ++i) space.positions[i] = space.survivors.rows()[i].row;
-    std::sort(space.positions.begin(), space.positions.end());
-    exact_scores(index, space.query.data(), space.positions.data(), 0, count, space.scores.data());
+    exact_scores(index, space.query.data(), positions, 0, count, space.scores.data());
     for (std::size_t i = 0; i < count; ++i) {
-      if (space.scores[i] >= best.threshold()) best.push({space.scores[i], index.row_of[space.positions[i]]});
+      if (space.scores[i] >= best.threshold()) best.push({space.scores[i], index.row_of[positions[i]]});
     }
   }
   best.sort();

@@ -13,9 +13,12 @@ struct Scored {
   std::uint32_t row;
 };
 
-inline bool better(const Scored& a, const Scored& b) {
-  return a.score > b.score || (a.score == b.score && a.row < b.row);
-}
+struct Better {
+  bool operator()(const Scored& a, const Scored& b) const {
+    return a.score > b.score || (a.score == b.score && a.row < b.row);
+  }
+};
+inline constexpr Better better;
 
 // A binary heap with the worst of the kept rows on top, over memory the caller lends for k rows.
 class TopK {

@@ -22,7 +22,6 @@ struct Workspace {
   Survivors leaves;
   Survivors survivors;
   ScanSpace scan;
-  std::vector<std::uint32_t> positions;
   std::vector<float> scores;
   std::vector<Scored> best;
 };

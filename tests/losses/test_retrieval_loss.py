@@ -170,7 +170,7 @@ def test_half_precision_neither_overflows_nor_loses_small_differences(dtype):
     scores = np.full((2, 3), 200.0, dtype="float32") @ exact.T / 100
     losses = losses_of(queries, candidates, temperature=100.0)
     assert str(losses.dtype) == "float32"
-    np.testing.assert_allclose(losses, softmax_losses(scores), rtol=1e-4)
+    np.testing.assert_allclose(losses, softmax_losses(scores), rtol=1e-3)
 
 
 def gradients(loss_of_queries, queries):

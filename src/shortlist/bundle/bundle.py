@@ -238,7 +238,9 @@ class Bundle:
         scores = np.full((1, k), -np.inf, np.float32)
         found = np.full((1, k), -1, np.int64)
         scores[0, : best.size], found[0, : best.size] = cosines[best], rows[best]
-        ids = np.full((1, k), -1 if self.items.id_array.dtype.kind == "i" else "", wide.ids.dtype)
+        ids: Any = np.full(
+            (1, k), -1 if self.items.id_array.dtype.kind == "i" else "", wide.ids.dtype
+        )
         ids[0, : best.size] = self.items.id_array[rows[best]]
         return SearchResult(scores, ids, found)
 

@@ -75,14 +75,16 @@ class _Graph:
         opset = helper.make_opsetid("", _OPSET)
         onnx_model = helper.make_model(graph, opset_imports=[opset], ir_version=_IR_VERSION)
         onnx.checker.check_model(onnx_model, full_check=True)
-        return onnx_model.SerializeToString()
+        serialized: bytes = onnx_model.SerializeToString()
+        return serialized
 
     def follow(self, model: Any, symbol: Any, name: str) -> str:
         """Call a model on a symbol, which shows its layers, and write them one after the other."""
         function = keras.Function(symbol, model.call(symbol))
-        return function._run_through_graph(  # hands names on where tensors would go
+        output: str = function._run_through_graph(  # hands names on where tensors would go
             name, operation_fn=lambda operation: lambda *args, **_: self.add(operation, *args)
         )
+        return output
 
     def constant(self, value: Any, dtype: npt.DTypeLike = np.float32) -> str:
         name = f"c{next(self._numbers)}"

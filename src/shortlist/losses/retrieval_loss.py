@@ -153,8 +153,8 @@ class RetrievalLoss(keras.losses.Loss):
         negatives = ops.where(is_negative, scores, MASKED)
         if self.num_hard_negatives is not None:
             negatives = _hardest(negatives, self.num_hard_negatives)
-        every = ops.concatenate([positives, negatives], axis=1)
-        return ops.logsumexp(every, axis=1) - ops.squeeze(positives, axis=1)
+        # log(exp(s_ii) + Σ exp(s_ij)) - s_ii without the cancellation between two large numbers.
+        return ops.softplus(ops.logsumexp(negatives - positives, axis=1))
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -1,0 +1,74 @@
+// What is on disk, field by field. Fields are only ever added at the end; a change of meaning is a new version.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
+namespace shortlist {
+
+static_assert(std::endian::native == std::endian::little, "index files are little-endian");
+
+inline constexpr char kMagic[8] = {'S', 'H', 'O', 'R', 'T', 'L', 'S', 'T'};
+inline constexpr std::uint32_t kFormatVersion = 1;
+inline constexpr std::uint32_t kLayout = 0x00100401;  // blocks of 16 rows, slices of 4 int8 dimensions, + 128
+inline constexpr std::size_t kSectionAlignment = 64;
+inline constexpr std::size_t kMaxSections = 64;
+
+struct FileHeader {
+  char magic[8];
+  std::uint32_t version;
+  std::uint32_t layout;
+  std::uint64_t file_bytes;
+  std::uint64_t num_sections;
+  std::uint64_t table_checksum;
+  std::uint64_t header_checksum;  // of the fields above
+};
+static_assert(sizeof(FileHeader) == 48);
+
+struct FileSection {
+  std::uint64_t kind;
+  std::uint64_t offset;
+  std::uint64_t bytes;
+  std::uint64_t checksum;
+};
+static_assert(sizeof(FileSection) == 32);
+
+enum class SectionKind : std::uint64_t {
+  parameters = 1,
+  note = 2,
+  lift_mean = 3,
+  group_centroids = 4,
+  centroid_starts = 5,
+  centroid_scales = 6,
+  centroid_radii = 7,
+  centroid_errors = 8,
+  centroid_blocks = 9,
+  code_starts = 10,
+  code_scales = 11,
+  code_radii = 12,
+  code_errors = 13,
+  code_blocks = 14,
+  row_of = 15,
+  rows = 16,
+  id_integers = 17,
+  id_text = 18,
+  id_offsets = 19,
+};
+
+struct FileParameters {
+  std::uint64_t size;
+  std::uint32_t dim;
+  std::uint32_t metric;
+  std::uint32_t id_kind;
+  std::uint32_t lift_copies;
+  float lift_weight;
+  float default_stop;
+  std::uint32_t default_exact;
+  std::uint32_t default_leaves;
+  std::uint32_t default_rerank;
+  std::uint32_t default_groups;
+};
+static_assert(sizeof(FileParameters) == 48);
+
+}  // namespace shortlist

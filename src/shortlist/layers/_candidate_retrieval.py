@@ -1,0 +1,345 @@
+"""What the retrieval layers share: candidates, ids, exclusions, k, saving."""
+
+import abc
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import keras
+import keras_rs
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from shortlist.layers import _host
+from shortlist.layers._candidate_ids import NO_ID, CandidateIds, tensor_dtype
+
+Array = NDArray[Any]
+
+
+class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
+    """Base of the retrieval layers; see `BruteForceRetrieval` for the arguments.
+
+    A subclass keeps the candidates in its own way: `_store`, `_embeddings` and `_retrieve`.
+    """
+
+    def __init__(
+        self,
+        candidate_embeddings: Any = None,
+        candidate_ids: Any = None,
+        k: int = 10,
+        return_scores: bool = True,
+        query_model: Any = None,
+        return_rows: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        # Scores are compared: half precision would make ties of them under a mixed policy.
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(k=_positive(k), return_scores=return_scores, **kwargs)
+        self.query_model = query_model
+        self.return_rows = return_rows
+        self._ids: CandidateIds | None = None
+        # A variable that the user assigns is shared: its current values are the candidates.
+        self.candidate_embeddings = None
+        self.candidate_ids = None
+        if candidate_embeddings is not None:
+            self.update_candidates(candidate_embeddings, candidate_ids)
+        elif candidate_ids is not None:
+            raise ValueError("`candidate_ids` need `candidate_embeddings`, got None.")
+
+    @property
+    @abc.abstractmethod
+    def is_exact(self) -> bool:
+        """Whether the true top k is returned, always."""
+
+    @abc.abstractmethod
+    def _store(self, embeddings: NDArray[np.float32], ids: CandidateIds) -> None:
+        """Takes checked candidates in place of those before."""
+
+    @abc.abstractmethod
+    def _embeddings(self) -> Any:
+        """The candidates as (n, d), None where there are none."""
+
+    @abc.abstractmethod
+    def _retrieve(self, queries: Any, k: int, exclusions: Any) -> tuple[Any, Any]:
+        """The (b, k) scores and ids (rows with `return_rows`) of (b, d) queries."""
+
+    # Candidates
+
+    def update_candidates(self, candidate_embeddings: Any, candidate_ids: Any = None) -> None:
+        """Takes these candidates in place of those before, however many they are.
+
+        Args:
+            candidate_embeddings: (n, d) floats, n ≥ k, finite.
+            candidate_ids: (n,) ids, no two alike: integers that the backend's tensors hold (int32
+                on JAX, int64 elsewhere), or with `return_rows=True` any int64 or str; `None`
+                numbers the rows.
+
+        Raises:
+            ValueError: The candidates are not as said above.
+        """
+        embeddings = checked_embeddings(candidate_embeddings)
+        self._check_dim("candidate_embeddings", embeddings.shape, self._dim())
+        self._check_count(self.k, len(embeddings))
+        ids = CandidateIds(candidate_ids, len(embeddings))
+        if not self.return_rows:
+            ids.for_tensors()
+        self._store(embeddings, ids)
+        self._ids = ids
+        self.built = True
+
+    def index_from_dataset(self, batches: Iterable[Any]) -> None:
+        """Takes the candidates from batches, in place of those before.
+
+        Args:
+            batches: Iterable of (b, d) embeddings, or of (ids, embeddings) pairs.
+        """
+        self.update_candidates(*concatenated(batches))
+
+    def lookup(self, rows: Any) -> Array:
+        """Returns the ids of rows, outside any graph.
+
+        Args:
+            rows: Integers of any shape, as the layer returns them with `return_rows=True`.
+
+        Returns:
+            Ids of the same shape: int64, or str objects; -1 or "" for row -1.
+        """
+        return self._require_ids().lookup(np.asarray(ops.convert_to_numpy(rows)))
+
+    @property
+    def num_candidates(self) -> int:
+        """How many candidates there are; 0 before the first."""
+        if self._ids is not None:
+            return len(self._ids)
+        return 0 if self.candidate_embeddings is None else int(self.candidate_embeddings.shape[0])
+
+    def _dim(self) -> int | None:
+        embeddings = self._embeddings()
+        return None if embeddings is None else int(embeddings.shape[1])
+
+    def _require_ids(self) -> CandidateIds:
+        if self._ids is not None:
+            return self._ids
+        if not self.num_candidates:
+            raise ValueError(
+                f"Layer '{self.name}' has no candidates yet: call `update_candidates` or "
+                "`index_from_dataset` first."
+            )
+        return CandidateIds(None, self.num_candidates)
+
+    # Retrieval
+
+    def call(self, inputs: Any, k: int | None = None, exclusions: Any = None) -> Any:
+        """Returns the best candidates of each query.
+
+        Args:
+            inputs: (…, d) query embeddings; with a `query_model`, its inputs.
+            k: How many; `None` is the layer's k.
+            exclusions: Ids that must not come back; see `query_with_exclusions`.
+
+        Returns:
+            (…, k) scores, descending, and ids; ids alone with `return_scores=False`. Equal scores
+            come by lower row. Where fewer than k are left, the rest is score -inf and id -1.
+
+        Raises:
+            ValueError: There are no candidates, fewer than k, or the queries have another dim;
+                or, where their values are known, are not finite.
+        """
+        self._require_ids()
+        k = self.k if k is None else _positive(k)
+        self._check_count(k, self.num_candidates)
+        queries = inputs if self.query_model is None else self.query_model(inputs)
+        queries = ops.cast(queries, "float32")
+        self._check_dim("queries", queries.shape, self._dim())
+        if _host.is_concrete(queries) and not np.isfinite(ops.convert_to_numpy(queries)).all():
+            raise ValueError("`queries` must be finite, got NaN or infinity.")
+        if exclusions is not None:
+            exclusions = ops.cast(exclusions, tensor_dtype())
+
+        is_matrix = len(queries.shape) == 2
+        matrix = queries if is_matrix else ops.reshape(queries, (-1, queries.shape[-1]))
+        scores, ids = self._retrieve(matrix, k, exclusions)
+        if not is_matrix:
+            shape = (*ops.shape(queries)[:-1], k)
+            scores, ids = ops.reshape(scores, shape), ops.reshape(ids, shape)
+        return (scores, ids) if self.return_scores else ids
+
+    def query_with_exclusions(self, queries: Any, exclusions: Any, k: int | None = None) -> Any:
+        """Returns the best candidates of each query, without those excluded for it.
+
+        Args:
+            queries: As in `call`.
+            exclusions: One sequence of ids a query, of any lengths, or a (b, e) array or tensor;
+                ids of no candidate are ignored. With `return_rows=True`, integers are rows and
+                str are ids.
+            k: How many; `None` is the layer's k.
+
+        Returns:
+            As `call`: k results wherever k are left.
+        """
+        return self(queries, k=k, exclusions=self._as_tensor_ids(exclusions))
+
+    def compute_output_spec(self, inputs: Any, k: int | None = None, exclusions: Any = None) -> Any:
+        """Shapes and dtypes of what `call` returns."""
+        del exclusions
+        width = self.k if k is None else _positive(k)
+        outputs = (
+            inputs
+            if self.query_model is None
+            else self.query_model.compute_output_spec(inputs)
+        )
+        shape = (*outputs.shape[:-1], width)
+        ids = keras.KerasTensor(shape, dtype=tensor_dtype())
+        return (keras.KerasTensor(shape, dtype="float32"), ids) if self.return_scores else ids
+
+    def _as_tensor_ids(self, exclusions: Any) -> Any:
+        if ops.is_tensor(exclusions) or isinstance(exclusions, keras.KerasTensor):
+            return exclusions
+        ids = self._require_ids()
+        lists = [list(excluded) for excluded in exclusions]
+        strings = any(isinstance(value, str) for excluded in lists for value in excluded)
+        if strings:
+            lists = [ids.rows(excluded).tolist() for excluded in lists]
+        limits = np.iinfo(tensor_dtype())
+        # What does not fit is no candidate's id, so leaving it out changes nothing.
+        lists = [[v for v in values if limits.min <= v <= limits.max] for values in lists]
+        width = max((len(values) for values in lists), default=0)
+        padded = np.full((len(lists), max(width, 1)), NO_ID, dtype=tensor_dtype())
+        for row, values in zip(padded, lists, strict=True):
+            row[: len(values)] = values
+        return ops.convert_to_tensor(padded)
+
+    def _check_count(self, k: int, available: int) -> None:
+        if available < k:
+            raise ValueError(
+                f"`k` must be at most the number of candidates, {available}, got {k}."
+            )
+
+    def _check_dim(self, name: str, shape: Sequence[int | None], dim: int | None) -> None:
+        if dim is not None and (not shape or shape[-1] not in (None, dim)):
+            raise ValueError(
+                f"`{name}` must have shape (…, {dim}), as the candidates before, got "
+                f"{tuple(shape)}."
+                if name == "candidate_embeddings"
+                else f"`{name}` must have shape (…, {dim}), as the candidates, got {tuple(shape)}."
+            )
+
+    # Saving
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments, except the candidates: they are weights."""
+        # `keras_rs.layers.Retrieval.get_config` puts a method where `return_scores` belongs.
+        config = keras.layers.Layer.get_config(self)
+        return {
+            **config,
+            "k": self.k,
+            "return_scores": self.return_scores,
+            "return_rows": self.return_rows,
+            "query_model": None
+            if self.query_model is None
+            else keras.saving.serialize_keras_object(self.query_model),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "CandidateRetrieval":
+        """Returns a layer of this configuration, without candidates."""
+        model = config.get("query_model")
+        if isinstance(model, dict):
+            config = {**config, "query_model": keras.saving.deserialize_keras_object(model)}
+        return cls(**config)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Marks the layer as built: it has no weights but its candidates."""
+        del input_shape
+        self.built = True
+
+    def save_own_variables(self, store: Any) -> None:
+        """Saves candidates and ids with the weights: in `.keras` and in `save_weights` files."""
+        embeddings = self._embeddings()
+        if embeddings is not None:
+            store["candidate_embeddings"] = ops.convert_to_numpy(embeddings)
+            _save_ids(store, self._require_ids())
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads candidates of any number; a file without any leaves those here as they are."""
+        if "candidate_embeddings" in store.keys():  # noqa: SIM118 (a store is no mapping)
+            self.update_candidates(np.array(store["candidate_embeddings"]), _load_ids(store))
+
+
+def checked_embeddings(embeddings: Any) -> NDArray[np.float32]:
+    """Returns candidates as a float32 array of the host, or raises what is wrong with them."""
+    if embeddings is None:
+        raise ValueError("`candidate_embeddings` must have shape (n, d), got None.")
+    array = np.asarray(ops.convert_to_numpy(embeddings))
+    if array.ndim != 2 or 0 in array.shape:
+        raise ValueError(f"`candidate_embeddings` must have shape (n, d), got {array.shape}.")
+    if array.dtype.kind in "OUSb":
+        raise TypeError(f"`candidate_embeddings` must hold floats, got dtype {array.dtype}.")
+    array = np.ascontiguousarray(array, dtype=np.float32)
+    finite = np.isfinite(array).all(axis=1)
+    if not finite.all():
+        raise ValueError(
+            f"`candidate_embeddings` must be finite, got NaN or infinity in row "
+            f"{int(np.argmin(finite))}."
+        )
+    return array
+
+
+def as_batch(batch: Any) -> tuple[Any, Any]:
+    """Returns a batch of a dataset as (embeddings, ids or None)."""
+    if isinstance(batch, (tuple, list)):
+        if len(batch) != 2:
+            raise ValueError(
+                f"`batches` must give embeddings or (ids, embeddings), got {len(batch)} parts."
+            )
+        ids, embeddings = batch
+        return checked_embeddings(embeddings), np.asarray(_on_host(ids))
+    return checked_embeddings(batch), None
+
+
+def concatenated(batches: Iterable[Any]) -> tuple[Array, Array | None]:
+    """Returns all batches of a dataset as one (embeddings, ids or None)."""
+    parts = [as_batch(batch) for batch in batches]
+    if not parts:
+        raise ValueError("`batches` must give at least one batch, got none.")
+    embeddings, ids = zip(*parts, strict=True)
+    if len({part.shape[1] for part in embeddings}) > 1:
+        raise ValueError("`batches` must give embeddings of one dim, got several.")
+    with_ids = [part is not None for part in ids]
+    if any(with_ids) and not all(with_ids):
+        raise ValueError("`batches` must give ids with every batch or with none.")
+    return np.concatenate(embeddings), np.concatenate(ids) if all(with_ids) else None
+
+
+def _on_host(ids: Any) -> Any:
+    """Strings of TensorFlow come as bytes."""
+    array = np.asarray(ops.convert_to_numpy(ids) if ops.is_tensor(ids) else ids)
+    if array.dtype.kind == "O" and all(isinstance(value, bytes) for value in array.tolist()):
+        return np.array([value.decode() for value in array.tolist()], dtype=object)
+    return array
+
+
+def _positive(k: Any) -> int:
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
+        raise TypeError(f"`k` must be an int, got {k!r}.")
+    if k < 1:
+        raise ValueError(f"`k` must be at least 1, got {k}.")
+    return int(k)
+
+
+def _save_ids(store: Any, ids: CandidateIds) -> None:
+    if not ids.are_strings:
+        store["candidate_ids"] = ids.values
+        return
+    encoded = [value.encode() for value in ids.values.tolist()]
+    store["candidate_ids_utf8"] = np.frombuffer(b"".join(encoded), dtype=np.uint8)
+    store["candidate_ids_ends"] = np.cumsum([len(value) for value in encoded], dtype=np.int64)
+
+
+def _load_ids(store: Any) -> Array:
+    if "candidate_ids" in store.keys():  # noqa: SIM118
+        return np.array(store["candidate_ids"])
+    text = np.array(store["candidate_ids_utf8"], dtype=np.uint8).tobytes()
+    ends = [0, *np.array(store["candidate_ids_ends"]).tolist()]
+    values = [text[start:end].decode() for start, end in zip(ends, ends[1:], strict=False)]
+    return np.array(values, dtype=object)
