@@ -50,7 +50,7 @@ class Scann:
         *,
         leaves: int,
         threshold: float,
-        whole: bool = True,
+        whole: bool = False,
         reorder: str = "FLOAT32",
         quantize_centroids: bool = False,
         soar: float | None = None,

@@ -76,7 +76,10 @@ class Engine:
 
 def grid(engine: str, config: Config) -> Iterator[list[Config]]:
     """Ladders of search settings: within one, recall rises, so that a ladder can be cut short."""
-    if engine in ("scann", "scann-core"):
+    if engine == "shortlist":
+        for rerank in (10, 20, 40, 80):
+            yield [{"leaves": leaves, "rerank": rerank} for leaves in _steps(3, 400)]
+    elif engine in ("scann", "scann-core"):
         steps = [s for s in _steps(4, config["leaves"]) if s <= 800]
         for rerank in (30, 60, 120, 250, 500):
             yield [{"search": search, "rerank": rerank} for search in steps]
@@ -100,10 +103,11 @@ def space(engine: str, n: int, dim: int) -> tuple[Config, list[Config]]:
     """Where the sweep of build settings starts, and the changes that it tries one after another."""
     root = math.sqrt(n)
     if engine in ("scann", "scann-core"):
-        start = {"leaves": round(1.5 * root), "threshold": 0.2}
+        start = {"leaves": round(1.5 * root), "threshold": 0.2, "whole": False}
         moves: list[Config] = [{"leaves": round(3 * root)}, {"reorder": "BFLOAT16"}]
-        moves += [{"threshold": 0.9}, {"quantize_centroids": True}, {"leaves": round(6 * root)}]
-        moves += [{"threshold": 0.5}, {"soar": 1.5}, {"whole": False}, {"threshold": 0.7}]
+        moves += [{"threshold": 0.9}, {"quantize_centroids": True}, {"whole": True}]
+        moves += [{"leaves": round(6 * root)}, {"threshold": 0.5}, {"soar": 1.5}]
+        moves += [{"threshold": 0.7}]
         return start, moves
     if engine == "faiss":
         leaves = [2 ** round(math.log2(times * root)) for times in (1.5, 6)]
@@ -114,7 +118,8 @@ def space(engine: str, n: int, dim: int) -> tuple[Config, list[Config]]:
         return {"links": 16, "effort": 100}, [{"links": 32}, {"effort": 200}]
     if engine == "usearch":
         return {"links": 16, "effort": 128}, [{"dtype": "i8"}, {"links": 32}]
-    return {}, []
+    moves = [{"leaves": round(times * root)} for times in (4, 16)]
+    return {}, [*moves, {"store": "bfloat16"}]
 
 
 class Sweep:
@@ -171,7 +176,8 @@ class Sweep:
         finally:
             engine.close()
         print(
-            f"  {self.engine} {config}: {summary(points)}, built in {built['build_seconds']:.0f} s"
+            f"  {self.engine} {config}: {summary(points)}, built in {built['build_seconds']:.0f} s",
+            flush=True,
         )
         return {"config": config, **built, "points": points}
 

@@ -221,7 +221,7 @@ class _Judge:
 
 def _ladders(start: SearchSettings, k: int, index: Index) -> Iterator[Iterator[SearchSettings]]:
     """For each number of rows to rerank, rising numbers of leaves."""
-    leaves = index.describe()["leaves"]
+    leaves = index._engine.num_leaves
     steps = sorted({min(leaves, round(2 ** (i / 2))) for i in range(2 * leaves.bit_length())})
     for factor in (1, 2, 4, 8, 16, 32):
         rerank = min(factor * k, len(index))
