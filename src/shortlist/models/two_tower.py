@@ -231,6 +231,7 @@ class TwoTower:
                     batches,
                     initial_epoch=epoch,
                     epochs=epoch + 1,
+                    shuffle=False,  # Keras would shuffle again, by its global seed
                     verbose=0,
                     callbacks=[BatchProgress(bar.advance)] if shown else [],
                 )
