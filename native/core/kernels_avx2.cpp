@@ -17,8 +17,13 @@ struct Avx2 {
     __m256i low, high;  // rows 0..7 and 8..15
   };
 
+  static constexpr std::size_t kSumsInProgress = 1;
+
   static SHORTLIST_INLINE Sums splat(std::int32_t value) {
     return {_mm256_set1_epi32(value), _mm256_set1_epi32(value)};
+  }
+  static SHORTLIST_INLINE Sums plus(Sums a, Sums b) {
+    return {_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)};
   }
   static SHORTLIST_INLINE void store(std::int32_t* out, Sums sums) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), sums.low);
@@ -65,7 +70,8 @@ struct Avx2 {
       __m256i even, odd;
     };
     static constexpr std::size_t kQueryStep = 4;
-    static constexpr std::size_t kBlocks = 2;
+    static constexpr std::size_t kRegisterSlices = 0;
+    static constexpr std::size_t kBlocks = 1;
     static constexpr std::size_t kManyBlocks = 1;
     static constexpr std::size_t kManyQueries = 4;
 
@@ -105,6 +111,7 @@ struct Avx2 {
       __m256i table01, table23, table45, table67;
     };
     static constexpr std::size_t kQueryStep = kSliceTableBytes;
+    static constexpr std::size_t kRegisterSlices = 1;
     static constexpr std::size_t kBlocks = 1;
     static constexpr std::size_t kManyBlocks = 1;
     static constexpr std::size_t kManyQueries = 4;

@@ -11,7 +11,10 @@ namespace {
 struct Avx512 {
   using Sums = __m512i;
 
+  static constexpr std::size_t kSumsInProgress = 4;
+
   static SHORTLIST_INLINE Sums splat(std::int32_t value) { return _mm512_set1_epi32(value); }
+  static SHORTLIST_INLINE Sums plus(Sums a, Sums b) { return _mm512_add_epi32(a, b); }
   static SHORTLIST_INLINE void store(std::int32_t* out, Sums sums) { _mm512_storeu_si512(out, sums); }
   static SHORTLIST_INLINE std::uint32_t at_least(Sums sums, std::int32_t threshold) {
     return _mm512_cmpge_epi32_mask(sums, _mm512_set1_epi32(threshold));
@@ -40,6 +43,7 @@ struct Avx512 {
     using Codes = __m512i;
     using Terms = __m512i;
     static constexpr std::size_t kQueryStep = 4;
+    static constexpr std::size_t kRegisterSlices = 8;
     static constexpr std::size_t kBlocks = 4;
     static constexpr std::size_t kManyBlocks = 4;
     static constexpr std::size_t kManyQueries = 4;
@@ -65,6 +69,7 @@ struct Avx512 {
       __m512i low, high;  // 64 table entries each
     };
     static constexpr std::size_t kQueryStep = kSliceTableBytes;
+    static constexpr std::size_t kRegisterSlices = 1;
     static constexpr std::size_t kBlocks = 4;
     static constexpr std::size_t kManyBlocks = 4;
     static constexpr std::size_t kManyQueries = 4;

@@ -14,9 +14,15 @@ struct Neon {
     int32x4_t part[4];
   };
 
+  static constexpr std::size_t kSumsInProgress = 1;
+
   static SHORTLIST_INLINE Sums splat(std::int32_t value) {
     const int32x4_t four = vdupq_n_s32(value);
     return {{four, four, four, four}};
+  }
+  static SHORTLIST_INLINE Sums plus(Sums a, Sums b) {
+    for (std::size_t p = 0; p < 4; ++p) a.part[p] = vaddq_s32(a.part[p], b.part[p]);
+    return a;
   }
   static SHORTLIST_INLINE void store(std::int32_t* out, Sums sums) {
     for (std::size_t p = 0; p < 4; ++p) vst1q_s32(out + 4 * p, sums.part[p]);
@@ -62,6 +68,7 @@ struct Neon {
     };
     using Terms = int8x16_t;
     static constexpr std::size_t kQueryStep = 4;
+    static constexpr std::size_t kRegisterSlices = 8;
     static constexpr std::size_t kBlocks = 2;
     static constexpr std::size_t kManyBlocks = 1;
     static constexpr std::size_t kManyQueries = 4;
@@ -98,6 +105,7 @@ struct Neon {
       uint8x16x4_t low, high;  // 64 table entries each
     };
     static constexpr std::size_t kQueryStep = kSliceTableBytes;
+    static constexpr std::size_t kRegisterSlices = 1;
     static constexpr std::size_t kBlocks = 1;
     static constexpr std::size_t kManyBlocks = 1;
     static constexpr std::size_t kManyQueries = 2;
