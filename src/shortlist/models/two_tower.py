@@ -116,7 +116,7 @@ class TwoTower:
         train: Interactions,
         *,
         epochs: int = 30,
-        batch_size: int = 1024,
+        batch_size: int = 512,
         optimizer: str | keras.optimizers.Optimizer = "adagrad",
         validation: Interactions | None = None,
         monitor: str = "hit_rate@10",
