@@ -31,8 +31,8 @@ class Recipe:
     test: float = 0.2
     objective: Literal["retrieval", "rating"] = "retrieval"
     embedding_dim: int = 32
-    epochs: int = 15
-    batch_size: int = 1024
+    epochs: int = 7
+    batch_size: int = 512
     learning_rate: float = 0.005
     patience: int = 3
     seed: int = 0
