@@ -84,7 +84,7 @@ def train(
     with status("writing the bundle"):
         Bundle.save(
             out,
-            query_tower=model.query_tower,
+            query_tower=model.user_table(),
             users=model.users,
             index=model.index(),
             items=_items(model, interactions),

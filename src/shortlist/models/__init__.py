@@ -10,9 +10,22 @@ import sys
 if "keras" not in sys.modules:
     os.environ.setdefault("KERAS_BACKEND", "jax")
 
+from shortlist.models.catalogue import Catalogue
+from shortlist.models.embedding_bag import EmbeddingBag
 from shortlist.models.history import History
-from shortlist.models.objectives import Rating, Retrieval
+from shortlist.models.objectives import MultiTask, Rating, Retrieval
+from shortlist.models.tower import Tower
 from shortlist.models.towers import embedding_tower
 from shortlist.models.two_tower import TwoTower
 
-__all__ = ["History", "Rating", "Retrieval", "TwoTower", "embedding_tower"]
+__all__ = [
+    "Catalogue",
+    "EmbeddingBag",
+    "History",
+    "MultiTask",
+    "Rating",
+    "Retrieval",
+    "Tower",
+    "TwoTower",
+    "embedding_tower",
+]

@@ -16,7 +16,7 @@ COUNTED_ROWS = 16_384
 
 
 @keras.saving.register_keras_serializable(package="shortlist")
-class EmbeddingBag(keras.layers.Layer):  # type: ignore[misc]
+class EmbeddingBag(keras.layers.Layer):
     """Adds up the embeddings of several indices; 0 is padding and does not count.
 
     Args:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from keras import ops
 
 from shortlist.losses import RetrievalLoss
+from shortlist.models.catalogue import Catalogue
 
 
 class Objective(Protocol):
@@ -95,7 +96,48 @@ class Retrieval:
         )
 
 
-OBJECTIVES: dict[str, type[Rating] | type[Retrieval]] = {"rating": Rating, "retrieval": Retrieval}
+@dataclass(frozen=True)
+class MultiTask:
+    """Ratings and choices together: the weighted sum of both losses on the same dot product.
+
+    Attributes:
+        rating: The loss on ratings.
+        retrieval: The loss on choices.
+        rating_weight: Weight of the first.
+        retrieval_weight: Weight of the second.
+
+    Source:
+        Caruana, "Multitask learning", Machine Learning 1997.
+    """
+
+    rating: Rating = field(default_factory=Rating)
+    retrieval: Retrieval = field(default_factory=lambda: Retrieval(temperature=0.1))
+    rating_weight: float = 1.0
+    retrieval_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("rating_weight", "retrieval_weight"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"`{name}` must be at least 0, got {getattr(self, name)}.")
+
+    @property
+    def needs_ratings(self) -> bool:
+        """Ratings are a part of what is learnt."""
+        return True
+
+    def __call__(self, queries: Any, candidates: Any, batch: Mapping[str, Any]) -> Any:
+        """Returns the scalar loss; see `Objective`."""
+        rating = self.rating(queries, candidates, batch)
+        retrieval = self.retrieval(queries, candidates, batch)
+        return self.rating_weight * rating + self.retrieval_weight * retrieval
+
+
+OBJECTIVES: dict[str, type[Objective]] = {
+    "rating": Rating,
+    "retrieval": Retrieval,
+    "multitask": MultiTask,
+    "catalogue": Catalogue,
+}
 
 
 def objective_of(objective: str | Objective) -> Objective:

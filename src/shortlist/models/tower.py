@@ -15,7 +15,7 @@ from shortlist.models.embedding_bag import EmbeddingBag
 
 
 @keras.saving.register_keras_serializable(package="shortlist")
-class Tower(keras.Model):  # type: ignore[misc]
+class Tower(keras.Model):
     """Embeds each feature, puts them together, and passes them through dense layers.
 
     Without dense or cross layers the embeddings of the features are added up; with them they are
@@ -23,7 +23,8 @@ class Tower(keras.Model):  # type: ignore[misc]
 
     Args:
         features: An adapted `FeatureSpec`, or what each feature becomes by its name.
-        embedding_dim: Length of the embedding of a feature, and without `layer_sizes` of the output.
+        embedding_dim: Length of the embedding of a feature; without `layer_sizes` that of the
+            output too.
         layer_sizes: Units of each dense layer, with ReLU after all but the last.
         cross_layers: Cross layers (DCN v2, by keras-rs) before the dense ones.
         pooling: How several indices become one embedding: see `EmbeddingBag`.
@@ -107,11 +108,11 @@ class Tower(keras.Model):  # type: ignore[misc]
             inputs[feature] = keras.Input(shape=shape, dtype=output.dtype, name=feature)
             if output.kind == "index":
                 part = keras.layers.Embedding(
-                    output.size, embedding_dim, uniform(), name=f"{feature}_embedding"
+                    output.size or 1, embedding_dim, uniform(), name=f"{feature}_embedding"
                 )(inputs[feature])
             elif output.kind == "indices":
                 part = EmbeddingBag(
-                    output.size, embedding_dim, pooling, uniform(), name=f"{feature}_embedding"
+                    output.size or 1, embedding_dim, pooling, uniform(), name=f"{feature}_embedding"
                 )(inputs[feature])
             else:
                 part = keras.layers.Reshape((1,), name=f"{feature}_column")(inputs[feature])

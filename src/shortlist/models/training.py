@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
+from shortlist.models.inputs import Inputs
 from shortlist.models.objectives import Objective
 
 
@@ -15,18 +17,27 @@ class Batches(keras.utils.PyDataset):
     """Shuffled batches of columns held in memory.
 
     Args:
-        columns: Arrays of equal length; `query` and `candidate` are the towers' inputs.
+        columns: Arrays of equal length; `user` and `candidate` are indices.
+        query_inputs: From the users and candidates of a batch to the query tower's inputs.
+        candidate_inputs: From the candidates of a batch to the candidate tower's inputs.
         batch_size: Rows in a batch; the last of an epoch may be shorter.
         seed: Seed of the order; None keeps the order of the rows.
     """
 
     def __init__(
-        self, columns: dict[str, npt.NDArray[Any]], batch_size: int, seed: int | None
+        self,
+        columns: dict[str, npt.NDArray[Any]],
+        query_inputs: Callable[[npt.NDArray[Any], npt.NDArray[Any]], Any],
+        candidate_inputs: Inputs,
+        batch_size: int,
+        seed: int | None,
     ) -> None:
         super().__init__()
         self._columns = columns
+        self._query_inputs = query_inputs
+        self._candidate_inputs = candidate_inputs
         self._batch_size = batch_size
-        self._rows = len(columns["query"])
+        self._rows = len(columns["user"])
         self._rng = None if seed is None else np.random.default_rng(seed)
         self._order = np.arange(self._rows)
         self.on_epoch_end()
@@ -35,10 +46,14 @@ class Batches(keras.utils.PyDataset):
         """Returns the number of batches."""
         return -(-self._rows // self._batch_size)
 
-    def __getitem__(self, at: int) -> tuple[dict[str, npt.NDArray[Any]]]:
+    def __getitem__(self, at: int) -> tuple[dict[str, Any]]:
         """Returns batch number `at`."""
         rows = self._order[at * self._batch_size : (at + 1) * self._batch_size]
-        return ({name: column[rows] for name, column in self._columns.items()},)
+        batch: dict[str, Any] = {name: column[rows] for name, column in self._columns.items()}
+        users, candidates = batch.pop("user"), batch["candidate"]
+        batch["query_inputs"] = self._query_inputs(users, candidates)
+        batch["candidate_inputs"] = self._candidate_inputs(candidates)
+        return (batch,)
 
     def on_epoch_end(self) -> None:
         """Draws the order of the next epoch."""
@@ -50,8 +65,8 @@ class Pairs(keras.Model):
     """Two towers side by side, trained by an objective.
 
     Args:
-        query_tower: From the column `query` to (b, d) embeddings.
-        candidate_tower: From the column `candidate` to (b, d) embeddings.
+        query_tower: From `query_inputs` to (b, d) embeddings.
+        candidate_tower: From `candidate_inputs` to (b, d) embeddings.
         objective: The loss of a batch.
     """
 
@@ -66,8 +81,8 @@ class Pairs(keras.Model):
     def call(self, batch: dict[str, Any], training: bool = False) -> tuple[Any, Any]:
         """Returns the embeddings of both sides."""
         return (
-            self.query_tower(batch["query"], training=training),
-            self.candidate_tower(batch["candidate"], training=training),
+            self.query_tower(batch["query_inputs"], training=training),
+            self.candidate_tower(batch["candidate_inputs"], training=training),
         )
 
     def compute_loss(
