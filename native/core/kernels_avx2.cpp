@@ -70,7 +70,8 @@ struct Avx2 {
       __m256i even, odd;
     };
     static constexpr std::size_t kQueryStep = 4;
-    static constexpr std::size_t kBlocks = 2;
+    static constexpr std::size_t kRegisterSlices = 0;
+    static constexpr std::size_t kBlocks = 1;
     static constexpr std::size_t kManyBlocks = 1;
     static constexpr std::size_t kManyQueries = 4;
 
@@ -110,6 +111,7 @@ struct Avx2 {
       __m256i table01, table23, table45, table67;
     };
     static constexpr std::size_t kQueryStep = kSliceTableBytes;
+    static constexpr std::size_t kRegisterSlices = 1;
     static constexpr std::size_t kBlocks = 1;
     static constexpr std::size_t kManyBlocks = 1;
     static constexpr std::size_t kManyQueries = 4;

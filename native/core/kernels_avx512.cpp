@@ -43,6 +43,7 @@ struct Avx512 {
     using Codes = __m512i;
     using Terms = __m512i;
     static constexpr std::size_t kQueryStep = 4;
+    static constexpr std::size_t kRegisterSlices = 8;
     static constexpr std::size_t kBlocks = 4;
     static constexpr std::size_t kManyBlocks = 4;
     static constexpr std::size_t kManyQueries = 4;
@@ -68,6 +69,7 @@ struct Avx512 {
       __m512i low, high;  // 64 table entries each
     };
     static constexpr std::size_t kQueryStep = kSliceTableBytes;
+    static constexpr std::size_t kRegisterSlices = 1;
     static constexpr std::size_t kBlocks = 4;
     static constexpr std::size_t kManyBlocks = 4;
     static constexpr std::size_t kManyQueries = 4;

@@ -3,14 +3,14 @@
 // flags of its own and the linker must never put one file's code in another's place.
 //
 // `Ops` provides
-//   Sums    sixteen int32; splat, plus, store, at_least (a mask of the rows >= a threshold), any_at_least
-//   (one branch for several
-//           blocks), append (writes the rows and sums of a mask, and perhaps sixteen entries in all)
-//   Int8    how four int8 dimensions of sixteen rows are added to their Sums: load, terms, start, add; how
-//   many blocks
-//           are best taken at once for one query (kBlocks), and how many for several (kManyBlocks,
-//           kManyQueries)
-//   Code4   the same for eight 4-bit codes
+//
+// - Sums, sixteen int32: splat, plus, store, at_least (the mask of the rows >= a threshold), any_at_least
+//   (one branch for several blocks), append (writes the rows and sums of a mask, and up to sixteen entries in
+//   all), kSumsInProgress (how many additions it takes to hide the latency of one);
+// - Int8, how four int8 dimensions of sixteen rows are added to their Sums: load, terms, start, add; how many
+//   blocks are best taken at once for one query (kBlocks) and for several (kManyBlocks, kManyQueries); the
+//   number of slices whose terms fit the registers and are kept there (kRegisterSlices, or 0);
+// - Code4, the same for eight 4-bit codes.
 #pragma once
 
 #include "kernels.h"
@@ -256,21 +256,14 @@ void int8_scores(const std::uint8_t* blocks, std::size_t num_blocks, std::size_t
   }
 }
 
-// 32 dimensions, and 16 dimensions in pairs, are common enough to keep the query in registers.
-template <class Ops>
-std::size_t int8_select(const Span* spans, std::size_t num_spans, std::size_t groups,
-                        const std::int8_t* query, std::uint32_t* rows, std::int32_t* sums) {
-  using Code = typename Ops::Int8;
-  if (groups == 8) return select_in_spans<Ops, Code, 8>(spans, num_spans, groups, query, rows, sums);
-  return select_in_spans<Ops, Code, 0>(spans, num_spans, groups, query, rows, sums);
-}
-
-template <class Ops>
-std::size_t code4_select(const Span* spans, std::size_t num_spans, std::size_t slices,
-                         const std::uint8_t* tables, std::uint32_t* rows, std::int32_t* sums) {
-  using Code = typename Ops::Code4;
-  if (slices == 1) return select_in_spans<Ops, Code, 1>(spans, num_spans, slices, tables, rows, sums);
-  return select_in_spans<Ops, Code, 0>(spans, num_spans, slices, tables, rows, sums);
+// The shortest queries of all are kept in registers.
+template <class Ops, class Code>
+std::size_t select_one(const Span* spans, std::size_t num_spans, std::size_t slices,
+                       const typename Code::Query* query, std::uint32_t* rows, std::int32_t* sums) {
+  if (slices == Code::kRegisterSlices) {
+    return select_in_spans<Ops, Code, Code::kRegisterSlices>(spans, num_spans, slices, query, rows, sums);
+  }
+  return select_in_spans<Ops, Code, 0>(spans, num_spans, slices, query, rows, sums);
 }
 
 }  // namespace

@@ -1,11 +1,11 @@
 // The float loops that every vector level shares; see kernels_loops.h for why all is in an anonymous
 // namespace.
 //
-// `Ops` provides Floats (sixteen floats) with zero, broadcast, load (of float, bf16 or int8 values, widened),
+// `Ops` provides Floats, sixteen floats: zero, broadcast, load (of float, bf16 or int8 values, widened),
 // load_some (the first 1 to 15 of them, the rest zero), store, add, sub, mul, fma (a * b + c, rounded once),
 // max_at (where scores are larger than the best so far, keeps them and their block) and fold (the sum of the
-// lanes, upper half added to lower until one is left); and kTileBlocks x kTileQueries, the tile of sums that
-// fits the registers.
+// lanes, the upper half added to the lower until one is left); and kTileBlocks x kTileQueries, the tile of
+// sums that fits the registers.
 #pragma once
 
 #include "kernels_loops.h"
@@ -231,9 +231,9 @@ constexpr Kernels kernels_of(const char* name) {
   return {
       .name = name,
       .int8_scores = int8_scores<Ops>,
-      .int8_select = int8_select<Ops>,
+      .int8_select = select_one<Ops, typename Ops::Int8>,
       .int8_select_many = select_many<Ops, typename Ops::Int8>,
-      .code4_select = code4_select<Ops>,
+      .code4_select = select_one<Ops, typename Ops::Code4>,
       .code4_select_many = select_many<Ops, typename Ops::Code4>,
       .f32_scores = f32_scores<Ops>,
       .f32_best = f32_best<Ops>,

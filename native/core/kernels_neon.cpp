@@ -68,6 +68,7 @@ struct Neon {
     };
     using Terms = int8x16_t;
     static constexpr std::size_t kQueryStep = 4;
+    static constexpr std::size_t kRegisterSlices = 8;
     static constexpr std::size_t kBlocks = 2;
     static constexpr std::size_t kManyBlocks = 1;
     static constexpr std::size_t kManyQueries = 4;
@@ -104,6 +105,7 @@ struct Neon {
       uint8x16x4_t low, high;  // 64 table entries each
     };
     static constexpr std::size_t kQueryStep = kSliceTableBytes;
+    static constexpr std::size_t kRegisterSlices = 1;
     static constexpr std::size_t kBlocks = 1;
     static constexpr std::size_t kManyBlocks = 1;
     static constexpr std::size_t kManyQueries = 2;

@@ -61,7 +61,7 @@ std::int32_t least_sum(float score, float base, float scale, std::int32_t offset
 }
 
 void scan(const Codes& codes, const CodedQuery& query, const Cell* cells, std::size_t num_cells,
-          const std::uint16_t* allow, ScanSpace& space, Survivors& survivors) {
+          const std::uint16_t* allow, const Excluded& excluded, ScanSpace& space, Survivors& survivors) {
   const Kernels& kernels = active_kernels();
   const std::size_t block_bytes = codes.block_bytes();
   space.rows.resize(kLargestBatch);
@@ -103,6 +103,7 @@ void scan(const Codes& codes, const CodedQuery& query, const Cell* cells, std::s
       const float base = space.owners[s].base;
       const float scale = codes.scales[space.owners[s].cell] * query.scale;
       for (; i < found && space.rows[i] - span.first_row < span.num_rows; ++i) {
+        if (!excluded.empty() && excluded.contains(space.rows[i])) continue;
         survivors.add(base + scale * static_cast<float>(space.sums[i] - query.offset), space.rows[i]);
       }
     }

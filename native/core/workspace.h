@@ -19,9 +19,11 @@ struct Workspace {
   std::vector<std::int8_t> values;
   std::vector<float> group_scores;
   std::vector<Cell> cells;
+  Excluded excluded;
   Survivors leaves;
   Survivors survivors;
   ScanSpace scan;
+  std::vector<std::uint32_t> few;  // positions, where a filter allows few
   std::vector<float> scores;
   std::vector<Scored> best;
 };

@@ -365,11 +365,25 @@ void check_all_rows(const Kernels& k, std::size_t dim, Random& random) {
         std::string(k.name) + " dot is dot_rows_f32 of a row");
 }
 
+// A score does not depend on the machine: these bits are the same wherever this test runs.
+void check_bits(const Kernels& k) {
+  std::vector<float> a(101);
+  std::vector<float> b(101);
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    a[i] = static_cast<float>((i * 7919 + 13) % 1009) / 1009.0f - 0.5f;
+    b[i] = static_cast<float>((i * 6007 + 5) % 997) / 997.0f - 0.5f;
+  }
+  const std::uint32_t bits = std::bit_cast<std::uint32_t>(k.dot(a.data(), b.data(), a.size()));
+  check(bits == 0xbfa43eaau,
+        std::string(k.name) + " dot gives the bits it always gave, got " + std::to_string(bits));
+}
+
 }  // namespace
 
 int main() {
   for (const Kernels* level : available_kernels()) {
     Random random(7);
+    check_bits(*level);
     for (const std::size_t dim : kDims) {
       check_select(*level, true, dim, Values::kRandom, random);
       check_select(*level, true, dim, Values::kExtreme, random);
