@@ -30,7 +30,7 @@ def demo(
     from shortlist.cli.recipe import Recipe
 
     started = time.perf_counter()
-    recipe = Recipe(seed=seed)
+    recipe = Recipe(seed=seed, patience=None)
     with status("reading the data"):
         interactions = open_dataset(dataset, data_dir)
         split = recipe.parts(interactions)
