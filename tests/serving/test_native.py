@@ -56,9 +56,11 @@ def test_a_history_stands_for_a_new_user(served: Running, parts: Parts):
 def test_similar_items_are_ordered_by_cosine(served: Running, parts: Parts):
     _, answer = served.json("/api/v1/similar", {"item_id": "f2", "k": 3})
     unit = parts.item_embeddings / np.linalg.norm(parts.item_embeddings, axis=1, keepdims=True)
-    assert _ids(answer) == _expected(Parts(), np.zeros(4), {"f2"}, 0) or _ids(answer) == [
-        f"f{row}" for row in np.argsort(-(unit @ unit[2]), kind="stable") if row != 2
-    ][:3]
+    assert (
+        _ids(answer) == _expected(Parts(), np.zeros(4), {"f2"}, 0)
+        or _ids(answer)
+        == [f"f{row}" for row in np.argsort(-(unit @ unit[2]), kind="stable") if row != 2][:3]
+    )
     assert answer["items"][0]["score"] == pytest.approx(np.sort(unit @ unit[2])[-2], rel=1e-5)
 
 

@@ -98,6 +98,8 @@ class Gate:
             return b""
         self._check_load(scope)
         body = await self._read(headers, receive)
+        if not body:
+            raise RequestError(400, "The request needs a body.")
         encoding = headers.get(b"content-encoding", b"identity").strip().lower()
         scope["headers"] = [item for item in scope["headers"] if item[0] != b"content-encoding"]
         return _decompressed(body, encoding, self._limits.body_bytes)
