@@ -170,12 +170,9 @@ class Bundle:
         Raises:
             UnknownUserError: A user that the tower was not trained on.
         """
-        seen = [exclude_seen] * len(users) if isinstance(exclude_seen, bool) else exclude_seen
-        excluded = [
-            self._ids_at(self.histories.rows(user)) + list(exclude) if left_out else list(exclude)
-            for user, left_out in zip(users, seen, strict=True)
-        ]
-        return self.search(self.tower.embed(users), k, exclude=excluded, allow=allow, exact=exact)
+        queries = self.tower.embed(users)
+        excluded = self.excluded(users, exclude_seen, exclude)
+        return self.search(queries, k, exclude=excluded, allow=allow, exact=exact)
 
     def recommend_for_history(
         self,
@@ -205,11 +202,33 @@ class Bundle:
         Raises:
             ValueError: An empty history, or an id that is no candidate.
         """
+        excluded = [*history, *exclude] if exclude_seen else list(exclude)
+        query = self.embed_history(history)
+        return self.search(query, k, exclude=[excluded], allow=allow, exact=exact)
+
+    def embed_history(self, history: Sequence[int | str]) -> npt.NDArray[np.float32]:
+        """Return the query of somebody with a history: the mean of its items' embeddings, (1, d).
+
+        Raises:
+            ValueError: An empty history, or an id that is no candidate.
+        """
         if not history:
             raise ValueError("`history` must hold at least one item.")
-        query = self.index.vectors(list(history)).mean(axis=0, keepdims=True)
-        excluded = [*history, *exclude] if exclude_seen else list(exclude)
-        return self.search(query, k, exclude=[excluded], allow=allow, exact=exact)
+        mean: npt.NDArray[np.float32] = self.index.vectors(list(history)).mean(0, keepdims=True)
+        return mean
+
+    def excluded(
+        self,
+        users: Sequence[int | str],
+        exclude_seen: bool | Sequence[bool],
+        exclude: Sequence[int | str],
+    ) -> list[list[Any]]:
+        """Return what each user must not get: what they have had, where asked, and `exclude`."""
+        seen = [exclude_seen] * len(users) if isinstance(exclude_seen, bool) else exclude_seen
+        return [
+            [*(self._ids_at(self.histories.rows(user)) if left_out else ()), *exclude]
+            for user, left_out in zip(users, seen, strict=True)
+        ]
 
     def similar(self, item: int | str, k: int = 10) -> SearchResult:
         """Return the candidates that point the same way as one of them.

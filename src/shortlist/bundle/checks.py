@@ -1,11 +1,9 @@
 """Whether the parts of a bundle belong together."""
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from shortlist.bundle.ids import id_series
 from shortlist.bundle.items import Items
 from shortlist.bundle.manifest import BundleError
 from shortlist.bundle.tower import QueryTower
@@ -16,7 +14,7 @@ def in_row_order(items: pl.DataFrame, index: Index) -> pl.DataFrame:
     """Return the items in the order of the index's rows, every candidate once."""
     if "id" not in items.columns:
         raise BundleError(f"`items` must have a column 'id', got {items.columns}.")
-    ids = pl.Series("id", _plain_ids(index))
+    ids = id_series(index.ids).alias("id")
     if items["id"].dtype != ids.dtype and items["id"].dtype.is_integer() == ids.dtype.is_integer():
         items = items.with_columns(pl.col("id").cast(ids.dtype))
     if items["id"].dtype != ids.dtype:
@@ -33,16 +31,9 @@ def in_row_order(items: pl.DataFrame, index: Index) -> pl.DataFrame:
     return ids.to_frame().join(items, on="id", how="inner", maintain_order="left")
 
 
-def _plain_ids(index: Index) -> npt.NDArray[Any] | list[str]:
-    ids = np.asarray(index.ids)
-    return ids.astype(np.int64) if ids.dtype.kind in "iu" else [str(i) for i in ids]
-
-
 def check_same_ids(items: Items, index: Index) -> None:
     """Raise unless the items are the candidates of the index, in its order."""
-    same = len(items) == len(index) and items.ids.equals(
-        pl.Series("id", _plain_ids(index)), check_dtypes=True
-    )
+    same = len(items) == len(index) and items.ids.equals(id_series(index.ids), check_dtypes=True)
     if not same:
         raise BundleError("index.slx and items.parquet do not hold the same candidates.")
 

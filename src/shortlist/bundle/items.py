@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from shortlist.bundle.ids import parse_id, unknown
 from shortlist.bundle.manifest import BundleError
 
 
@@ -59,7 +60,11 @@ class Items:
         """Return the row of an id, or None for one that is not there."""
         return self._rows.get(item)
 
-    def titles(self, rows: npt.NDArray[np.int64]) -> list[str]:
+    def unknown(self, item: object) -> str:
+        """Return the sentence that says an item is not there, and which are."""
+        return unknown("item", item, self.ids)
+
+    def titles(self, rows: npt.NDArray[np.int64] | list[int]) -> list[str]:
         """Return the titles of the candidates at `rows`."""
         return self._titles.gather(rows).to_list()
 
@@ -77,34 +82,8 @@ class Items:
         wanted = text.strip().lower()
         found = self._searched.str.contains(" " + wanted, literal=True)
         rows = np.flatnonzero(found.to_numpy())[:limit]
-        for candidate in (text, _as_int(text)):
-            row = self.row(candidate) if candidate is not None else None
-            if row is not None and row not in rows:
-                rows = np.concatenate([[row], rows])[:limit]
+        item = parse_id(text, self.ids)
+        row = None if item is None else self.row(item)
+        if row is not None:
+            rows = np.concatenate([[row], rows[rows != row]])[:limit]
         return rows
-
-
-def parse_id(value: Any, ids: pl.Series) -> int | str | None:
-    """Return a value as an id of the type of `ids`: "42" and 42 name the same user.
-
-    Args:
-        value: What came with a request.
-        ids: The ids there are; their type counts.
-
-    Returns:
-        The id, or None where the value cannot be one.
-    """
-    if ids.dtype == pl.String:
-        return str(value) if isinstance(value, int | str) and value is not True else None
-    return _as_int(value)
-
-
-def _as_int(value: Any) -> int | None:
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, str):
-        text = value.strip()
-        if not text.lstrip("-").isascii() or not text.lstrip("-").isdigit() or len(text) > 19:
-            return None
-        value = int(text)
-    return value if isinstance(value, int) and -(2**63) <= value < 2**63 else None

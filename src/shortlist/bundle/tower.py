@@ -1,12 +1,12 @@
 """The query tower as it is served: raw user ids in, embeddings out, by ONNX Runtime."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from shortlist.bundle.ids import id_series, unknown
 from shortlist.bundle.manifest import BundleError
 from shortlist.data import Vocabulary
 
@@ -35,6 +35,8 @@ class QueryTower:
         except Exception as error:  # ONNX Runtime raises a class of its own for each status
             raise BundleError(f"the query tower cannot be loaded: {_first_line(error)}") from None
         self.users = users
+        self.user_ids = id_series(users.ids)
+        self._known = {user: index for index, user in enumerate(self.user_ids, start=1)}
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if len(inputs) != 1 or len(outputs) != 1 or inputs[0].type not in _TYPES:
             raise BundleError(
@@ -57,11 +59,18 @@ class QueryTower:
         Raises:
             UnknownUserError: A user that the tower was not trained on.
         """
-        indices = self.users.encode(users)
-        unknown = np.flatnonzero(indices == 0)
-        if unknown.size:
-            raise UnknownUserError(users[unknown[0]], self.users)
+        try:
+            indices = np.array([self._known[user] for user in users], dtype=np.int64)
+        except KeyError as missing:
+            raise UnknownUserError(self.unknown(missing.args[0])) from None
         return self.run(indices)
+
+    def __contains__(self, user: object) -> bool:
+        return user in self._known
+
+    def unknown(self, user: object) -> str:
+        """Return the sentence that says a user is not known, and which are."""
+        return unknown("user", user, self.user_ids)
 
     def run(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """Return the embeddings of users given by their vocabulary index.
@@ -87,17 +96,7 @@ class QueryTower:
 
 
 class UnknownUserError(ValueError):
-    """A user that is not in the bundle.
-
-    Args:
-        user: The id that came.
-        users: The ids there are.
-    """
-
-    def __init__(self, user: Any, users: Vocabulary) -> None:
-        known = users.ids
-        examples = f"ids like {known[0]!r}…{known[-1]!r}" if len(users) else "none known"
-        super().__init__(f"unknown user {user!r}; {len(users)} users, {examples}")
+    """A user that is not in the bundle."""
 
 
 def _first_line(error: Exception) -> str:

@@ -15,9 +15,12 @@ import typer
 from shortlist.cli.demo import demo
 from shortlist.cli.doctor import doctor
 from shortlist.cli.evaluate import evaluate
+from shortlist.cli.inspect import inspect
 from shortlist.cli.recommend import recommend
+from shortlist.cli.serve import serve
 from shortlist.cli.similar import similar
 from shortlist.cli.train import train
+from shortlist.cli.verify import verify
 
 USAGE, DATA, BUNDLE = 2, 3, 4
 
@@ -26,9 +29,10 @@ app = typer.Typer(
     help="The retrieval stage of a recommender system.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help needs no Rich, and is there in half the time
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, train, evaluate, recommend, similar, doctor):
+for command in (demo, train, evaluate, recommend, similar, serve, inspect, verify, doctor):
     app.command()(command)
 
 

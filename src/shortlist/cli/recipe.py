@@ -53,8 +53,8 @@ class Recipe:
     dropout: float = 0.0
     user_features: Mapping[str, Any] = field(default_factory=dict)
     item_features: Mapping[str, Any] = field(default_factory=dict)
-    epochs: int = 15
-    batch_size: int = 1024
+    epochs: int = 7
+    batch_size: int = 512
     optimizer: Literal["adam", "adagrad"] = "adam"
     learning_rate: float = 0.005
     weight_decay: float = 0.0

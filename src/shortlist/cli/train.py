@@ -26,7 +26,7 @@ def train(
     ] = "retrieval",
     embedding_dim: Annotated[int, typer.Option(min=1, help="Length of an embedding.")] = 32,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the data, at most.")] = 30,
-    batch_size: Annotated[int, typer.Option(min=1, help="Interactions in a batch.")] = 1024,
+    batch_size: Annotated[int, typer.Option(min=1, help="Interactions in a batch.")] = 512,
     learning_rate: Annotated[float, typer.Option(min=1e-6, help="Step of Adam.")] = 0.005,
     patience: Annotated[
         int, typer.Option(min=1, help="Epochs without improvement before training stops.")

@@ -107,11 +107,12 @@ class Vocabulary:
         Raises:
             DataError: An id of another type than the vocabulary's.
         """
-        if isinstance(id_, str) != (self.id_type is str) and id_ is not None:
+        index = self._index.get(id_, 0)
+        if not index and id_ is not None and isinstance(id_, str) != (self.id_type is str):
             raise DataError(
                 f"an id of this vocabulary must be {self.id_type.__name__}, got {id_!r}."
             )
-        return self._index.get(id_, 0)
+        return index
 
     def decode(self, indices: npt.ArrayLike) -> npt.NDArray[Any]:
         """Return the id of each index; for index 0, -1 or the empty string.

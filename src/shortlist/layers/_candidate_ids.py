@@ -30,14 +30,8 @@ class CandidateIds:
 
     def __init__(self, ids: Any, num_rows: int) -> None:
         self.values = _as_ids(ids, num_rows)
-        if len(self.row_of) != num_rows:
-            seen = set()
-            for value in self.values.tolist():
-                if value in seen:
-                    raise ValueError(
-                        f"`candidate_ids` must be unique, got {value!r} more than once."
-                    )
-                seen.add(value)
+        if ids is not None:
+            _refuse_duplicates(self.values)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -61,7 +55,8 @@ class CandidateIds:
         if rows.size and not (rows.min() >= NO_ID and rows.max() < len(self)):
             raise ValueError(f"`rows` must lie between -1 and {len(self) - 1}.")
         missing = np.array([""], dtype=object) if self.are_strings else np.array([NO_ID])
-        return np.concatenate([self.values, missing])[rows]
+        ids: NDArray[Any] = np.concatenate([self.values, missing])[rows]
+        return ids
 
     def for_tensors(self) -> NDArray[Any]:
         """The ids in the dtype of `tensor_dtype`.
@@ -81,9 +76,9 @@ class CandidateIds:
         if misfit is not None:
             raise ValueError(
                 f"`candidate_ids` must fit the tensors of Keras on {keras.backend.backend()}, "
-                f"which hold integers of {dtype}; id {self.values[misfit]!r} (row {misfit}) is "
-                f"{why}. Construct the layer with `return_rows=True` and map the rows it returns "
-                "with `layer.lookup(rows)`."
+                f"which hold integers of {dtype}; id {self.values.tolist()[misfit]!r} "
+                f"(row {misfit}) is {why}. Construct the layer with `return_rows=True` and map "
+                "the rows it returns with `layer.lookup(rows)`."
             )
         return self.values.astype(dtype)
 
@@ -106,3 +101,11 @@ def _as_ids(ids: Any, num_rows: int) -> NDArray[Any]:
     if array.dtype.kind in "UTO" and all(isinstance(value, str) for value in array.tolist()):
         return array.astype(object)
     raise TypeError(f"`candidate_ids` must be integers or str, got dtype {array.dtype}.")
+
+
+def _refuse_duplicates(values: NDArray[Any]) -> None:
+    in_order = np.sort(values)
+    repeated = np.flatnonzero(in_order[1:] == in_order[:-1])
+    if repeated.size:
+        first = in_order.tolist()[repeated[0]]
+        raise ValueError(f"`candidate_ids` must be unique, got {first!r} more than once.")

@@ -1,7 +1,8 @@
 """What the retrieval layers share: candidates, ids, exclusions, k, saving."""
 
 import abc
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import keras
@@ -19,7 +20,7 @@ Array = NDArray[Any]
 class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
     """Base of the retrieval layers; see `BruteForceRetrieval` for the arguments.
 
-    A subclass keeps the candidates in its own way: `_store`, `_embeddings` and `_retrieve`.
+    A subclass keeps, searches and saves the candidates in its own way.
     """
 
     def __init__(
@@ -56,8 +57,12 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
         """Takes checked candidates in place of those before."""
 
     @abc.abstractmethod
-    def _embeddings(self) -> Any:
-        """The candidates as (n, d), None where there are none."""
+    def _dim(self) -> int | None:
+        """The dimension of the candidates, None where there are none."""
+
+    @abc.abstractmethod
+    def embeddings(self, rows_at_a_time: int) -> Iterator[Array]:
+        """Reads the candidates through on the host, about so many rows at a time."""
 
     @abc.abstractmethod
     def _retrieve(self, queries: Any, k: int, exclusions: Any) -> tuple[Any, Any]:
@@ -113,19 +118,16 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
             return len(self._ids)
         return 0 if self.candidate_embeddings is None else int(self.candidate_embeddings.shape[0])
 
-    def _dim(self) -> int | None:
-        embeddings = self._embeddings()
-        return None if embeddings is None else int(embeddings.shape[1])
-
-    def _require_ids(self) -> CandidateIds:
-        if self._ids is not None:
-            return self._ids
+    def _require_candidates(self) -> None:
         if not self.num_candidates:
             raise ValueError(
                 f"Layer '{self.name}' has no candidates yet: call `update_candidates` or "
                 "`index_from_dataset` first."
             )
-        return CandidateIds(None, self.num_candidates)
+
+    def _require_ids(self) -> CandidateIds:
+        self._require_candidates()
+        return self._ids or CandidateIds(None, self.num_candidates)
 
     # Retrieval
 
@@ -145,7 +147,7 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
             ValueError: There are no candidates, fewer than k, or the queries have another dim;
                 or, where their values are known, are not finite.
         """
-        self._require_ids()
+        self._require_candidates()
         k = self.k if k is None else _positive(k)
         self._check_count(k, self.num_candidates)
         queries = inputs if self.query_model is None else self.query_model(inputs)
@@ -184,9 +186,7 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
         del exclusions
         width = self.k if k is None else _positive(k)
         outputs = (
-            inputs
-            if self.query_model is None
-            else self.query_model.compute_output_spec(inputs)
+            inputs if self.query_model is None else self.query_model.compute_output_spec(inputs)
         )
         shape = (*outputs.shape[:-1], width)
         ids = keras.KerasTensor(shape, dtype=tensor_dtype())
@@ -211,9 +211,7 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
 
     def _check_count(self, k: int, available: int) -> None:
         if available < k:
-            raise ValueError(
-                f"`k` must be at most the number of candidates, {available}, got {k}."
-            )
+            raise ValueError(f"`k` must be at most the number of candidates, {available}, got {k}.")
 
     def _check_dim(self, name: str, shape: Sequence[int | None], dim: int | None) -> None:
         if dim is not None and (not shape or shape[-1] not in (None, dim)):
@@ -253,18 +251,6 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
         del input_shape
         self.built = True
 
-    def save_own_variables(self, store: Any) -> None:
-        """Saves candidates and ids with the weights: in `.keras` and in `save_weights` files."""
-        embeddings = self._embeddings()
-        if embeddings is not None:
-            store["candidate_embeddings"] = ops.convert_to_numpy(embeddings)
-            _save_ids(store, self._require_ids())
-
-    def load_own_variables(self, store: Any) -> None:
-        """Loads candidates of any number; a file without any leaves those here as they are."""
-        if "candidate_embeddings" in store.keys():  # noqa: SIM118 (a store is no mapping)
-            self.update_candidates(np.array(store["candidate_embeddings"]), _load_ids(store))
-
 
 def checked_embeddings(embeddings: Any) -> NDArray[np.float32]:
     """Returns candidates as a float32 array of the host, or raises what is wrong with them."""
@@ -283,6 +269,12 @@ def checked_embeddings(embeddings: Any) -> NDArray[np.float32]:
             f"{int(np.argmin(finite))}."
         )
     return array
+
+
+def row_blocks(embeddings: Array, rows_at_a_time: int) -> Iterator[Array]:
+    """Returns consecutive blocks of rows."""
+    for start in range(0, len(embeddings), rows_at_a_time):
+        yield embeddings[start : start + rows_at_a_time]
 
 
 def as_batch(batch: Any) -> tuple[Any, Any]:
@@ -327,7 +319,9 @@ def _positive(k: Any) -> int:
     return int(k)
 
 
-def _save_ids(store: Any, ids: CandidateIds) -> None:
+def save_candidates(store: Any, embeddings: Any, ids: CandidateIds) -> None:
+    """Writes candidates among the weights of a file."""
+    store["candidate_embeddings"] = np.asarray(ops.convert_to_numpy(embeddings))
     if not ids.are_strings:
         store["candidate_ids"] = ids.values
         return
@@ -336,10 +330,15 @@ def _save_ids(store: Any, ids: CandidateIds) -> None:
     store["candidate_ids_ends"] = np.cumsum([len(value) for value in encoded], dtype=np.int64)
 
 
-def _load_ids(store: Any) -> Array:
-    if "candidate_ids" in store.keys():  # noqa: SIM118
-        return np.array(store["candidate_ids"])
+def load_candidates(store: Any) -> tuple[Array, Array] | None:
+    """Reads what `save_candidates` wrote; None where it wrote nothing."""
+    names = set(store.keys())
+    if "candidate_embeddings" not in names:
+        return None
+    embeddings = np.array(store["candidate_embeddings"])
+    if "candidate_ids" in names:
+        return embeddings, np.array(store["candidate_ids"])
     text = np.array(store["candidate_ids_utf8"], dtype=np.uint8).tobytes()
     ends = [0, *np.array(store["candidate_ids_ends"]).tolist()]
-    values = [text[start:end].decode() for start, end in zip(ends, ends[1:], strict=False)]
-    return np.array(values, dtype=object)
+    values = [text[start:end].decode() for start, end in pairwise(ends)]
+    return embeddings, np.array(values, dtype=object)

@@ -54,9 +54,6 @@ class HostFunction:
         self.handle = next(_handles)
         _functions[self.handle] = self
 
-    def __deepcopy__(self, memo: Any) -> "HostFunction":
-        raise TypeError("A host function belongs to one layer and cannot be copied.")
-
     def __call__(self, k: int, *tensors: Any) -> tuple[Any, ...]:
         """Calls the function with each tensor as an array; the first one's rows are the batch."""
         if all(is_concrete(tensor) for tensor in tensors):

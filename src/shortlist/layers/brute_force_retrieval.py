@@ -1,5 +1,6 @@
 """Exact retrieval by scoring every candidate, on any device."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -9,7 +10,13 @@ from numpy.typing import NDArray
 
 from shortlist.layers import _top_k
 from shortlist.layers._candidate_ids import NO_ID, CandidateIds, tensor_dtype
-from shortlist.layers._candidate_retrieval import CandidateRetrieval
+from shortlist.layers._candidate_retrieval import (
+    Array,
+    CandidateRetrieval,
+    load_candidates,
+    row_blocks,
+    save_candidates,
+)
 
 EXCLUSIONS_AT_A_TIME = 64
 
@@ -54,8 +61,26 @@ class BruteForceRetrieval(CandidateRetrieval):
         rows = np.arange(len(ids), dtype=tensor_dtype())
         self._set_variable("candidate_ids", rows if self.return_rows else ids.for_tensors())
 
-    def _embeddings(self) -> Any:
-        return self.candidate_embeddings
+    def _dim(self) -> int | None:
+        embeddings = self.candidate_embeddings
+        return None if embeddings is None else int(embeddings.shape[1])
+
+    def save_own_variables(self, store: Any) -> None:
+        """Saves candidates and ids with the weights: in `.keras` and in `save_weights` files."""
+        if self.candidate_embeddings is not None:
+            save_candidates(store, self.candidate_embeddings, self._require_ids())
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads candidates, however many; a file without any leaves those here as they are."""
+        candidates = load_candidates(store)
+        if candidates is not None:
+            self.update_candidates(*candidates)
+
+    def embeddings(self, rows_at_a_time: int) -> Iterator[Array]:
+        """Reads the candidates through on the host, so many rows at a time."""
+        self._require_candidates()
+        everything = np.asarray(ops.convert_to_numpy(self.candidate_embeddings))
+        return row_blocks(everything, rows_at_a_time)
 
     def _set_variable(self, name: str, value: Any) -> None:
         """Gives the attribute `name` a value of any number of rows, also in compiled functions."""
@@ -103,8 +128,7 @@ class BruteForceRetrieval(CandidateRetrieval):
 def _width(exclusions: Any) -> int:
     if len(exclusions.shape) != 2 or exclusions.shape[1] is None:
         raise ValueError(
-            "`exclusions` must have shape (b, e) with e known, got "
-            f"{tuple(exclusions.shape)}."
+            f"`exclusions` must have shape (b, e) with e known, got {tuple(exclusions.shape)}."
         )
     return int(exclusions.shape[1])
 

@@ -47,8 +47,9 @@ def deadline_protocol(limits: Limits, metrics: Metrics) -> type[HttpToolsProtoco
 
         def on_headers_complete(self) -> None:
             super().on_headers_complete()
-            self.scope["shortlist.arrived"] = self.loop.time()
-            self.scope["shortlist.waiting"] = len(self.tasks)
+            scope: dict[str, Any] = self.scope  # type: ignore[assignment]
+            scope["shortlist.arrived"] = self.loop.time()
+            scope["shortlist.waiting"] = len(self.tasks)
 
         def on_body(self, body: bytes) -> None:
             self._head = 0

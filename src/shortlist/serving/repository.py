@@ -52,9 +52,7 @@ class Repository:
         if model is None:
             raise RequestError(503, "No version of the model is loaded yet.", retry_after=1)
         if version and version != model.version:
-            raise RequestError(
-                404, f"Version {version} is not loaded; version {model.version} is."
-            )
+            raise RequestError(404, f"Version {version} is not loaded; version {model.version} is.")
         return model
 
     def refresh(self) -> bool:

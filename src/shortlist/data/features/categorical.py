@@ -158,9 +158,9 @@ class Cross(Feature):
         for part, size in zip(indices, learnt(self.sizes), strict=True):
             index = index * np.uint64(size) + part.astype(np.uint64)
         if self.size is not None:
-            index ^= index >> np.uint64(31)
-            index *= np.uint64(_MULTIPLIER)
-            index = (index ^ index >> np.uint64(29)) % np.uint64(self.size)
+            mixed = (index ^ index >> np.uint64(31)) * np.uint64(_MULTIPLIER)
+            mixed = (mixed ^ mixed >> np.uint64(29)) % np.uint64(self.size - 1) + np.uint64(1)
+            index = np.where(index == 0, np.uint64(0), mixed)
         return index.astype(np.int32)
 
     def encode_one(self, indices: Sequence[int]) -> int:
@@ -169,9 +169,8 @@ class Cross(Feature):
         for part, size in zip(indices, learnt(self.sizes), strict=True):
             index = (index * size + part) & _MASK
         if self.size is not None:
-            index ^= index >> 31
-            index = (index * _MULTIPLIER) & _MASK
-            index = (index ^ index >> 29) % self.size
+            mixed = ((index ^ index >> 31) * _MULTIPLIER) & _MASK
+            index = (mixed ^ mixed >> 29) % (self.size - 1) + 1 if index else 0
         return index
 
     @property

@@ -75,9 +75,14 @@ class Categories(ColumnFeature):
 
     def encode_one(self, value: Any) -> list[int]:
         """Return one list of indices, padded with 0."""
-        vocabulary = learnt(self.vocabulary)
-        found = (vocabulary.index_of(category_value(value)) for value in self._list(value))
-        return padded(found, learnt(self.length))
+        index_of, length = learnt(self.vocabulary).index_of, learnt(self.length)
+        found: list[int] = []
+        for one in self._list(value):
+            if index := index_of(category_value(one)):
+                found.append(index)
+                if len(found) == length:
+                    return found
+        return found + [0] * (length - len(found))
 
     def _lists(self, column: pl.Series) -> pl.Series:
         if column.dtype == pl.String and self.separator is not None:
@@ -188,12 +193,6 @@ class History(Categories):
     @property
     def _values_are(self) -> str:
         return "items"
-
-
-def padded(indices: Iterable[int], length: int) -> list[int]:
-    """Return the first indices that are not 0, and 0 for the rest up to `length`."""
-    out = [index for index in indices if index][:length]
-    return out + [0] * (length - len(out))
 
 
 def _values(lists: pl.Series) -> pl.Series:

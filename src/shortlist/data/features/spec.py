@@ -1,8 +1,9 @@
 """All features of one side of a model, declared once and used wherever examples are encoded."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -163,20 +164,34 @@ class FeatureSpec(Mapping[str, Feature]):
         Raises:
             DataError: A value no feature reads, one that does not fit, or a spec not adapted.
         """
-        self._check_adapted()
-        columns = self.columns
+        dtypes = self._dtypes
         for column in values:
-            if column not in columns:
-                raise DataError(f"no feature reads {column!r}{nearest(column, columns)}")
+            if column not in self._read:
+                raise DataError(f"no feature reads {column!r}{nearest(column, self._read)}")
         encoded: dict[str, Any] = {}
-        for name, feature in self._columns.items():
-            with _naming(name):
-                encoded[name] = feature.encode_one(values.get(str(feature.column)))
+        name = ""
+        try:
+            for name, column, encode_one in self._encoders:
+                encoded[name] = encode_one(values.get(column))
+        except DataError as error:
+            raise DataError(f"feature {name!r}: {error}") from error
         for name, cross in self._crosses.items():
             encoded[name] = cross.encode_one([encoded[other] for other in cross.of])
-        return {
-            name: np.array([encoded[name]], feature.output.dtype) for name, feature in self.items()
-        }
+        return {name: np.array([encoded[name]], dtype) for name, dtype in dtypes.items()}
+
+    # What `transform_one` looks up, worked out once.
+
+    @cached_property
+    def _dtypes(self) -> dict[str, np.dtype[Any]]:
+        return {name: np.dtype(output.dtype) for name, output in self.outputs.items()}
+
+    @cached_property
+    def _read(self) -> frozenset[str]:
+        return frozenset(self.columns)
+
+    @cached_property
+    def _encoders(self) -> list[tuple[str, str, Callable[[Any], Any]]]:
+        return [(name, str(f.column), f.encode_one) for name, f in self._columns.items()]
 
     def describe(self) -> str:
         """Say what each feature became, a line each.

@@ -5,13 +5,11 @@ from it: either only what came strictly before it, or all of the user's other it
 item to be predicted.
 """
 
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 
 from shortlist.data.columns import id_series
 from shortlist.data.errors import DataError
@@ -173,12 +171,13 @@ def _histories(
         window += int(pairs.max() or 0)  # type: ignore[arg-type]
 
     found, lengths = [], []
-    for rows in _blocks(len(targets), max(1, _BLOCK // window)):
+    size = max(1, _BLOCK // window)
+    for rows in (slice(start, start + size) for start in range(0, len(targets), size)):
         places = ends[rows, None] - 1 - np.arange(window)
-        there = places >= starts[rows, None]
-        chosen = np.where(there, item[np.maximum(places, 0)], 0)
-        there &= chosen != own[rows, None]
-        there &= there.cumsum(axis=1) <= length
+        chosen = item[np.maximum(places, 0)]
+        there = (places >= starts[rows, None]) & (chosen != own[rows, None])
+        if window > length:
+            there &= there.cumsum(axis=1, dtype=np.int32) <= length
         found.append(chosen[there])
         lengths.append(there.sum(axis=1))
     return _lists(items, np.concatenate(found), np.concatenate(lengths))
@@ -191,16 +190,17 @@ def _ranks(frame: pl.DataFrame) -> npt.NDArray[np.int64]:
     return np.arange(len(frame))
 
 
-def _blocks(count: int, size: int) -> Iterator[slice]:
-    for start in range(0, max(count, 1), size):
-        yield slice(start, start + size)
-
-
 def _lists(
     items: Vocabulary, indices: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
 ) -> pl.Series:
-    """Return the column of lists of ids with these indices, one list after another."""
-    dtype = pa.large_string() if items.id_type is str else pa.int64()
-    values = pa.array(items.decode(indices), dtype)
-    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int64())
-    return pl.Series("history", pl.from_arrow(pa.LargeListArray.from_arrays(offsets, values)))
+    """Return the column of lists of these lengths, of the ids with these indices."""
+    ids = pl.DataFrame(
+        {
+            "row": np.repeat(np.arange(len(lengths), dtype=np.uint32), lengths),
+            "history": pl.Series(items.ids).gather(indices - 1),
+        }
+    )
+    lists = ids.group_by("row", maintain_order=True).agg("history")
+    rows = pl.DataFrame({"row": np.arange(len(lengths), dtype=np.uint32)})
+    joined = rows.join(lists, on="row", how="left", maintain_order="left")
+    return joined["history"].fill_null(pl.lit([], dtype=lists["history"].dtype))
