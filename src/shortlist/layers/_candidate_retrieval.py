@@ -48,6 +48,7 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
         self.return_rows = return_rows
         self._ids: CandidateIds | None = None
         self._tower_fingerprint: bytes | None = None
+        self.built = True  # Its only weights are the candidates.
         # A variable that the user assigns is shared: its current values are the candidates.
         self.candidate_embeddings = None
         self.candidate_ids = None
@@ -100,7 +101,6 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
         self._store(embeddings, ids)
         self._ids = ids
         self._tower_fingerprint = None
-        self.built = True
 
     def index_from_dataset(self, batches: Iterable[Any]) -> None:
         """Takes the candidates from batches, in place of those before.
@@ -361,11 +361,6 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
         if isinstance(model, dict):
             config = {**config, "query_model": keras.saving.deserialize_keras_object(model)}
         return cls(**config)
-
-    def build(self, input_shape: Any = None) -> None:
-        """Marks the layer as built: it has no weights but its candidates."""
-        del input_shape
-        self.built = True
 
 
 def fingerprint(tower: Any) -> bytes:

@@ -204,4 +204,4 @@ class ApproximateRetrieval(HostRetrieval):
         if not self.return_rows:
             ids.for_tensors()
         self._check_count(self.k, len(index))
-        self.index, self._ids, self.built = index, ids, True
+        self.index, self._ids = index, ids

@@ -93,7 +93,7 @@ class StreamingRetrieval(HostRetrieval):
         if not self.return_rows:
             all_ids.for_tensors()
         self._source, self._source_dim, self._in_memory = source, dim, ()
-        self._ids, self._tower_fingerprint, self.built = all_ids, None, True
+        self._ids, self._tower_fingerprint = all_ids, None
 
     def search(
         self, queries: Array, k: int, exclude: Any = None
