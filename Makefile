@@ -1,0 +1,75 @@
+# The only commands. CI calls the same ones.
+#   make env     create .venv and build the engine        make check   linters, types, formatting, sanitizers
+#   make demo    env, then the main job on sample data     make bench   benchmarks beside the peers
+#   make test    demo, then the whole test suite           make docs    build the documentation site
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
+NATIVE := $(shell find native/core native/bindings -type f) CMakeLists.txt
+CPP := $(shell find native -name '*.cpp' -o -name '*.h')
+CMAKE := $(CURDIR)/$(BIN)/cmake -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja -DSHORTLIST_PYTHON=OFF -DSHORTLIST_TESTS=ON
+
+.PHONY: env demo test check bench docs native-test sanitize tsan neon clean
+.DELETE_ON_ERROR:
+
+env: .venv/.built
+
+.venv/.created: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Shortlist needs Python 3.11 or newer; name one with: make PYTHON=python3.12"; exit 1; }
+	@echo "Creating the environment in .venv"
+	@$(PYTHON) -m venv .venv
+	@$(PIP) install --upgrade pip
+	@$(PIP) install --group build
+	@touch $@
+
+.venv/.built: .venv/.created $(NATIVE)
+	@echo "Building the engine and installing Shortlist with what it needs"
+	@$(PIP) install --no-build-isolation --editable '.[serve,report]'
+	@touch $@
+
+# The three Keras backends, the test tools and the linters.
+.venv/.tested: .venv/.built
+	@echo "Installing the test tools, TensorFlow and PyTorch"
+	@$(PIP) install --group dev
+	@touch $@
+
+demo: env
+	@$(BIN)/shortlist demo
+
+test: demo .venv/.tested
+	tools/test
+
+native-test: .venv/.tested
+	@$(CMAKE) -S . -B build/native -DCMAKE_BUILD_TYPE=Release >/dev/null
+	@$(BIN)/cmake --build build/native
+	@$(BIN)/ctest --test-dir build/native --output-on-failure
+
+check: .venv/.tested sanitize
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $(CPP)
+
+# The native tests under the address and undefined-behaviour sanitizers, and under the thread sanitizer.
+sanitize tsan: .venv/.tested
+	@$(CMAKE) -S . -B build/$@ -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+	  -DSHORTLIST_SANITIZE=$(if $(filter tsan,$@),thread,address,undefined) >/dev/null
+	@$(BIN)/cmake --build build/$@
+	@$(BIN)/ctest --test-dir build/$@ --output-on-failure
+
+# The NEON kernels: cross-built and tested under emulation. Needs g++-aarch64-linux-gnu and qemu-user-static.
+neon: .venv/.tested
+	@$(CMAKE) -S . -B build/neon -DCMAKE_BUILD_TYPE=Release \
+	  -DCMAKE_TOOLCHAIN_FILE=native/cmake/aarch64.cmake >/dev/null
+	@$(BIN)/cmake --build build/neon
+	@$(BIN)/ctest --test-dir build/neon --output-on-failure
+
+bench: .venv/.tested
+	$(BIN)/python benchmarks/ann.py
+
+docs: .venv/.tested
+	$(BIN)/mkdocs build --strict
+
+clean:
+	rm -rf .venv build site .cache

@@ -1,0 +1,1 @@
+"""Nearest-neighbour engines side by side: data sets, engines, sweeps and reports."""

@@ -1,0 +1,365 @@
+"""The table everything starts from: who chose what."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from shortlist.data.columns import (
+    Source,
+    as_series,
+    id_column,
+    number_column,
+    time_column,
+    unique_ids,
+)
+from shortlist.data.errors import DataError, nearest
+from shortlist.data.files import read_csv, read_parquet
+
+Duplicates = Literal["keep", "merge", "error"]
+
+_COLUMNS = ("user_id", "item_id", "rating", "timestamp", "weight")
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """Which user chose which item, and what is known of both.
+
+    Made by one of the `from_…` methods, which check what they read.
+
+    Attributes:
+        frame: `user_id` and `item_id` (Int64 or String, as they came) and, where known, `rating`
+            (Float32), `timestamp` (Int64, seconds since 1970-01-01 UTC), `weight` (Float32).
+        users: `user_id`, each once, and one column per feature; or None.
+        items: `item_id`, each once, and one column per feature; or None.
+
+    Example:
+        >>> views = Interactions.from_arrays([1, 1, 2], ["a", "b", "a"], rating=[5, 3, 4])
+        >>> len(views), views.item_ids.tolist()
+        (3, ['a', 'b'])
+    """
+
+    frame: pl.DataFrame
+    users: pl.DataFrame | None = None
+    items: pl.DataFrame | None = None
+
+    @classmethod
+    def from_polars(
+        cls,
+        frame: pl.DataFrame,
+        *,
+        users: Any = None,
+        items: Any = None,
+        columns: Mapping[str, str] | None = None,
+        duplicates: Duplicates = "keep",
+    ) -> "Interactions":
+        """Read a Polars data frame.
+
+        Args:
+            frame: One row per interaction. `user_id` and `item_id` are needed; `rating`,
+                `timestamp` and `weight` are taken where present; other columns are left out.
+            users: User features: a table of any kind read here, with a column `user_id`.
+            items: Item features: the same with `item_id`.
+            columns: What the columns are called in the tables, by our name: for example
+                `{"user_id": "userId", "item_id": "movieId"}`.
+            duplicates: When a user chose an item more than once: `"keep"` every row; `"merge"`
+                them into the latest (the last row where there are no times, weights added up);
+                or raise an `"error"`.
+
+        Raises:
+            DataError: A column, value or table that cannot be used, with its place.
+
+        Example:
+            >>> frame = pl.DataFrame({"viewer": [1, 2], "film": [7, 7]})
+            >>> names = {"user_id": "viewer", "item_id": "film"}
+            >>> len(Interactions.from_polars(frame, columns=names))
+            2
+        """
+        source = Source("the Polars frame")
+        return read_table(
+            frame, source, users=users, items=items, columns=columns, duplicates=duplicates
+        )
+
+    @classmethod
+    def from_pandas(
+        cls,
+        frame: Any,
+        *,
+        users: Any = None,
+        items: Any = None,
+        columns: Mapping[str, str] | None = None,
+        duplicates: Duplicates = "keep",
+    ) -> "Interactions":
+        """Read a pandas data frame; its index is left out. Arguments as in `from_polars`."""
+        source = Source("the pandas frame")
+        return read_table(
+            frame, source, users=users, items=items, columns=columns, duplicates=duplicates
+        )
+
+    @classmethod
+    def from_arrow(
+        cls,
+        table: Any,
+        *,
+        users: Any = None,
+        items: Any = None,
+        columns: Mapping[str, str] | None = None,
+        duplicates: Duplicates = "keep",
+    ) -> "Interactions":
+        """Read a pyarrow table or record batch. Arguments as in `from_polars`."""
+        source = Source("the Arrow table")
+        return read_table(
+            table, source, users=users, items=items, columns=columns, duplicates=duplicates
+        )
+
+    @classmethod
+    def from_arrays(
+        cls,
+        user_ids: Any,
+        item_ids: Any,
+        *,
+        rating: Any = None,
+        timestamp: Any = None,
+        weight: Any = None,
+        users: Any = None,
+        items: Any = None,
+        duplicates: Duplicates = "keep",
+    ) -> "Interactions":
+        """Read one sequence per column, all of the same length.
+
+        Args:
+            user_ids: Integers or strings.
+            item_ids: Integers or strings.
+            rating: Numbers, or None.
+            timestamp: Seconds since 1970 or date-times, or None.
+            weight: Numbers from 0, or None.
+            users: As in `from_polars`.
+            items: As in `from_polars`.
+            duplicates: As in `from_polars`.
+
+        Raises:
+            DataError: Lengths that differ, or a value that cannot be used, with its row.
+        """
+        given = zip(_COLUMNS, (user_ids, item_ids, rating, timestamp, weight), strict=True)
+        arrays = {name: values for name, values in given if values is not None}
+        for name, values in arrays.items():
+            if len(values) != len(user_ids):
+                raise DataError(
+                    f"`{name}` must be as long as `user_ids`, {len(user_ids)}, got {len(values)}."
+                )
+        return read_table(
+            arrays, Source("the arrays"), users=users, items=items, duplicates=duplicates
+        )
+
+    @classmethod
+    def from_csv(
+        cls,
+        path: str | Path,
+        *,
+        users: Any = None,
+        items: Any = None,
+        columns: Mapping[str, str] | None = None,
+        duplicates: Duplicates = "keep",
+        separator: str = ",",
+        encoding: str = "utf-8",
+        text_ids: bool = False,
+    ) -> "Interactions":
+        r"""Read a CSV file with a header; a byte-order mark and CRLF line ends do no harm.
+
+        Args:
+            path: The file; compressed with gzip, zlib or zstd or not.
+            users: As in `from_polars`, or the path of another such file (or a Parquet file).
+            items: The same.
+            columns: As in `from_polars`.
+            duplicates: As in `from_polars`.
+            separator: What stands between columns, one character.
+            encoding: The encoding of the text.
+            text_ids: Read ids as text. Otherwise ids that are all whole numbers become integers.
+
+        Raises:
+            DataError: A file or value that cannot be used, with column and line.
+            FileNotFoundError: No such file.
+        """
+        frame, source = read_csv(path, separator=separator, encoding=encoding)
+        return read_table(
+            frame,
+            source,
+            users=users,
+            items=items,
+            columns=columns,
+            duplicates=duplicates,
+            text_ids=text_ids,
+        )
+
+    @classmethod
+    def from_parquet(
+        cls,
+        path: str | Path,
+        *,
+        users: Any = None,
+        items: Any = None,
+        columns: Mapping[str, str] | None = None,
+        duplicates: Duplicates = "keep",
+    ) -> "Interactions":
+        """Read a Parquet file. Arguments as in `from_csv`.
+
+        Raises:
+            DataError: A file or value that cannot be used, with column and row.
+            FileNotFoundError: No such file.
+        """
+        frame, source = read_parquet(path)
+        return read_table(
+            frame, source, users=users, items=items, columns=columns, duplicates=duplicates
+        )
+
+    def __len__(self) -> int:
+        """Return the number of interactions."""
+        return len(self.frame)
+
+    @property
+    def user_ids(self) -> npt.NDArray[Any]:
+        """The different users who interacted, sorted: int64, or object (str)."""
+        return unique_ids(self.frame["user_id"])
+
+    @property
+    def item_ids(self) -> npt.NDArray[Any]:
+        """The different items interacted with, sorted: int64, or object (str)."""
+        return unique_ids(self.frame["item_id"])
+
+    def take(self, rows: npt.ArrayLike) -> "Interactions":
+        """Return some of the interactions, with all that is known of users and items.
+
+        Args:
+            rows: Row numbers, or a boolean per row.
+
+        Example:
+            >>> Interactions.from_arrays([1, 2, 3], [7, 8, 9]).take([2, 0]).user_ids
+            array([1, 3])
+        """
+        rows = np.asarray(rows)
+        frame = self.frame.filter(rows) if rows.dtype == bool else self.frame[rows]
+        return Interactions(frame, self.users, self.items)
+
+    def __repr__(self) -> str:
+        users, items = self.frame["user_id"].n_unique(), self.frame["item_id"].n_unique()
+        return f"Interactions({len(self):,} of {users:,} users and {items:,} items)"
+
+
+def read_table(
+    table: Any,
+    source: Source,
+    *,
+    users: Any = None,
+    items: Any = None,
+    columns: Mapping[str, str] | None = None,
+    duplicates: Duplicates = "keep",
+    text_ids: bool = True,
+) -> Interactions:
+    """Check and convert tables; arguments as in `Interactions.from_csv`."""
+    if duplicates not in ("keep", "merge", "error"):
+        raise DataError(f"`duplicates` must be 'keep', 'merge' or 'error', got {duplicates!r}.")
+    names = dict(columns or {})
+    given = _columns_of(table)
+    for ours, theirs in names.items():
+        if ours not in _COLUMNS:
+            raise DataError(f"`columns` has an unknown key {ours!r}{nearest(ours, _COLUMNS)}")
+        if theirs not in given:
+            raise DataError(f"{source.name} has no column {theirs!r}{nearest(theirs, given)}")
+    for needed in ("user_id", "item_id"):
+        if needed not in names and needed not in given:
+            raise DataError(
+                f"{source.name} has no column {needed!r}{nearest(needed, given)} "
+                f"Say columns={{{needed!r}: …}}."
+            )
+    taken = {
+        ours: as_series(table[names.get(ours, ours)], names.get(ours, ours), source)
+        for ours in _COLUMNS
+        if ours in names or ours in given
+    }
+    if not len(taken["user_id"]):
+        raise DataError(f"{source.name} has no rows.")
+    out: dict[str, pl.Series] = {}
+    for ours, series in taken.items():
+        if ours in ("user_id", "item_id"):
+            out[ours] = id_column(series, source, from_text=not text_ids)
+        elif ours == "timestamp":
+            out[ours] = time_column(series, source)
+        else:
+            out[ours] = number_column(series, source, minimum=0 if ours == "weight" else None)
+    frame = _duplicates(pl.DataFrame(out), source, duplicates)
+    return Interactions(
+        frame,
+        _features(users, "user_id", names, frame, "users"),
+        _features(items, "item_id", names, frame, "items"),
+    )
+
+
+def _columns_of(table: Any) -> list[str]:
+    if isinstance(table, Mapping):
+        return list(table)
+    names = (
+        table.column_names if hasattr(table, "column_names") else getattr(table, "columns", None)
+    )
+    if names is None:
+        raise DataError(f"expected a table with named columns, got {type(table).__name__}.")
+    return [str(name) for name in names]
+
+
+def _duplicates(frame: pl.DataFrame, source: Source, duplicates: Duplicates) -> pl.DataFrame:
+    pair = ["user_id", "item_id"]
+    if duplicates == "keep":
+        return frame
+    if duplicates == "error":
+        repeated = frame.select(~pl.struct(pair).is_first_distinct()).to_series()
+        if repeated.any():
+            row = repeated.arg_max() or 0
+            user, item = frame.select(pair).row(row)
+            problem = (
+                f"user {user!r} chose this item before (duplicates='merge' or 'keep' allow it)"
+            )
+            raise source.error("item_id", row, item, problem)
+        return frame
+    latest = pl.col("timestamp" if "timestamp" in frame.columns else "row").rank("ordinal")
+    merged = frame.with_row_index("row").with_columns(latest.alias("order")).sort("order")
+    rest = [pl.col(name).last() for name in frame.columns if name not in (*pair, "weight")]
+    if "weight" in frame.columns:
+        rest.append(pl.col("weight").sum())
+    return (
+        merged.group_by(pair, maintain_order=True)
+        .agg(*rest, pl.col("row").last())
+        .sort("row")
+        .select(frame.columns)
+    )
+
+
+def _features(
+    table: Any, key: str, names: Mapping[str, str], frame: pl.DataFrame, argument: str
+) -> pl.DataFrame | None:
+    """Return a feature table with `key` first, of the type of the ids in `frame`."""
+    if table is None:
+        return None
+    source, from_file = Source(f"`{argument}`"), False
+    if isinstance(table, (str, Path)):
+        path = Path(table)
+        from_file = path.suffix.lower() != ".parquet"
+        table, source = read_csv(path, infer=True) if from_file else read_parquet(path)
+    given = _columns_of(table)
+    theirs = names.get(key, key) if names.get(key, key) in given else key
+    if theirs not in given:
+        raise DataError(f"{source.name} has no column {theirs!r}{nearest(theirs, given)}")
+    features = {name: as_series(table[name], name, source) for name in given if name != theirs}
+    ids = as_series(table[theirs], theirs, source)
+    if from_file and ids.dtype.is_integer() and frame[key].dtype == pl.String:
+        ids = ids.cast(pl.String)
+    ids = id_column(ids, source)
+    if ids.dtype != frame[key].dtype and len(ids):
+        expected = "strings" if frame[key].dtype == pl.String else "integers"
+        raise source.error(theirs, 0, ids[0], f"the ids of the interactions are {expected}")
+    if (repeated := ~ids.is_first_distinct()).any():
+        row = repeated.arg_max() or 0
+        raise source.error(theirs, row, ids[row], "each id may stand here once")
+    return pl.DataFrame({key: ids, **features})

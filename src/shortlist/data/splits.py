@@ -1,0 +1,185 @@
+"""Train and test, and what leaks from one into the other."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from shortlist.data.errors import DataError
+from shortlist.data.interactions import Interactions
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """What a model may have seen of the test interactions, or cannot have seen.
+
+    Attributes:
+        test: Test interactions in all.
+        in_train: Those whose user chose the same item in train too.
+        unseen_users: Users of test without any interaction in train.
+        unseen_items: Items of test without any interaction in train.
+        of_unseen_users: Test interactions of those users.
+        of_unseen_items: Test interactions of those items.
+        before_train_end: Test interactions earlier than the latest of train (a model may have
+            learnt from their future); None without times.
+    """
+
+    test: int
+    in_train: int
+    unseen_users: int
+    unseen_items: int
+    of_unseen_users: int
+    of_unseen_items: int
+    before_train_end: int | None
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.in_train:,} of {self.test:,} test interactions stand in train too",
+            f"{self.unseen_users:,} users unseen in train ({self.of_unseen_users:,} interactions)",
+            f"{self.unseen_items:,} items unseen in train ({self.of_unseen_items:,} interactions)",
+        ]
+        if self.before_train_end is not None:
+            lines.append(f"{self.before_train_end:,} earlier than the end of train")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Interactions to learn from and interactions to be judged by.
+
+    Attributes:
+        train: Learn from these.
+        test: Be judged by these.
+    """
+
+    train: Interactions
+    test: Interactions
+
+    def leakage(self) -> Leakage:
+        """Report what of test stands in train, and what of test does not occur in train.
+
+        Example:
+            >>> views = Interactions.from_arrays([1, 1, 2, 2], [7, 8, 7, 9])
+            >>> split_leave_last_out(views).leakage().unseen_items
+            2
+        """
+        train, test = self.train.frame, self.test.frame
+        pair = ["user_id", "item_id"]
+        new_users = test.join(train, on="user_id", how="anti")
+        new_items = test.join(train, on="item_id", how="anti")
+        timed = "timestamp" in train.columns and "timestamp" in test.columns
+        return Leakage(
+            test=len(test),
+            in_train=len(test.join(train.select(pair), on=pair, how="semi")),
+            unseen_users=new_users["user_id"].n_unique(),
+            unseen_items=new_items["item_id"].n_unique(),
+            of_unseen_users=len(new_users),
+            of_unseen_items=len(new_items),
+            before_train_end=int((test["timestamp"] < train["timestamp"].max()).sum())
+            if timed
+            else None,
+        )
+
+
+def split_random(interactions: Interactions, *, test: float = 0.2, seed: int = 0) -> Split:
+    """Draw the test interactions at random.
+
+    Args:
+        interactions: At least two.
+        test: The share of test, between 0 and 1; rounded to whole interactions.
+        seed: The same seed gives the same split.
+
+    Returns:
+        Every interaction in train or in test, in the order they had.
+
+    Raises:
+        DataError: A share out of range, or one that leaves a part empty.
+
+    Example:
+        >>> views = Interactions.from_arrays(range(10), range(10))
+        >>> split = split_random(views, test=0.2)
+        >>> len(split.train), len(split.test)
+        (8, 2)
+    """
+    _check_share(test)
+    rows = np.random.default_rng(seed).permutation(len(interactions))
+    held_out = np.zeros(len(interactions), bool)
+    held_out[rows[: round(test * len(interactions))]] = True
+    return _split(interactions, held_out, f"`test` = {test}")
+
+
+def split_by_time(
+    interactions: Interactions, *, at: float | datetime | None = None, test: float = 0.2
+) -> Split:
+    """Learn from what came before a time, be judged by what came then and after.
+
+    Args:
+        interactions: With times.
+        at: The time: seconds since 1970, or a datetime (UTC where it names no zone).
+        test: Without `at`: the share of test. The time is chosen so that test is at most this
+            share, and no two interactions of one second are parted.
+
+    Raises:
+        DataError: No times, a share out of range, or a time that leaves a part empty.
+
+    Example:
+        >>> views = Interactions.from_arrays([1, 1, 2], [7, 8, 9], timestamp=[10, 30, 20])
+        >>> split_by_time(views, at=20).train.item_ids
+        array([7])
+    """
+    times = _times(interactions)
+    if at is None:
+        _check_share(test)
+        ordered = np.sort(times)
+        first = len(times) - round(test * len(times))
+        boundary = ordered[min(first, len(times) - 1)]
+        if first and ordered[first - 1] == boundary:
+            later = ordered[ordered > boundary]
+            boundary = later[0] if len(later) else boundary
+        return _split(interactions, times >= boundary, f"`test` = {test}")
+    if isinstance(at, datetime):
+        at = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    return _split(interactions, times >= at, f"`at` = {at:g}")
+
+
+def split_leave_last_out(interactions: Interactions) -> Split:
+    """Be judged by the last interaction of every user who has at least two.
+
+    Args:
+        interactions: Ordered by their times, if they have any, then by their rows.
+
+    Raises:
+        DataError: No user has two interactions.
+
+    Example:
+        >>> views = Interactions.from_arrays([1, 1, 2], [7, 8, 9], timestamp=[10, 30, 20])
+        >>> split_leave_last_out(views).test.item_ids
+        array([8])
+    """
+    order = "timestamp" if "timestamp" in interactions.frame.columns else "row"
+    ranked = interactions.frame.with_row_index("row").select(
+        pl.col(order).rank("ordinal").over("user_id").alias("rank"),
+        pl.len().over("user_id").alias("count"),
+    )
+    last = ranked.select((pl.col("rank") == pl.col("count")) & (pl.col("count") > 1)).to_series()
+    return _split(interactions, last.to_numpy(), "leaving the last of each user out")
+
+
+def _times(interactions: Interactions) -> npt.NDArray[np.int64]:
+    if "timestamp" not in interactions.frame.columns:
+        raise DataError("splitting by time needs a column 'timestamp', and there is none.")
+    return interactions.frame["timestamp"].to_numpy()
+
+
+def _check_share(test: float) -> None:
+    if not 0 < test < 1:
+        raise DataError(f"`test` must be between 0 and 1, got {test}.")
+
+
+def _split(interactions: Interactions, held_out: npt.NDArray[np.bool_], how: str) -> Split:
+    for part, rows in (("test", held_out), ("train", ~held_out)):
+        if not rows.any():
+            raise DataError(f"{how} leaves {part} empty ({len(interactions)} interactions).")
+    return Split(interactions.take(~held_out), interactions.take(held_out))

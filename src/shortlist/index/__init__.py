@@ -1,0 +1,8 @@
+"""Nearest neighbours in an array of vectors: build, search, tune, save. Needs NumPy only."""
+
+from shortlist.index.config import IndexConfig, SearchSettings
+from shortlist.index.filters import Filter
+from shortlist.index.index import Index, SearchResult
+from shortlist.index.tuning import Tuning, tune
+
+__all__ = ["Filter", "Index", "IndexConfig", "SearchResult", "SearchSettings", "Tuning", "tune"]

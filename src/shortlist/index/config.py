@@ -1,0 +1,98 @@
+"""What is fixed when an index is built, and what every search may change."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, Literal
+
+from shortlist import _native
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexConfig:
+    """What is fixed when an index is built.
+
+    Every field left at None is chosen from the number and dimension of the embeddings.
+
+    Attributes:
+        exact: Search exactly unless a search's own settings say otherwise; the rows are then not
+            partitioned unless `leaves` says so.
+        leaves: Number of k-means leaves (cells) that the rows are partitioned into.
+        codes: How rows are coded for the first scoring: "int8" rows, or "int4" codes of two
+            dimensions each, which are smaller and need more reranking.
+        store: Precision of the rows that rerank, and exact search, score: "float32", "bfloat16"
+            or "int8".
+        tier: How many rows of largest norm every query scores, whichever leaves it visits. Pays
+            where norms vary and the metric is "dot"; 0 turns it off.
+        sample: How many rows k-means is trained on.
+        iterations: Rounds of k-means.
+
+    Example:
+        >>> IndexConfig(leaves=2_000, store="bfloat16").leaves
+        2000
+    """
+
+    exact: bool = False
+    leaves: int | None = None
+    codes: Literal["int8", "int4"] | None = None
+    store: Literal["float32", "bfloat16", "int8"] = "float32"
+    tier: int | None = None
+    sample: int | None = None
+    iterations: int | None = None
+
+
+class _Prepared:
+    """Holds the engine's own settings, made once, outside the fields of the dataclass."""
+
+    _engine: _native.Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSettings(_Prepared):
+    """What a search may change.
+
+    To change one field of an index's own settings, use
+    `dataclasses.replace(index.settings, rerank=200)`.
+
+    Attributes:
+        exact: Return the true best k, whatever the other fields are.
+        leaves: Most leaves to visit for a query.
+        rerank: How many of the best coded rows to score again from the stored rows; at least k
+            are.
+        stop: When to stop before `leaves` leaves: as soon as the best score to be expected of the
+            next leaf, its centroid's score plus `stop` times its spread, is below the k-th score
+            found. 0 visits all `leaves`.
+        groups: Groups of leaves whose centroids are scored to find the best leaves; 0 chooses by
+            `leaves`.
+
+    Raises:
+        ValueError: A field is out of its range.
+
+    Example:
+        >>> SearchSettings(leaves=64, rerank=100)
+        SearchSettings(exact=False, leaves=64, rerank=100, stop=0.0, groups=0)
+    """
+
+    exact: bool = False
+    leaves: int = 32
+    rerank: int = 50
+    stop: float = 0.0
+    groups: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_engine", _native.Settings(**asdict(self)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(SearchSettings, **asdict(self)), ()
+
+    @classmethod
+    def _of(cls, native: _native.Settings) -> SearchSettings:
+        """The settings that the engine's own hold."""
+        return cls(
+            exact=native.exact,
+            leaves=native.leaves,
+            rerank=native.rerank,
+            stop=native.stop,
+            groups=native.groups,
+        )

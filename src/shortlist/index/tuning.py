@@ -1,0 +1,261 @@
+"""`tune`: the fastest settings that reach a recall, measured on real queries."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from shortlist.index.config import SearchSettings
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from shortlist.index.index import Index
+
+_TIMED = 200  # single queries timed for each point of the curve
+
+
+@dataclass(frozen=True)
+class TuningPoint:
+    """One measured trade of recall for time.
+
+    Attributes:
+        settings: What was measured.
+        recall: Mean recall@k on the tuning queries.
+        latency: Median microseconds of a single query through `Index.search` on one thread.
+    """
+
+    settings: SearchSettings
+    recall: float
+    latency: float
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What `tune` found.
+
+    Attributes:
+        settings: The fastest settings found that reach the target.
+        recall: Mean recall@k of `settings` on queries that were not used to choose them.
+        interval: 95 % confidence interval of that mean.
+        latency: Median microseconds of a single query with `settings`, on one thread.
+        target: The recall asked for.
+        k: Number of results that recall was measured for.
+        curve: The measured points that no other beats in both recall and latency, by rising
+            recall.
+        queries: How many queries were used to choose, and how many to confirm.
+    """
+
+    settings: SearchSettings
+    recall: float
+    interval: tuple[float, float]
+    latency: float
+    target: float
+    k: int
+    curve: tuple[TuningPoint, ...]
+    queries: tuple[int, int]
+
+    @property
+    def reached(self) -> bool:
+        """Whether the confirmed recall is at least the target."""
+        return self.recall >= self.target
+
+    def plot(self) -> Figure:
+        """Recall against latency, as a Matplotlib figure (needs the package `matplotlib`)."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(6.5, 4.2), layout="constrained")
+        axes = figure.subplots()
+        axes.plot(
+            [point.latency for point in self.curve],
+            [point.recall for point in self.curve],
+            marker="o",
+            markersize=4,
+            color="#2c3e50",
+            label="measured on the tuning queries",
+        )
+        axes.errorbar(
+            [self.latency],
+            [self.recall],
+            yerr=[[self.recall - self.interval[0]], [self.interval[1] - self.recall]],
+            fmt="D",
+            color="#c0392b",
+            capsize=4,
+            zorder=3,
+            label=f"chosen, confirmed on {self.queries[1]:,} others",
+        )
+        axes.axhline(self.target, color="#7f8c8d", linewidth=0.8, linestyle="--")
+        axes.set_xscale("log")
+        axes.set_xlabel("median latency of one query, µs")
+        axes.set_ylabel(f"recall@{self.k}")
+        axes.legend(frameon=False, fontsize=9, loc="lower right")
+        return figure
+
+
+def tune(
+    index: Index,
+    queries: ArrayLike,
+    *,
+    k: int = 10,
+    recall: float = 0.95,
+    latency: float | None = None,
+    settings: SearchSettings | None = None,
+    seed: int = 0,
+) -> Tuning:
+    """Finds the fastest settings of `index` that reach a recall.
+
+    Half of the queries choose: over a ladder of leaves and of rows to rerank, recall@k is measured
+    against exact search, and the time of single queries on one thread. The other half confirms. A
+    found row counts as right if its score is no worse than the exact k-th, so that ties are not
+    errors.
+
+    Args:
+        index: The index; it is not changed. To keep what was found: `index.settings =
+            tune(...).settings`.
+        queries: Real queries, shape (q, d), at least 20; some hundreds make the recall certain to
+            about a percent.
+        k: Number of results that will be asked for.
+        recall: The recall@k to reach, above 0 and at most 1.
+        latency: Most median microseconds for a single query. Where `recall` cannot be had within
+            it, the best recall that can is chosen. None sets no limit.
+        settings: Gives the fields that are not tuned (all but leaves and rerank); None takes
+            `index.settings`.
+        seed: Seed of the split into halves.
+
+    Returns:
+        The settings, their confirmed recall and the whole curve. Where the target is out of reach
+        of approximate search, or exact search is as fast, the settings are exact.
+
+    Raises:
+        ValueError: An argument is out of its range, or there are too few queries.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> candidates = rng.standard_normal((5_000, 16), dtype=np.float32)
+        >>> index = Index.build(candidates)
+        >>> tuning = tune(index, candidates[:100], recall=0.9)
+        >>> tuning.reached, len(tuning.curve) > 0
+        (True, True)
+    """
+    if not 0 < recall <= 1:
+        raise ValueError(f"`recall` must be above 0 and at most 1, got {recall}.")
+    if latency is not None and not latency > 0:
+        raise ValueError(f"`latency` must be above 0 microseconds, got {latency}.")
+    asked = np.ascontiguousarray(queries, np.float32)
+    if asked.ndim != 2 or len(asked) < 20:
+        raise ValueError(
+            f"`queries` must have shape (n, {index.dim}) with n at least 20, got {asked.shape}."
+        )
+    start = replace(index.settings if settings is None else settings, exact=False)
+    asked = asked[np.random.default_rng(seed).permutation(len(asked))]
+    half = len(asked) // 2
+    choosing, confirming = _Judge(index, asked[:half], k), _Judge(index, asked[half:], k)
+
+    exact = choosing.point(replace(start, exact=True))
+    points = [exact]
+    for ladder in _ladders(start, k, index):
+        last = -1.0
+        for rung in ladder:
+            points.append(choosing.point(rung))
+            reached = points[-1].recall
+            if reached > 0.9995 or (reached > 0.5 and reached - last < 1e-4):
+                break
+            last = reached
+    curve = _front(points)
+    margin = 0.0
+    for _ in range(4):
+        chosen = _choose(curve, recall + margin, latency)
+        chosen = _refine(choosing, chosen, recall + margin)
+        found = confirming.recalls(chosen.settings)
+        short = recall - float(found.mean())
+        if short <= 0 or chosen is curve[-1] or latency is not None:
+            break
+        margin += short
+    error = 1.96 * float(found.std(ddof=1)) / math.sqrt(len(found))
+    mean = float(found.mean())
+    return Tuning(
+        settings=chosen.settings,
+        recall=mean,
+        interval=(max(0.0, mean - error), min(1.0, mean + error)),
+        latency=chosen.latency,
+        target=recall,
+        k=k,
+        curve=tuple(curve),
+        queries=(half, len(asked) - half),
+    )
+
+
+class _Judge:
+    """Measures settings on some queries, whose exact answers it found once."""
+
+    def __init__(self, index: Index, queries: NDArray[np.float32], k: int) -> None:
+        self.index, self.queries, self.k = index, queries, k
+        exact = index.search(queries, k, settings=SearchSettings(exact=True))
+        self.wanted = (exact.rows >= 0).sum(axis=1)
+        kth = exact.scores[np.arange(len(queries)), self.wanted - 1].astype(np.float64)
+        self.least = kth - 1e-6 * np.abs(kth)
+
+    def recalls(self, settings: SearchSettings) -> NDArray[np.float64]:
+        """Recall@k of each query."""
+        found = self.index.search(self.queries, self.k, settings=settings)
+        right = (found.scores >= self.least[:, None]) & (found.rows >= 0)
+        shares: NDArray[np.float64] = np.minimum(right.sum(axis=1), self.wanted) / self.wanted
+        return shares
+
+    def point(self, settings: SearchSettings) -> TuningPoint:
+        search, clock = self.index.search, time.perf_counter_ns
+        times = []
+        for query in self.queries[:_TIMED]:
+            before = clock()
+            search(query, self.k, settings=settings, threads=1)
+            times.append(clock() - before)
+        mean = float(self.recalls(settings).mean())
+        return TuningPoint(settings, mean, float(np.median(times)) / 1e3)
+
+
+def _ladders(start: SearchSettings, k: int, index: Index) -> Iterator[Iterator[SearchSettings]]:
+    """For each number of rows to rerank, rising numbers of leaves."""
+    leaves = index._engine.num_leaves
+    steps = sorted({min(leaves, round(2 ** (i / 2))) for i in range(2 * leaves.bit_length())})
+    for factor in (1, 2, 4, 8, 16, 32):
+        rerank = min(factor * k, len(index))
+        yield (replace(start, leaves=step, rerank=rerank) for step in steps)
+
+
+def _front(points: list[TuningPoint]) -> list[TuningPoint]:
+    """The points that no other beats in both recall and latency, by rising recall."""
+    front: list[TuningPoint] = []
+    for point in sorted(points, key=lambda p: (-p.recall, p.latency)):
+        if not front or point.latency < front[-1].latency:
+            front.append(point)
+    return front[::-1]
+
+
+def _choose(curve: list[TuningPoint], recall: float, latency: float | None) -> TuningPoint:
+    affordable = [p for p in curve if latency is None or p.latency <= latency] or curve[:1]
+    return next((p for p in affordable if p.recall >= recall), affordable[-1])
+
+
+def _refine(judge: _Judge, chosen: TuningPoint, recall: float) -> TuningPoint:
+    """Fewer leaves than `chosen` has, by bisection down to the rung below, if they suffice."""
+    if chosen.settings.exact or chosen.recall < recall:
+        return chosen
+    low, high = int(chosen.settings.leaves / math.sqrt(2)), chosen.settings.leaves
+    while high - low > 1:
+        middle = (low + high) // 2
+        fewer = replace(chosen.settings, leaves=middle)
+        if judge.recalls(fewer).mean() >= recall:
+            high = middle
+        else:
+            low = middle
+    return (
+        chosen
+        if high == chosen.settings.leaves
+        else judge.point(replace(chosen.settings, leaves=high))
+    )

@@ -1,0 +1,72 @@
+"""Every instruction set gives the answers that the scalar specification gives."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from shortlist import _native
+
+SCRIPT = """
+import json, sys
+import numpy as np
+from shortlist import _native
+from shortlist.index import Index, IndexConfig, SearchSettings
+
+answers = {}
+for dim in (1, 7, 16, 33, 100):
+    rng = np.random.default_rng(dim)
+    rows = rng.standard_normal((2_000, dim), dtype=np.float32)
+    queries = rng.standard_normal((10, dim), dtype=np.float32)
+    for metric in ("dot", "cosine", "l2"):
+        for store in ("float32", "bfloat16", "int8"):
+            index = Index.build(rows, metric=metric, config=IndexConfig(leaves=30, store=store))
+            for settings in (SearchSettings(exact=True), SearchSettings(leaves=8, rerank=40)):
+                for batch in (queries, *queries[:2]):
+                    found = index.search(batch, 10, settings=settings)
+                    name = f"{dim} {metric} {store} {settings.exact} {batch.shape}"
+                    answers[name] = (found.rows.tolist(), found.scores.tolist())
+print(json.dumps([_native.simd_level(), answers]))
+"""
+
+
+def answers_at(level):
+    environment = {**os.environ, "SHORTLIST_SIMD": level}
+    ran = subprocess.run(
+        [sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert ran.returncode == 0, ran.stderr
+    chosen, answers = json.loads(ran.stdout)
+    assert chosen == level
+    return answers
+
+
+@pytest.fixture(scope="module")
+def specification():
+    return answers_at("scalar")
+
+
+@pytest.mark.parametrize("level", [name for name in _native.simd_levels() if name != "scalar"])
+def test_a_level_answers_as_scalar_does(level, specification):
+    answers = answers_at(level)
+    assert answers.keys() == specification.keys()
+    for name, (rows, scores) in answers.items():
+        assert rows == specification[name][0], name
+        np.testing.assert_allclose(
+            scores, specification[name][1], rtol=1e-5, atol=1e-5, err_msg=name
+        )
+
+
+def test_an_unknown_level_is_named():
+    environment = {**os.environ, "SHORTLIST_SIMD": "mmx"}
+    ran = subprocess.run(
+        [sys.executable, "-c", "from shortlist import _native; _native.simd_level()"],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode != 0
+    assert "SHORTLIST_SIMD must be one of" in ran.stderr
