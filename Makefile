@@ -4,7 +4,7 @@
 #   make test    demo, then the whole test suite           make docs    build the documentation site
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 NATIVE := $(shell find native/core native/bindings -type f) CMakeLists.txt
 CPP := $(shell find native -name '*.cpp' -o -name '*.h')
 CMAKE := $(CURDIR)/$(BIN)/cmake -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja -DSHORTLIST_PYTHON=OFF -DSHORTLIST_TESTS=ON

@@ -7,7 +7,6 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <optional>
 #include <string>
 #include <system_error>
 
@@ -34,6 +33,7 @@ struct Name {
   const char* name;
   Enum value;
 };
+constexpr Name<RowCodes> kCodes[] = {{"int8", RowCodes::int8}, {"int4", RowCodes::int4}, {"pq4", RowCodes::pq4}};
 constexpr Name<Metric> kMetrics[] = {{"dot", Metric::dot}, {"cosine", Metric::cosine}, {"l2", Metric::l2}};
 
 template <typename Enum, std::size_t N>
@@ -86,7 +86,8 @@ PyIndex* build_index(nb::handle embeddings, nb::handle ids, const std::string& m
   options.tier = count_or(tier, "tier", kAutomatic, 0, kMost);
   options.sample = count_or(sample, "sample", kAutomatic, 1, kMost);
   options.iterations = count_or(iterations, "iterations", kAutomatic, 1, 1000);
-  (void)codes, (void)store;
+  if (!codes.is_none()) options.codes = parse(kCodes, nb::cast<std::string>(codes), "codes");
+  if (store != "float32") fail("`store` must be 'float32', got '" + store + "'.");
   const FloatMatrix matrix(embeddings, "embeddings", 0, false);
   if (matrix.rows() == 0) fail("`embeddings` must have at least one row, got shape (0, " + std::to_string(matrix.dim()) + ").");
   if (matrix.rows() >= Ids::kNone) fail("`embeddings` must have fewer than 2**32 - 1 rows, got " + std::to_string(matrix.rows()) + ".");
@@ -129,15 +130,18 @@ nb::object ids_of_rows(const Ids& ids, const std::int64_t* rows, std::size_t num
 }
 
 nb::object search_index(const PyIndex& self, nb::handle queries, nb::handle k, const Settings* settings,
-                        nb::handle exclude, nb::handle exclude_offsets, nb::handle allow, nb::handle threads) {
+                        nb::handle exclude, nb::handle exclude_offsets, const Filter* allow, nb::handle threads) {
   const Index& index = self.index;
   const FloatMatrix matrix(queries, "queries", index.dim, true);
   const std::size_t kept = count_or(k, "k", 10, 1, kMaxK);
   const std::size_t workers = count_or(threads, "threads", matrix.rows() == 1 ? 1 : 0, 1, kMaxThreads);
-  (void)allow;
+  Limits limits;
+  if (allow != nullptr) {
+    if (allow->row_of.data() != index.row_of.data()) fail("`allow` must be a filter made by this index, got another's.");
+    limits.allow = allow;
+  }
   Array<std::uint32_t> excluded;
   Array<std::int64_t> offsets;
-  std::optional<Exclusions> exclusions;
   if (!exclude.is_none()) {
     excluded = find_rows(index.ids, exclude, "exclude");
     const std::int64_t total = static_cast<std::int64_t>(excluded.size());
@@ -156,14 +160,15 @@ nb::object search_index(const PyIndex& self, nb::handle queries, nb::handle k, c
       }
       std::copy(values.begin(), values.end(), offsets.begin());
     }
-    exclusions = Exclusions{excluded, offsets};
+    limits.exclude = excluded;
+    limits.exclude_offsets = offsets;
   }
   auto scores = new_floats(matrix.rows(), kept, matrix.is_vector());
   auto rows = new_integers(matrix.rows(), kept, matrix.is_vector());
   {
     const nb::gil_scoped_release release;
     search(index, matrix.data(), matrix.rows(), kept, settings ? *settings : index.settings,
-           exclusions ? &*exclusions : nullptr, workers, scores.values, rows.values);
+           limits, workers, scores.values, rows.values);
   }
   nb::object ids = ids_of_rows(index.ids, rows.values, matrix.rows(), kept, matrix.is_vector());
   return make_result(self.result_type, std::move(scores.object), std::move(ids), std::move(rows.object));
@@ -176,6 +181,48 @@ nb::object find_ids(const PyIndex& self, nb::handle ids) {
     return row == Ids::kNone ? std::int64_t{-1} : static_cast<std::int64_t>(row);
   });
   return rows.object;
+}
+
+const char* codes_of(const Index& index) {
+  return name_of(kCodes, static_cast<RowCodes>(index.codes.quantizer.dims_per_code));
+}
+
+nb::dict describe(const PyIndex& self) {
+  const Index& index = self.index;
+  nb::dict bytes;
+  bytes["codes"] = index.codes.bytes();
+  bytes["rows"] = index.rows.bytes();
+  bytes["centroids"] = index.centroids.bytes() + index.group_centroids.bytes() + index.groups.blocks.bytes();
+  bytes["order"] = index.row_of.bytes() + index.position_of.bytes();
+  bytes["ids"] = index.ids.bytes();
+  nb::dict result;
+  result["rows"] = index.size;
+  result["dim"] = index.dim;
+  result["metric"] = name_of(kMetrics, index.metric);
+  result["groups"] = index.centroids.num_cells();
+  result["leaves"] = index.num_leaves();
+  result["rows_per_leaf"] = static_cast<double>(index.size - index.tier()) / static_cast<double>(index.num_leaves());
+  result["tier"] = index.tier();
+  result["codes"] = codes_of(index);
+  result["store"] = "float32";
+  result["bytes"] = bytes;
+  return result;
+}
+
+Filter* filter_ids(const PyIndex& self, nb::handle ids) {
+  const Array<std::uint32_t> rows = find_rows(self.index.ids, ids, "ids");
+  const nb::gil_scoped_release release;
+  Array<std::uint8_t> allowed(self.index.size, 0);
+  for (const std::uint32_t row : rows) {
+    if (row != Ids::kNone) allowed[row] = 1;
+  }
+  return new Filter(make_filter(self.index, allowed));
+}
+
+Filter* filter_rows(const PyIndex& self, nb::handle mask) {
+  const Mask allowed(mask, "mask", self.index.size);
+  const nb::gil_scoped_release release;
+  return new Filter(make_filter(self.index, allowed.values()));
 }
 
 nb::object all_ids(const PyIndex& self) {
@@ -266,6 +313,10 @@ void bind_index(nb::module_& m) {
         return nb::hash(nb::make_tuple(s.exact, s.leaves, s.rerank, s.stop, s.groups));
       });
 
+  nb::class_<Filter>(m, "Filter")
+      .def("__len__", [](const Filter& self) { return self.count; })
+      .def_prop_ro("nbytes", &Filter::bytes);
+
   nb::class_<PyIndex>(m, "Index")
       .def_static("build", &build_index, "embeddings"_a, "ids"_a = nb::none(), nb::kw_only(), "metric"_a = "dot",
                   "leaves"_a = nb::none(), "codes"_a = nb::none(), "store"_a = "float32", "tier"_a = nb::none(),
@@ -274,8 +325,10 @@ void bind_index(nb::module_& m) {
       .def("save", &save_index, "path"_a)
       .def_static("load", &load_index, "path"_a, nb::kw_only(), "mmap"_a = false)
       .def("search", &search_index, "queries"_a, "k"_a = 10, "settings"_a.none() = nb::none(),
-           "exclude"_a = nb::none(), "exclude_offsets"_a = nb::none(), "allow"_a = nb::none(),
+           "exclude"_a = nb::none(), "exclude_offsets"_a = nb::none(), "allow"_a.none() = nb::none(),
            "threads"_a = nb::none())
+      .def("filter_ids", &filter_ids, "ids"_a)
+      .def("filter_rows", &filter_rows, "mask"_a)
       .def("find", &find_ids, "ids"_a)
       .def("vectors", &vectors_of_rows, "rows"_a)
       .def("__len__", [](const PyIndex& self) { return self.index.size; })
@@ -284,8 +337,15 @@ void bind_index(nb::module_& m) {
       .def_prop_ro("ids", &all_ids)
       .def_prop_ro("num_leaves", [](const PyIndex& self) { return self.index.num_leaves(); })
       .def_prop_ro("tier", [](const PyIndex& self) { return self.index.tier(); })
+      .def_prop_ro("codes", [](const PyIndex& self) { return codes_of(self.index); })
+      .def_prop_ro("store", [](const PyIndex&) { return "float32"; })
       .def_prop_ro("nbytes",
-                   [](const PyIndex& self) { return self.index.rows.bytes() + self.index.ids.bytes(); })
+                   [](const PyIndex& self) {
+                     const Index& index = self.index;
+                     return index.rows.bytes() + index.codes.bytes() + index.centroids.bytes() + index.ids.bytes() +
+                            index.row_of.bytes() + index.position_of.bytes();
+                   })
+      .def("describe", &describe)
       .def_prop_rw(
           "result_type", [](const PyIndex& self) { return self.result_type; },
           [](PyIndex& self, nb::handle type) {

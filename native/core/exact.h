@@ -9,8 +9,8 @@
 
 namespace shortlist {
 
-// Offers to `best` every row that could enter it. `space` holds the query, prepared and coded. Rows that score below
-// `least`, which k rows are known to reach, are passed over.
-void exact_search(const Index& index, const CodedQuery& query, float least, Workspace& space, TopK& best);
+// Offers to `best` every row that could enter it and that `allow` (null = all) and space.excluded let through. `space`
+// holds the query, prepared and coded.
+void exact_search(const Index& index, const CodedQuery& query, const Filter* allow, Workspace& space, TopK& best);
 
 }  // namespace shortlist

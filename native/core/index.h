@@ -5,11 +5,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
 #include "array.h"
 #include "codes.h"
+#include "filter.h"
 #include "float_blocks.h"
 #include "ids.h"
 #include "kernels.h"
@@ -17,6 +19,8 @@
 #include "workspace.h"
 
 namespace shortlist {
+
+enum class RowCodes : std::uint32_t { int8 = 0, int4 = 1, pq4 = 2 };  // the dimensions a 4-bit code
 
 enum class Metric : std::uint32_t { dot = 0, cosine = 1, l2 = 2 };
 
@@ -29,6 +33,7 @@ inline constexpr std::size_t kAutomatic = static_cast<std::size_t>(-1);
 
 struct BuildOptions {
   Metric metric = Metric::dot;
+  std::optional<RowCodes> codes;
   std::size_t leaves = kAutomatic;
   std::size_t tier = kAutomatic;  // rows of largest norm that every query scores
   std::size_t sample = kAutomatic;
@@ -47,10 +52,13 @@ struct Settings {
   bool operator==(const Settings&) const = default;
 };
 
-// Rows that each query must not get back: those of query i at [offsets[i], offsets[i + 1]).
-struct Exclusions {
-  std::span<const std::uint32_t> rows;
-  std::span<const std::int64_t> offsets;
+// What a search may return.
+struct Limits {
+  const Filter* allow = nullptr;  // null = every row
+  // Rows that each query must not get back: those of query i at [offsets[i], offsets[i + 1]); Ids::kNone is ignored.
+  // No offsets = none.
+  std::span<const std::uint32_t> exclude;
+  std::span<const std::int64_t> exclude_offsets;
 };
 
 // Rows lie leaf by leaf: a row's place there is its position. Leaves lie group by group, numbered as the centroids
@@ -85,7 +93,6 @@ Index build(const float* embeddings, std::size_t size, std::size_t dim, Ids ids,
 
 // Writes the best k rows of every query: scores descending, ties by lower row, padded with -inf and -1.
 void search(const Index& index, const float* queries, std::size_t num_queries, std::size_t k,
-            const Settings& settings, const Exclusions* exclude, std::size_t threads, float* scores,
-            std::int64_t* rows);
+            const Settings& settings, const Limits& limits, std::size_t threads, float* scores, std::int64_t* rows);
 
 }  // namespace shortlist

@@ -11,7 +11,10 @@ namespace {
 struct Avx512 {
   using Sums = __m512i;
 
+  static constexpr std::size_t kSumsInProgress = 4;
+
   static SHORTLIST_INLINE Sums splat(std::int32_t value) { return _mm512_set1_epi32(value); }
+  static SHORTLIST_INLINE Sums plus(Sums a, Sums b) { return _mm512_add_epi32(a, b); }
   static SHORTLIST_INLINE void store(std::int32_t* out, Sums sums) { _mm512_storeu_si512(out, sums); }
   static SHORTLIST_INLINE std::uint32_t at_least(Sums sums, std::int32_t threshold) {
     return _mm512_cmpge_epi32_mask(sums, _mm512_set1_epi32(threshold));
@@ -40,6 +43,7 @@ struct Avx512 {
     using Codes = __m512i;
     using Terms = __m512i;
     static constexpr std::size_t kQueryStep = 4;
+    static constexpr std::size_t kRegisterSlices = 8;
     static constexpr std::size_t kBlocks = 4;
     static constexpr std::size_t kManyBlocks = 4;
     static constexpr std::size_t kManyQueries = 4;
@@ -65,6 +69,7 @@ struct Avx512 {
       __m512i low, high;  // 64 table entries each
     };
     static constexpr std::size_t kQueryStep = kSliceTableBytes;
+    static constexpr std::size_t kRegisterSlices = 1;
     static constexpr std::size_t kBlocks = 4;
     static constexpr std::size_t kManyBlocks = 4;
     static constexpr std::size_t kManyQueries = 4;
@@ -104,6 +109,23 @@ struct Avx512 {
     const __mmask16 larger = _mm512_cmp_ps_mask(scores, best, _CMP_GT_OQ);
     best = _mm512_mask_mov_ps(best, larger, scores);
     at = _mm512_mask_mov_epi32(at, larger, block);
+  }
+
+  static SHORTLIST_INLINE Floats min(Floats a, Floats b) { return _mm512_min_ps(a, b); }
+  static SHORTLIST_INLINE Floats max(Floats a, Floats b) { return _mm512_max_ps(a, b); }
+  static SHORTLIST_INLINE void count_reaching(Sums& counts, Floats values, Floats threshold) {
+    const __mmask16 reaching = _mm512_cmp_ps_mask(values, threshold, _CMP_GE_OQ);
+    counts = _mm512_mask_add_epi32(counts, reaching, counts, _mm512_set1_epi32(1));
+  }
+  static SHORTLIST_INLINE std::int32_t total(Sums sums) { return _mm512_reduce_add_epi32(sums); }
+  static SHORTLIST_INLINE std::size_t compact(float threshold, const float* scores, const std::uint32_t* rows,
+                                              float* kept_scores, std::uint32_t* kept_rows) {
+    const __m512 all_scores = _mm512_loadu_ps(scores);
+    const __m512i all_rows = _mm512_loadu_si512(rows);
+    const __mmask16 kept = _mm512_cmp_ps_mask(all_scores, _mm512_set1_ps(threshold), _CMP_GE_OQ);
+    _mm512_storeu_ps(kept_scores, _mm512_maskz_compress_ps(kept, all_scores));
+    _mm512_storeu_si512(kept_rows, _mm512_maskz_compress_epi32(kept, all_rows));
+    return static_cast<std::size_t>(__builtin_popcount(kept));
   }
 
   static SHORTLIST_INLINE Floats load(const float* values) { return _mm512_loadu_ps(values); }

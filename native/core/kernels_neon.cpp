@@ -14,9 +14,15 @@ struct Neon {
     int32x4_t part[4];
   };
 
+  static constexpr std::size_t kSumsInProgress = 1;
+
   static SHORTLIST_INLINE Sums splat(std::int32_t value) {
     const int32x4_t four = vdupq_n_s32(value);
     return {{four, four, four, four}};
+  }
+  static SHORTLIST_INLINE Sums plus(Sums a, Sums b) {
+    for (std::size_t p = 0; p < 4; ++p) a.part[p] = vaddq_s32(a.part[p], b.part[p]);
+    return a;
   }
   static SHORTLIST_INLINE void store(std::int32_t* out, Sums sums) {
     for (std::size_t p = 0; p < 4; ++p) vst1q_s32(out + 4 * p, sums.part[p]);
@@ -62,6 +68,7 @@ struct Neon {
     };
     using Terms = int8x16_t;
     static constexpr std::size_t kQueryStep = 4;
+    static constexpr std::size_t kRegisterSlices = 8;
     static constexpr std::size_t kBlocks = 2;
     static constexpr std::size_t kManyBlocks = 1;
     static constexpr std::size_t kManyQueries = 4;
@@ -98,6 +105,7 @@ struct Neon {
       uint8x16x4_t low, high;  // 64 table entries each
     };
     static constexpr std::size_t kQueryStep = kSliceTableBytes;
+    static constexpr std::size_t kRegisterSlices = 1;
     static constexpr std::size_t kBlocks = 1;
     static constexpr std::size_t kManyBlocks = 1;
     static constexpr std::size_t kManyQueries = 2;
@@ -168,6 +176,36 @@ struct Neon {
       best.part[p] = vbslq_f32(larger, scores.part[p], best.part[p]);
       at.part[p] = vbslq_s32(larger, block.part[p], at.part[p]);
     }
+  }
+
+  static SHORTLIST_INLINE Floats min(Floats a, Floats b) {
+    for (std::size_t p = 0; p < 4; ++p) a.part[p] = vminq_f32(a.part[p], b.part[p]);
+    return a;
+  }
+  static SHORTLIST_INLINE Floats max(Floats a, Floats b) {
+    for (std::size_t p = 0; p < 4; ++p) a.part[p] = vmaxq_f32(a.part[p], b.part[p]);
+    return a;
+  }
+  static SHORTLIST_INLINE void count_reaching(Sums& counts, Floats values, Floats threshold) {
+    for (std::size_t p = 0; p < 4; ++p) {
+      const int32x4_t reaching = vreinterpretq_s32_u32(vcgeq_f32(values.part[p], threshold.part[p]));
+      counts.part[p] = vsubq_s32(counts.part[p], reaching);
+    }
+  }
+  static SHORTLIST_INLINE std::int32_t total(Sums sums) {
+    return vaddvq_s32(
+        vaddq_s32(vaddq_s32(sums.part[0], sums.part[1]), vaddq_s32(sums.part[2], sums.part[3])));
+  }
+  static SHORTLIST_INLINE std::size_t compact(float threshold, const float* scores, const std::uint32_t* rows,
+                                              float* kept_scores, std::uint32_t* kept_rows) {
+    std::size_t kept = 0;
+    for (std::size_t j = 0; j < kBlockRows; ++j) {
+      const float score = scores[j];
+      kept_scores[kept] = score;
+      kept_rows[kept] = rows[j];
+      kept += score >= threshold ? 1 : 0;
+    }
+    return kept;
   }
 
   static SHORTLIST_INLINE Floats load(const float* values) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "codes.h"
+#include "filter.h"
 
 namespace shortlist {
 
@@ -72,11 +73,11 @@ struct ScanSpace {
 };
 
 // Shows the rows of the cells to `survivors`, in batches so that the threshold is soon tight. `allow`, where given,
-// has one 16-bit mask a block of `codes`.
+// has one 16-bit mask a block of `codes`; the positions in `excluded` are passed over.
 void scan(const Codes& codes, const CodedQuery& query, const Cell* cells, std::size_t num_cells,
-          const std::uint16_t* allow, ScanSpace& space, Survivors& survivors);
+          const std::uint16_t* allow, const Excluded& excluded, ScanSpace& space, Survivors& survivors);
 
-// The least sum that gives a row of a cell with this base and scale (the cell's times the query's) `score`.
-std::int32_t least_sum(float score, float base, float scale, std::int32_t offset);
+// The least sum that gives a row of a cell with this base and scale `score`.
+std::int32_t least_sum(float score, float base, float scale, const CodedQuery& query);
 
 }  // namespace shortlist

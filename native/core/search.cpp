@@ -15,13 +15,20 @@ namespace {
 
 constexpr std::size_t kQueriesPerPiece = 16;
 
+const Excluded kNoneExcluded;
+
 // Finds the groups whose centroids score best, the very best first.
-void choose_groups(const Index& index, std::size_t wanted, Workspace& space) {
+void choose_groups(const Index& index, std::size_t wanted, const Filter* allow, Workspace& space) {
   const FloatBlocks& groups = index.groups;
   space.group_scores.resize(groups.count() * kBlockRows);
   float* scores = space.group_scores.data();
   active_kernels().f32_scores(groups.blocks.data(), groups.count(), index.lift.coded_dim(), space.lifted.data(), 0, 1,
                               scores, 0);
+  if (allow != nullptr) {
+    for (std::size_t g = 0; g < groups.num_rows; ++g) {
+      if (allow->groups[g] == 0) scores[g] = -std::numeric_limits<float>::max();
+    }
+  }
   const float least = wanted < groups.num_rows ? reached_by(scores, groups.num_rows, wanted)
                                                : -std::numeric_limits<float>::infinity();
   space.cells.resize(groups.num_rows);
@@ -36,13 +43,28 @@ void choose_groups(const Index& index, std::size_t wanted, Workspace& space) {
   std::swap(space.cells[0], space.cells[best]);
 }
 
+CodedQuery code_query(const Index& index, Workspace& space) {
+  const Quantizer& quantizer = index.codes.quantizer;
+  space.row_query.resize(quantizer.query_bytes());
+  space.table.resize(quantizer.num_codes() * kCentres);
+  return quantizer.encode_query(space.lifted.data(), space.row_query.data(), space.table.data());
+}
+
 // Fills space.cells with the leaves to scan, the tier and then the best leaf first.
-void choose_leaves(const Index& index, const CodedQuery& query, const Settings& settings, Workspace& space) {
+void choose_leaves(const Index& index, const CodedQuery& query, const Settings& settings, const Filter* allow,
+                   Workspace& space) {
   const std::size_t groups = index.groups.num_rows;
   const std::size_t wanted = settings.groups != 0 ? settings.groups : std::max<std::size_t>(4, settings.leaves);
-  choose_groups(index, std::min(groups, wanted), space);
+  choose_groups(index, std::min(groups, wanted), allow, space);
   space.leaves.reset(settings.leaves);
-  scan(index.centroids, query, space.cells.data(), space.cells.size(), nullptr, space.scan, space.leaves);
+  CodedQuery coded = query;
+  if (!index.codes.quantizer.is_int8()) {
+    const Quantizer& quantizer = index.centroids.quantizer;
+    space.centroid_query.resize(quantizer.query_bytes());
+    coded = quantizer.encode_query(space.lifted.data(), space.centroid_query.data(), nullptr);
+  }
+  scan(index.centroids, coded, space.cells.data(), space.cells.size(),
+       allow == nullptr ? nullptr : allow->leaves.data(), kNoneExcluded, space.scan, space.leaves);
   space.leaves.shrink();
   const std::size_t chosen = space.leaves.size();
   const std::size_t first = index.has_tier() ? 1 : 0;
@@ -53,29 +75,67 @@ void choose_leaves(const Index& index, const CodedQuery& query, const Settings& 
             [](const Cell& a, const Cell& b) { return a.base > b.base || (a.base == b.base && a.cell < b.cell); });
 }
 
-void search_one(const Index& index, const float* query, std::size_t k, const Settings& settings, Workspace& space,
-                float* scores, std::int64_t* rows) {
+// Puts the rows that query `i` must not get into space.excluded.
+void exclude(const Index& index, const Limits& limits, std::size_t i, Workspace& space) {
+  space.excluded.clear();
+  if (limits.exclude_offsets.empty()) return;
+  const auto begin = static_cast<std::size_t>(limits.exclude_offsets[i]);
+  const auto end = static_cast<std::size_t>(limits.exclude_offsets[i + 1]);
+  if (begin == end) return;
+  space.excluded.reset(end - begin);
+  for (const std::uint32_t row : limits.exclude.subspan(begin, end - begin)) {
+    if (row != Ids::kNone) space.excluded.insert(index.position_of[row]);
+  }
+}
+
+// Scores these rows and offers them to `best`.
+void rerank(const Index& index, const std::uint32_t* positions, std::size_t count, Workspace& space, TopK& best) {
+  space.scores.resize(count);
+  exact_scores(index, space.query.data(), positions, 0, count, space.scores.data());
+  for (std::size_t i = 0; i < count; ++i) {
+    if (space.scores[i] >= best.threshold()) best.push({space.scores[i], index.row_of[positions[i]]});
+  }
+}
+
+void approximate_search(const Index& index, const CodedQuery& query, const Settings& settings, const Filter* allow,
+                        std::size_t k, Workspace& space, TopK& best) {
+  choose_leaves(index, query, settings, allow, space);
+  space.survivors.reset(std::max<std::size_t>(k, settings.rerank));
+  scan(index.codes, query, space.cells.data(), space.cells.size(), allow == nullptr ? nullptr : allow->rows.data(),
+       space.excluded, space.scan, space.survivors);
+  space.survivors.shrink();
+  rerank(index, space.survivors.rows(), space.survivors.size(), space, best);
+}
+
+// At most this many rows may be returned; excluded rows may be among those that the filter leaves out anyway.
+std::size_t most_allowed(const Index& index, const Filter* allow, const Workspace& space) {
+  return allow == nullptr ? index.size - space.excluded.size() : allow->count;
+}
+
+void search_one(const Index& index, const float* query, std::size_t k, const Settings& settings, const Limits& limits,
+                std::size_t i, Workspace& space, float* scores, std::int64_t* rows) {
   space.query.resize(index.dim);
   space.lifted.resize(index.lift.coded_dim());
-  space.values.resize(index.codes.slices() * 4);
   space.best.resize(k);
   prepare_query(index, query, space.query.data());
   index.lift.query(space.query.data(), space.lifted.data());
-  const CodedQuery coded = encode_query(space.lifted.data(), space.lifted.size(), space.values.data());
+  const CodedQuery coded = code_query(index, space);
+  exclude(index, limits, i, space);
+  const Filter* allow = limits.allow;
   TopK best(space.best.data(), k);
-  if (settings.exact) {
-    exact_search(index, coded, -std::numeric_limits<float>::infinity(), space, best);
+  if (allow != nullptr && allow->count <= Filter::kFew) {
+    space.few.clear();
+    for (const std::uint32_t position : allow->positions) {
+      if (space.excluded.empty() || !space.excluded.contains(position)) space.few.push_back(position);
+    }
+    rerank(index, space.few.data(), space.few.size(), space, best);
+  } else if (settings.exact) {
+    exact_search(index, coded, allow, space, best);
   } else {
-    choose_leaves(index, coded, settings, space);
-    space.survivors.reset(std::max<std::size_t>(k, settings.rerank));
-    scan(index.codes, coded, space.cells.data(), space.cells.size(), nullptr, space.scan, space.survivors);
-    space.survivors.shrink();
-    const std::size_t count = space.survivors.size();
-    const std::uint32_t* positions = space.survivors.rows();
-    space.scores.resize(count);
-    exact_scores(index, space.query.data(), positions, 0, count, space.scores.data());
-    for (std::size_t i = 0; i < count; ++i) {
-      if (space.scores[i] >= best.threshold()) best.push({space.scores[i], index.row_of[positions[i]]});
+    approximate_search(index, coded, settings, allow, k, space, best);
+    if (best.size() < std::min(k, most_allowed(index, allow, space))) {
+      best = TopK(space.best.data(), k);
+      exact_search(index, coded, allow, space, best);
     }
   }
   best.sort();
@@ -89,17 +149,17 @@ void search_one(const Index& index, const float* query, std::size_t k, const Set
 }  // namespace
 
 void search(const Index& index, const float* queries, std::size_t num_queries, std::size_t k,
-            const Settings& settings, const Exclusions*, std::size_t threads, float* scores, std::int64_t* rows) {
+            const Settings& settings, const Limits& limits, std::size_t threads, float* scores, std::int64_t* rows) {
   if (num_queries == 1) {
     const WorkspacePool::Loan space(*index.workspaces);
-    search_one(index, queries, k, settings, *space, scores, rows);
+    search_one(index, queries, k, settings, limits, 0, *space, scores, rows);
     return;
   }
   parallel_for((num_queries + kQueriesPerPiece - 1) / kQueriesPerPiece, threads, [&](std::size_t piece, std::size_t) {
     const WorkspacePool::Loan space(*index.workspaces);
     const std::size_t last = std::min(num_queries, (piece + 1) * kQueriesPerPiece);
     for (std::size_t i = piece * kQueriesPerPiece; i < last; ++i) {
-      search_one(index, queries + i * index.dim, k, settings, *space, scores + i * k, rows + i * k);
+      search_one(index, queries + i * index.dim, k, settings, limits, i, *space, scores + i * k, rows + i * k);
     }
   });
 }

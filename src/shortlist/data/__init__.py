@@ -2,6 +2,8 @@
 
 from shortlist.data.errors import DataError
 from shortlist.data.interactions import Interactions
+from shortlist.data.invented import Oracle, Sample, sample
+from shortlist.data.movielens import movielens
 from shortlist.data.splits import (
     Leakage,
     Split,
@@ -9,14 +11,20 @@ from shortlist.data.splits import (
     split_leave_last_out,
     split_random,
 )
+from shortlist.data.user_items import UserItems
 from shortlist.data.vocabulary import Vocabulary
 
 __all__ = [
     "DataError",
     "Interactions",
     "Leakage",
+    "Oracle",
+    "Sample",
     "Split",
+    "UserItems",
     "Vocabulary",
+    "movielens",
+    "sample",
     "split_by_time",
     "split_leave_last_out",
     "split_random",

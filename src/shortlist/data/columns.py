@@ -50,7 +50,7 @@ def as_series(values: Any, column: str, source: Source) -> pl.Series:
         )
     elif isinstance(values, np.ndarray) and values.dtype.kind in "iufbM":
         series = pl.Series(values)
-    elif type(values).__module__.startswith(("pandas.", "pyarrow.")):
+    elif _library(values) in ("pandas", "pyarrow"):
         series = _foreign_series(values, column, source)
     else:
         series = _series_of_one_type(values, column, source)
@@ -59,14 +59,14 @@ def as_series(values: Any, column: str, source: Source) -> pl.Series:
     return series.alias(column)
 
 
+def _library(values: object) -> str:
+    return type(values).__module__.partition(".")[0]
+
+
 def _foreign_series(values: Any, column: str, source: Source) -> pl.Series:
     if str(getattr(values, "dtype", "")) == "object":
         return _series_of_one_type(values.tolist(), column, source)
-    converted = (
-        pl.from_pandas(values)
-        if type(values).__module__.startswith("pandas.")
-        else pl.from_arrow(values)
-    )
+    converted = pl.from_pandas(values) if _library(values) == "pandas" else pl.from_arrow(values)
     if not isinstance(converted, pl.Series):
         raise DataError(f"{source.name}, column {column!r}: expected one column, got a table.")
     return converted
@@ -181,6 +181,11 @@ def number_column(series: pl.Series, source: Source, *, minimum: float | None = 
     return numbers
 
 
+def whole_column(series: pl.Series, source: Source) -> pl.Series:
+    """Return whole numbers as Int64; text is parsed, and what is none is an error."""
+    return _parsed(series, pl.Int64, "a whole number", source)
+
+
 def time_column(series: pl.Series, source: Source) -> pl.Series:
     """Return times as Int64 seconds since 1970-01-01 UTC.
 
@@ -289,6 +294,6 @@ def id_series(ids: Any, argument: str, *, missing: bool = False) -> pl.Series:
     if isinstance(ids, (str, bytes)) or not isinstance(ids, (Sequence, np.ndarray, pl.Series)):
         if isinstance(ids, (str, bytes)) or not hasattr(ids, "__iter__"):
             raise DataError(f"`{argument}` must be a sequence of ids, got {ids!r}.")
-        if not type(ids).__module__.startswith(("pandas.", "pyarrow.")):
+        if _library(ids) not in ("pandas", "pyarrow"):
             ids = list(ids)
     return id_column(as_series(ids, "id", source), source, missing=missing)

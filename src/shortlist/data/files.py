@@ -1,6 +1,9 @@
 """Tables from files, with the line of each row kept for error messages."""
 
+import codecs
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -31,24 +34,71 @@ def read_csv(
     path = _existing(path)
     if len(separator) != 1:
         raise DataError(f"`separator` must be one character, got {separator!r}.")
+    return parse_csv(path, path.name, separator=separator, encoding=encoding, infer=infer)
+
+
+def parse_csv(
+    content: Path | bytes,
+    name: str,
+    *,
+    separator: str = ",",
+    encoding: str = "utf-8",
+    infer: bool = False,
+    header: Sequence[str] | None = None,
+    types: Mapping[str, Any] | None = None,
+) -> tuple[pl.DataFrame, Source]:
+    """Read the text of a CSV file.
+
+    Args:
+        content: A path, or what the file holds.
+        name: Its name in error messages.
+        separator: One character.
+        encoding: The encoding of the text.
+        infer: Whether to give columns types; otherwise all are text.
+        header: The columns of a file without a header, where quotes are letters like others.
+        types: The types columns should have; if they do not, all come as text.
+
+    Raises:
+        DataError: A file that is empty, in another encoding, or no table.
+    """
+    options: dict[str, Any] = {
+        "separator": separator,
+        "has_header": header is None,
+        "new_columns": header,
+        "quote_char": '"' if header is None else None,
+    }
     try:
-        frame = pl.read_csv(
-            path,
-            separator=separator,
-            encoding="utf8" if encoding.lower() in ("utf-8", "utf8", "utf-8-sig") else encoding,
-            infer_schema=infer,
-            infer_schema_length=None,
-        )
+        readable = _in_utf8(content, encoding)
+        frame = None if types is None else _typed(readable, types, options)
+        if frame is None:
+            frame = pl.read_csv(readable, infer_schema=infer, infer_schema_length=None, **options)
     except pl.exceptions.NoDataError as error:
-        raise DataError(f"{path.name} is empty.") from error
+        raise DataError(f"{name} is empty.") from error
     except (pl.exceptions.PolarsError, UnicodeDecodeError, LookupError) as error:
         reason = str(error).partition("\n")[0]
-        raise DataError(f"{path.name} cannot be read as CSV in {encoding}: {reason}.") from error
-    lines = np.arange(2, len(frame) + 2)
+        raise DataError(f"{name} cannot be read as CSV in {encoding}: {reason}.") from error
+    lines = np.arange(len(frame)) + (2 if header is None else 1)
     blank = frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
     if blank.any():
         frame, lines = frame.filter(~blank), lines[~blank.to_numpy()]
-    return frame, Source(path.name, lines)
+    return frame, Source(name, lines)
+
+
+def _in_utf8(content: Path | bytes, encoding: str) -> Path | bytes:
+    if codecs.lookup(encoding).name in ("utf-8", "utf-8-sig"):
+        return content
+    raw = content.read_bytes() if isinstance(content, Path) else content
+    return raw.decode(encoding).encode()
+
+
+def _typed(
+    content: Path | bytes, types: Mapping[str, Any], options: Mapping[str, Any]
+) -> pl.DataFrame | None:
+    """Return the table with columns of these types, or None where values do not fit them."""
+    try:
+        return pl.read_csv(content, schema_overrides=types, **options)
+    except pl.exceptions.PolarsError:
+        return None
 
 
 def read_parquet(path: str | Path) -> tuple[pl.DataFrame, Source]:

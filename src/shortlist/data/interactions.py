@@ -80,7 +80,9 @@ class Interactions:
             2
         """
         source = Source("the Polars frame")
-        return _read(frame, source, users, items, columns, duplicates)
+        return read_table(
+            frame, source, users=users, items=items, columns=columns, duplicates=duplicates
+        )
 
     @classmethod
     def from_pandas(
@@ -94,7 +96,9 @@ class Interactions:
     ) -> "Interactions":
         """Read a pandas data frame; its index is left out. Arguments as in `from_polars`."""
         source = Source("the pandas frame")
-        return _read(frame, source, users, items, columns, duplicates)
+        return read_table(
+            frame, source, users=users, items=items, columns=columns, duplicates=duplicates
+        )
 
     @classmethod
     def from_arrow(
@@ -108,7 +112,9 @@ class Interactions:
     ) -> "Interactions":
         """Read a pyarrow table or record batch. Arguments as in `from_polars`."""
         source = Source("the Arrow table")
-        return _read(table, source, users, items, columns, duplicates)
+        return read_table(
+            table, source, users=users, items=items, columns=columns, duplicates=duplicates
+        )
 
     @classmethod
     def from_arrays(
@@ -145,7 +151,9 @@ class Interactions:
                 raise DataError(
                     f"`{name}` must be as long as `user_ids`, {len(user_ids)}, got {len(values)}."
                 )
-        return _read(arrays, Source("the arrays"), users, items, None, duplicates)
+        return read_table(
+            arrays, Source("the arrays"), users=users, items=items, duplicates=duplicates
+        )
 
     @classmethod
     def from_csv(
@@ -177,7 +185,15 @@ class Interactions:
             FileNotFoundError: No such file.
         """
         frame, source = read_csv(path, separator=separator, encoding=encoding)
-        return _read(frame, source, users, items, columns, duplicates, text_ids=text_ids)
+        return read_table(
+            frame,
+            source,
+            users=users,
+            items=items,
+            columns=columns,
+            duplicates=duplicates,
+            text_ids=text_ids,
+        )
 
     @classmethod
     def from_parquet(
@@ -196,7 +212,9 @@ class Interactions:
             FileNotFoundError: No such file.
         """
         frame, source = read_parquet(path)
-        return _read(frame, source, users, items, columns, duplicates)
+        return read_table(
+            frame, source, users=users, items=items, columns=columns, duplicates=duplicates
+        )
 
     def __len__(self) -> int:
         """Return the number of interactions."""
@@ -231,17 +249,17 @@ class Interactions:
         return f"Interactions({len(self):,} of {users:,} users and {items:,} items)"
 
 
-def _read(
+def read_table(
     table: Any,
     source: Source,
-    users: Any,
-    items: Any,
-    columns: Mapping[str, str] | None,
-    duplicates: Duplicates,
     *,
-    text_ids: bool | None = None,
+    users: Any = None,
+    items: Any = None,
+    columns: Mapping[str, str] | None = None,
+    duplicates: Duplicates = "keep",
+    text_ids: bool = True,
 ) -> Interactions:
-    """Check and convert the tables; `text_ids` is None where values came with a type."""
+    """Check and convert tables; arguments as in `Interactions.from_csv`."""
     if duplicates not in ("keep", "merge", "error"):
         raise DataError(f"`duplicates` must be 'keep', 'merge' or 'error', got {duplicates!r}.")
     names = dict(columns or {})
@@ -264,11 +282,10 @@ def _read(
     }
     if not len(taken["user_id"]):
         raise DataError(f"{source.name} has no rows.")
-    from_text = text_ids is False
     out: dict[str, pl.Series] = {}
     for ours, series in taken.items():
         if ours in ("user_id", "item_id"):
-            out[ours] = id_column(series, source, from_text=from_text)
+            out[ours] = id_column(series, source, from_text=not text_ids)
         elif ours == "timestamp":
             out[ours] = time_column(series, source)
         else:

@@ -101,6 +101,19 @@ class Vocabulary:
         )["index"]
         return indices.fill_null(0).to_numpy()
 
+    def index_of(self, id_: Any) -> int:
+        """Return the index of one id; 0 for one that is not known or missing (None).
+
+        Raises:
+            DataError: An id of another type than the vocabulary's.
+        """
+        index = self._index.get(id_, 0)
+        if not index and id_ is not None and isinstance(id_, str) != (self.id_type is str):
+            raise DataError(
+                f"an id of this vocabulary must be {self.id_type.__name__}, got {id_!r}."
+            )
+        return index
+
     def decode(self, indices: npt.ArrayLike) -> npt.NDArray[Any]:
         """Return the id of each index; for index 0, -1 or the empty string.
 

@@ -1,0 +1,70 @@
+// Which rows a search may return: the same ones for every query (`Filter`), less some for each (`Excluded`).
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "array.h"
+
+namespace shortlist {
+
+struct Index;
+
+// Rows that may be returned, as the scans read them. Leaves and groups without any are never visited.
+struct Filter {
+  // Few rows are scored one by one: that is exact, and as fast as an approximate search.
+  static constexpr std::size_t kFew = 1024;
+
+  std::size_t count = 0;
+  Array<std::uint16_t> rows;             // one mask a block of the index's codes
+  Array<std::uint16_t> leaves;           // one mask a block of its coded centroids
+  Array<std::uint8_t> groups;            // 1 = has rows
+  std::vector<std::uint32_t> positions;  // of the rows, where they are few
+  Array<std::uint32_t> row_of;           // the index's own: tells whose filter this is
+
+  std::size_t bytes() const { return rows.bytes() + leaves.bytes() + groups.bytes(); }
+};
+
+// Allows the rows for which allowed[row] is not 0.
+Filter make_filter(const Index& index, std::span<const std::uint8_t> allowed);
+
+// Positions that one query must not get, in a table of twice their number.
+class Excluded {
+ public:
+  void clear() { size_ = 0; }
+  bool empty() const { return size_ == 0; }
+  std::size_t size() const { return size_; }
+
+  // Makes the table for up to `count` positions.
+  void reset(std::size_t count) {
+    size_ = 0;
+    slots_.assign(std::bit_ceil(2 * count + 2), kNone);
+    shift_ = 64 - std::countr_zero(slots_.size());
+  }
+  void insert(std::uint32_t position) {
+    std::size_t slot = find(position);
+    if (slots_[slot] == position) return;
+    slots_[slot] = position;
+    ++size_;
+  }
+  bool contains(std::uint32_t position) const { return slots_[find(position)] == position; }
+
+ private:
+  static constexpr std::uint32_t kNone = 0xffffffffu;
+
+  std::size_t find(std::uint32_t position) const {
+    std::size_t slot = static_cast<std::size_t>(position * 0x9e3779b97f4a7c15u >> shift_);
+    while (slots_[slot] != kNone && slots_[slot] != position) slot = (slot + 1) & (slots_.size() - 1);
+    return slot;
+  }
+
+  std::vector<std::uint32_t> slots_;
+  std::size_t size_ = 0;
+  int shift_ = 63;
+};
+
+}  // namespace shortlist

@@ -1,0 +1,47 @@
+"""Whether the parts of a bundle belong together."""
+
+import numpy as np
+import polars as pl
+
+from shortlist.bundle.ids import id_series
+from shortlist.bundle.items import Items
+from shortlist.bundle.manifest import BundleError
+from shortlist.bundle.tower import QueryTower
+from shortlist.index import Index
+
+
+def in_row_order(items: pl.DataFrame, index: Index) -> pl.DataFrame:
+    """Return the items in the order of the index's rows, every candidate once."""
+    if "id" not in items.columns:
+        raise BundleError(f"`items` must have a column 'id', got {items.columns}.")
+    ids = id_series(index.ids).alias("id")
+    if items["id"].dtype != ids.dtype and items["id"].dtype.is_integer() == ids.dtype.is_integer():
+        items = items.with_columns(pl.col("id").cast(ids.dtype))
+    if items["id"].dtype != ids.dtype:
+        raise BundleError(
+            f"the ids of `items` are {items['id'].dtype}, those of `index` are {ids.dtype}."
+        )
+    if len(items) != len(ids):
+        raise BundleError(f"`items` has {len(items)} rows, `index` has {len(ids)} candidates.")
+    missing = ids.filter(~ids.is_in(items["id"].implode()))
+    if len(missing):
+        raise BundleError(
+            f"`items` must name each candidate of `index` once; {missing[0]!r} is not there."
+        )
+    return ids.to_frame().join(items, on="id", how="inner", maintain_order="left")
+
+
+def check_same_ids(items: Items, index: Index) -> None:
+    """Raise unless the items are the candidates of the index, in its order."""
+    same = len(items) == len(index) and items.ids.equals(id_series(index.ids), check_dtypes=True)
+    if not same:
+        raise BundleError("index.slx and items.parquet do not hold the same candidates.")
+
+
+def check_dimension(tower: QueryTower, index: Index) -> None:
+    """Raise unless the tower's embeddings can be searched for in the index."""
+    embedding = tower.run(np.zeros(1, dtype=np.int64))
+    if embedding.shape != (1, index.dim):
+        raise BundleError(
+            f"the query tower gives {embedding.shape[1]} dimensions, the index has {index.dim}."
+        )

@@ -1,0 +1,89 @@
+"""The table of candidates: id, title and whatever else is known of each."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from shortlist.bundle.ids import parse_id, unknown
+from shortlist.bundle.manifest import BundleError
+
+
+class Items:
+    """The candidates by row.
+
+    Args:
+        table: A column `id` (int64 or str) and any others; `title` (str) is what people see. The
+            rows stand in the order of the index.
+    """
+
+    def __init__(self, table: pl.DataFrame) -> None:
+        self.table = table
+        self.ids = table["id"]
+        titles = table["title"] if "title" in table.columns else self.ids.cast(pl.String)
+        self._titles = titles.fill_null("")
+        self._rows: dict[Any, int] = {item: row for row, item in enumerate(self.ids)}
+        self.id_array: npt.NDArray[Any] = (
+            self.ids.to_numpy()
+            if self.ids.dtype == pl.Int64
+            else np.array(self.ids.to_list(), dtype=object)
+        )
+        self._searched = (" " + self._titles).str.to_lowercase()
+
+    @classmethod
+    def read(cls, path: Path) -> "Items":
+        """Read the Parquet file of a bundle.
+
+        Raises:
+            BundleError: It is no Parquet file, or has no good `id` column.
+        """
+        try:
+            table = pl.read_parquet(path)
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise BundleError(f"{path.name} cannot be read: {error}") from None
+        if table.schema.get("id") not in (pl.Int64, pl.String):
+            raise BundleError(f"{path.name} must have a column id of int64 or str: {table.schema}.")
+        if table.schema.get("title", pl.String) != pl.String:
+            raise BundleError(f"the column title of {path.name} must be str: {table.schema}.")
+        items = cls(table)
+        if len(items._rows) != len(table) or None in items._rows:
+            raise BundleError(f"{path.name} has an id that is missing or stands there twice.")
+        return items
+
+    def __len__(self) -> int:
+        """Return the number of candidates."""
+        return len(self.table)
+
+    def row(self, item: int | str) -> int | None:
+        """Return the row of an id, or None for one that is not there."""
+        return self._rows.get(item)
+
+    def unknown(self, item: object) -> str:
+        """Return the sentence that says an item is not there, and which are."""
+        return unknown("item", item, self.ids)
+
+    def titles(self, rows: npt.NDArray[np.int64] | list[int]) -> list[str]:
+        """Return the titles of the candidates at `rows`."""
+        return self._titles.gather(rows).to_list()
+
+    def details(self, row: int) -> dict[str, Any]:
+        """Return everything the table says of the candidate at `row`."""
+        return self.table.row(row, named=True)
+
+    def find(self, text: str, limit: int) -> npt.NDArray[np.int64]:
+        """Return the rows of candidates with a word of the title, or the id, beginning with `text`.
+
+        Args:
+            text: The beginning of a word, in any case; empty finds the first candidates.
+            limit: At most so many rows.
+        """
+        wanted = text.strip().lower()
+        found = self._searched.str.contains(" " + wanted, literal=True)
+        rows = np.flatnonzero(found.to_numpy())[:limit]
+        item = parse_id(text, self.ids)
+        row = None if item is None else self.row(item)
+        if row is not None:
+            rows = np.concatenate([[row], rows[rows != row]])[:limit]
+        return rows

@@ -1,0 +1,15 @@
+"""The command line: `shortlist`."""
+
+import sys
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line and exits: 0 ok, 2 usage, 3 data, 4 bundle.
+
+    Args:
+        arguments: The words after `shortlist`; None takes those of the process.
+    """
+    from shortlist.cli.app import run
+
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))

@@ -1,0 +1,50 @@
+"""From a name or a file to interactions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
+
+import typer
+
+if TYPE_CHECKING:
+    from shortlist.data import Interactions
+
+Edition = Literal["100k", "1m", "10m", "20m", "25m", "32m", "latest-small"]
+EDITIONS: dict[str, Edition] = {f"ml-{edition}": edition for edition in get_args(Edition)}
+NAMES = ("sample", *EDITIONS)
+
+Dataset = Annotated[
+    str,
+    typer.Option(
+        help=f"One of {', '.join(NAMES)}; or a CSV or Parquet file with columns user_id, item_id."
+    ),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder (or zip) of the MovieLens data set; without it, it is downloaded."),
+]
+
+
+def open_dataset(name: str, data_dir: Path | None) -> Interactions:
+    """Returns the interactions of a data set.
+
+    Args:
+        name: One of `NAMES`, or the path of a CSV or Parquet file.
+        data_dir: Where MovieLens lies; None downloads it.
+
+    Raises:
+        DataError: If there is no such data set, naming the nearest.
+    """
+    from shortlist.data import DataError, Interactions, movielens, sample
+    from shortlist.data.errors import nearest
+
+    if name == "sample":
+        return sample().interactions
+    if name in EDITIONS:
+        return movielens(EDITIONS[name], data_dir)
+    path = Path(name)
+    if path.is_file():
+        parquet = path.suffix.lower() in (".parquet", ".pq")
+        return (Interactions.from_parquet if parquet else Interactions.from_csv)(path)
+    raise DataError(f"no data set and no file is called {name!r}{nearest(name, NAMES)}")

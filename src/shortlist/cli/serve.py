@@ -1,0 +1,39 @@
+"""`shortlist serve`: a bundle over HTTP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def serve(
+    bundle: Annotated[Path, typer.Argument(help="A bundle, or a folder of bundles named 1, 2, 3…")],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0 takes a free one.")] = 8501,
+    name: Annotated[
+        str, typer.Option(help="The model's name for TensorFlow Serving and KServe clients.")
+    ] = "shortlist",
+    key: Annotated[
+        list[str] | None,
+        typer.Option(envvar="SHORTLIST_KEY", help="A key that clients must send; may be repeated."),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Allow a public address without a key.")
+    ] = False,
+) -> None:
+    """Serve recommendations over HTTP, with a page to look at them."""
+    import logging
+
+    from rich.console import Console
+    from rich.logging import RichHandler
+
+    from shortlist.serving import Settings
+    from shortlist.serving import serve as run
+
+    handler = RichHandler(console=Console(stderr=True), show_path=False, markup=False)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    settings = Settings(name=name, host=host, port=port, keys=tuple(key or ()), insecure=insecure)
+    run(bundle, settings)

@@ -1,0 +1,89 @@
+"""What can be evaluated: anything that answers users with ranked candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from shortlist.index import Index, SearchResult
+
+# answer(user_ids, k, exclude) -> ranked candidates of each user
+Answer = Callable[[npt.NDArray[Any], int, Sequence[npt.NDArray[Any]] | None], Any]
+
+
+@runtime_checkable
+class Recommender(Protocol):
+    """A model or baseline that recommends candidates to users."""
+
+    def recommend(
+        self,
+        user_ids: npt.ArrayLike,
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        exclude: Sequence[npt.ArrayLike] | None = None,
+    ) -> SearchResult:
+        """Returns the k best candidates of each user.
+
+        Args:
+            user_ids: (q,) ids.
+            k: Number of candidates a user.
+            exclude_seen: Whether to leave out what the user had in training.
+            exclude: One sequence of candidate ids per user, left out as well.
+
+        Returns:
+            Scores and ids of shape (q, k), best first.
+        """
+        ...
+
+
+def as_answer(recommender: Any, queries: Callable[[npt.NDArray[Any]], Any] | None) -> Answer:
+    """Returns one way to ask a recommender, an index, or any callable."""
+    if isinstance(recommender, Index):
+        if queries is None:
+            raise ValueError(
+                "`queries` must turn user ids into (q, d) embeddings when an index is evaluated; "
+                "for a TwoTower that is `model.embed_queries`."
+            )
+
+        def search(users: npt.NDArray[Any], k: int, exclude: Any) -> SearchResult:
+            return recommender.search(queries(users), k, exclude=exclude)
+
+        return search
+    if isinstance(recommender, Recommender):
+        return lambda users, k, exclude: recommender.recommend(
+            users, k, exclude_seen=False, exclude=exclude
+        )
+    if callable(recommender):
+        answer: Answer = recommender
+        return answer
+    raise TypeError(
+        "`recommender` must have a `recommend` method, be an Index, or be a callable "
+        f"(user_ids, k, exclude) -> (scores, ids), got {type(recommender).__name__}."
+    )
+
+
+def scores_and_ids(result: Any, num_users: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[Any]]:
+    """Returns the (q, w) scores and ids of an answer.
+
+    An answer is a SearchResult, a pair (scores, ids), or an array of ids, best first; ids alone
+    are taken as strictly ordered.
+    """
+    if isinstance(result, tuple):
+        scores, ids = np.asarray(result[0], dtype=np.float64), np.asarray(result[1])
+    else:
+        ids = np.asarray(result)
+        scores = np.broadcast_to(-np.arange(ids.shape[-1], dtype=np.float64), ids.shape)
+    if ids.ndim != 2 or ids.shape != scores.shape or len(ids) != num_users:
+        raise ValueError(
+            f"A recommender asked for {num_users} users must answer with scores and ids of shape "
+            f"({num_users}, k), got {scores.shape} and {ids.shape}."
+        )
+    if np.isnan(scores).any():
+        raise ValueError("Scores must be numbers; the recommender gave NaN.")
+    if (scores[:, 1:] > scores[:, :-1]).any():
+        raise ValueError("Scores must be in descending order; the recommender's are not.")
+    return scores, ids

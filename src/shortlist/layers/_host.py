@@ -1,0 +1,118 @@
+"""Python on the host, called from inside the compiled functions of each Keras backend."""
+
+import itertools
+import weakref
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+_handles = itertools.count()
+_functions: weakref.WeakValueDictionary[int, "HostFunction"] = weakref.WeakValueDictionary()
+
+
+def is_concrete(tensor: Any) -> bool:
+    """Whether `tensor` has values now, rather than when a graph runs."""
+    backend = keras.backend.backend()
+    if isinstance(tensor, keras.KerasTensor):
+        return False
+    if backend == "jax":
+        import jax
+
+        return not isinstance(tensor, jax.core.Tracer)
+    if backend == "tensorflow":
+        return hasattr(tensor, "numpy")
+    import torch
+
+    return not torch.compiler.is_compiling() and tensor.device.type != "meta"
+
+
+class HostFunction:
+    """A NumPy function of tensors that may be called eagerly, in a graph and in compiled code.
+
+    The function sees the state of the host when the graph runs, not when it was traced: that is how
+    a compiled model finds candidates that were updated after it was compiled.
+
+    Args:
+        function: `function(k, *arrays)` returns one (b, width) array for each output.
+        outputs: `outputs(k)` returns the (width, dtype) of each output.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Sequence[Array]],
+        outputs: Callable[[int], Sequence[tuple[int, str]]],
+    ) -> None:
+        self.function = function
+        self.outputs = outputs
+        # PyTorch operators take numbers and tensors only, so theirs finds the function by number.
+        self.handle = next(_handles)
+        _functions[self.handle] = self
+
+    def __call__(self, k: int, *tensors: Any) -> tuple[Any, ...]:
+        """Calls the function with each tensor as an array; the first one's rows are the batch."""
+        if all(is_concrete(tensor) for tensor in tensors):
+            arrays = [keras.ops.convert_to_numpy(tensor) for tensor in tensors]
+            return tuple(keras.ops.convert_to_tensor(out) for out in self.run(k, *arrays))
+        backend = keras.backend.backend()
+        if backend == "jax":
+            return self._in_jax(k, *tensors)
+        if backend == "tensorflow":
+            return self._in_tensorflow(k, *tensors)
+        return tuple(_torch_operator()(self.handle, k, list(tensors)))
+
+    def run(self, k: int, *arrays: Any) -> tuple[Array, ...]:
+        """Calls the function with arrays and checks the dtypes of what it gives."""
+        results = self.function(k, *(np.asarray(array) for array in arrays))
+        return tuple(
+            np.ascontiguousarray(result, dtype=dtype)
+            for result, (_, dtype) in zip(results, self.outputs(k), strict=True)
+        )
+
+    def _in_jax(self, k: int, *tensors: Any) -> tuple[Any, ...]:
+        import jax
+
+        batch = tensors[0].shape[0]
+        shapes = tuple(
+            jax.ShapeDtypeStruct((batch, width), dtype) for width, dtype in self.outputs(k)
+        )
+        return tuple(
+            jax.pure_callback(partial(self.run, k), shapes, *tensors, vmap_method="sequential")
+        )
+
+    def _in_tensorflow(self, k: int, *tensors: Any) -> tuple[Any, ...]:
+        import tensorflow as tf
+
+        outputs = self.outputs(k)
+        results = tf.numpy_function(
+            partial(self.run, k), tensors, [tf.as_dtype(dtype) for _, dtype in outputs]
+        )
+        for result, (width, _) in zip(results, outputs, strict=True):
+            result.set_shape((tensors[0].shape[0], width))
+        return tuple(results)
+
+
+@cache
+def _torch_operator() -> Callable[..., list[Any]]:
+    import torch
+
+    @torch.library.custom_op("shortlist::host_function", mutates_args=())
+    def host_function(handle: int, k: int, tensors: list[torch.Tensor]) -> list[torch.Tensor]:
+        arrays = [tensor.detach().cpu().numpy() for tensor in tensors]
+        device = tensors[0].device
+        return [torch.from_numpy(out).to(device) for out in _functions[handle].run(k, *arrays)]
+
+    @host_function.register_fake
+    def _(handle: int, k: int, tensors: list[torch.Tensor]) -> list[torch.Tensor]:
+        first = tensors[0]
+        return [
+            first.new_empty((first.shape[0], width), dtype=getattr(torch, dtype))
+            for width, dtype in _functions[handle].outputs(k)
+        ]
+
+    return host_function  # type: ignore[no-any-return]

@@ -1,0 +1,149 @@
+"""What a two-tower model is trained to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from keras import ops
+
+from shortlist.losses import RetrievalLoss
+from shortlist.models.catalogue import Catalogue
+
+
+class Objective(Protocol):
+    """The loss of one batch of positive pairs."""
+
+    @property
+    def needs_ratings(self) -> bool:
+        """Whether the interactions must have ratings."""
+        ...
+
+    def __call__(self, queries: Any, candidates: Any, batch: Mapping[str, Any]) -> Any:
+        """Returns the scalar loss.
+
+        Args:
+            queries: (b, d) embeddings.
+            candidates: (b, d) embeddings; row i is what query i chose.
+            batch: (b,) arrays: `candidate` (index), `weight`, `probability` (share of the
+                interactions that chose this candidate) and, where there are ratings, `rating`
+                (scaled to 0 to 1).
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Rating:
+    """Squared error of the dot product against ratings scaled to 0 to 1, mean over the batch.
+
+    Source:
+        Koren, Bell and Volinsky, "Matrix factorization techniques for recommender systems",
+        Computer 2009 (without the biases).
+    """
+
+    @property
+    def needs_ratings(self) -> bool:
+        """Ratings are what is learnt."""
+        return True
+
+    def __call__(self, queries: Any, candidates: Any, batch: Mapping[str, Any]) -> Any:
+        """Returns the scalar loss; see `Objective`."""
+        error = ops.sum(queries * candidates, axis=-1) - batch["rating"]
+        return ops.mean(batch["weight"] * error * error)
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """In-batch softmax: each query's own candidate against those of the rest of the batch.
+
+    Attributes:
+        temperature: Scores are divided by it; the default suits embeddings of length 1.
+        sampling_correction: Whether to subtract the logarithm of each candidate's share of the
+            interactions, so that popular candidates, which are drawn as negatives more often, are
+            not pushed down for it (logQ correction).
+        remove_accidental_hits: Whether a negative that is the query's own candidate, drawn again
+            by another row, is left out.
+        reduction: `"mean"` or `"sum"` over the batch.
+
+    Source:
+        Yi et al., "Sampling-bias-corrected neural modeling for large corpus item recommendations",
+        RecSys 2019.
+    """
+
+    temperature: float = 0.25
+    sampling_correction: bool = True
+    remove_accidental_hits: bool = True
+    reduction: str = "mean"
+
+    def __post_init__(self) -> None:
+        RetrievalLoss(temperature=self.temperature, reduction=self.reduction)
+
+    @property
+    def needs_ratings(self) -> bool:
+        """An interaction is a positive, whatever its rating."""
+        return False
+
+    def __call__(self, queries: Any, candidates: Any, batch: Mapping[str, Any]) -> Any:
+        """Returns the scalar loss; see `Objective`."""
+        loss = RetrievalLoss(temperature=self.temperature, reduction=self.reduction)
+        return loss(
+            queries,
+            candidates,
+            batch["weight"],
+            candidate_ids=batch["candidate"] if self.remove_accidental_hits else None,
+            sampling_probabilities=batch["probability"] if self.sampling_correction else None,
+        )
+
+
+@dataclass(frozen=True)
+class MultiTask:
+    """Ratings and choices together: the weighted sum of both losses on the same dot product.
+
+    Attributes:
+        rating: The loss on ratings.
+        retrieval: The loss on choices.
+        rating_weight: Weight of the first.
+        retrieval_weight: Weight of the second.
+
+    Source:
+        Caruana, "Multitask learning", Machine Learning 1997.
+    """
+
+    rating: Rating = field(default_factory=Rating)
+    retrieval: Retrieval = field(default_factory=lambda: Retrieval(temperature=0.1))
+    rating_weight: float = 1.0
+    retrieval_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("rating_weight", "retrieval_weight"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"`{name}` must be at least 0, got {getattr(self, name)}.")
+
+    @property
+    def needs_ratings(self) -> bool:
+        """Ratings are a part of what is learnt."""
+        return True
+
+    def __call__(self, queries: Any, candidates: Any, batch: Mapping[str, Any]) -> Any:
+        """Returns the scalar loss; see `Objective`."""
+        rating = self.rating(queries, candidates, batch)
+        retrieval = self.retrieval(queries, candidates, batch)
+        return self.rating_weight * rating + self.retrieval_weight * retrieval
+
+
+OBJECTIVES: dict[str, type[Objective]] = {
+    "rating": Rating,
+    "retrieval": Retrieval,
+    "multitask": MultiTask,
+    "catalogue": Catalogue,
+}
+
+
+def objective_of(objective: str | Objective) -> Objective:
+    """Returns an objective by its name, or as given."""
+    if isinstance(objective, str):
+        if objective not in OBJECTIVES:
+            raise ValueError(f"`objective` must be one of {list(OBJECTIVES)}, got {objective!r}.")
+        return OBJECTIVES[objective]()
+    return objective

@@ -1,0 +1,211 @@
+"""What stands before every handler: keys, limits, shedding, bodies and the counting of answers."""
+
+import hmac
+import zlib
+from collections.abc import Callable, Mapping
+from time import perf_counter
+from typing import Any
+
+from shortlist.serving.errors import RequestError
+from shortlist.serving.metrics import Metrics
+from shortlist.serving.settings import Settings
+
+Receive = Callable[[], Any]
+Send = Callable[[Mapping[str, Any]], Any]
+
+OPEN_PATHS = frozenset(
+    {
+        "/",
+        "/livez",
+        "/readyz",
+        "/v2/health/live",
+        "/v2/health/ready",
+        "/docs",
+        "/favicon.ico",
+        "/api/openapi.json",
+    }
+)
+_ROUTES = (
+    "/api/v1/recommend",
+    "/api/v1/similar",
+    "/api/v1/items",
+    "/api/v1/users",
+    "/api/v1/model",
+)
+_SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+)
+
+
+_DISCARDED = 8  # times the limit on a body: so much more is read, and kept nowhere
+
+
+class Gate:
+    """An ASGI application around another.
+
+    Args:
+        app: What answers the requests that are let in.
+        settings: Keys and limits.
+        metrics: Where answers are counted.
+    """
+
+    def __init__(self, app: Any, settings: Settings, metrics: Metrics) -> None:
+        self._app = app
+        self._limits = settings.limits
+        self._keys = tuple(key.encode() for key in settings.keys)
+        self._metrics = metrics
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one request, or pass the lifespan on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        start = perf_counter()
+        status = 500
+
+        async def counted_send(message: Mapping[str, Any]) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message = {**message, "headers": [*message["headers"], *_SECURITY_HEADERS]}
+            await send(message)
+
+        self._metrics.in_flight.inc()
+        try:
+            try:
+                body = await self._admit(scope, receive)
+            except RequestError as error:
+                await _answer(error, counted_send)
+            else:
+                await self._app(scope, _replay(body, receive), counted_send)
+        finally:
+            self._metrics.in_flight.dec()
+            self._metrics.answered(_route(scope["path"]), status, perf_counter() - start)
+
+    async def _admit(self, scope: dict[str, Any], receive: Receive) -> bytes:
+        path = scope["path"]
+        if path in OPEN_PATHS or path.startswith("/page/"):
+            return b""
+        headers = dict(scope["headers"])
+        if self._keys:
+            self._check_key(headers)
+        if scope["method"] != "POST":
+            return b""
+        self._check_load(scope)
+        body = await self._read(headers, receive)
+        if not body:
+            raise RequestError(400, "The request needs a body.")
+        encoding = headers.get(b"content-encoding", b"identity").strip().lower()
+        scope["headers"] = [item for item in scope["headers"] if item[0] != b"content-encoding"]
+        return _decompressed(body, encoding, self._limits.body_bytes)
+
+    def _check_key(self, headers: Mapping[bytes, bytes]) -> None:
+        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+        given = token.strip() if scheme.lower() == b"bearer" else headers.get(b"api-key", b"")
+        matches = [hmac.compare_digest(given, key) for key in self._keys]
+        if not any(matches):
+            raise RequestError(
+                401, "A key is needed: send `Authorization: Bearer KEY` or `api-key: KEY`."
+            )
+
+    def _check_load(self, scope: Mapping[str, Any]) -> None:
+        limits = self._limits
+        if scope.get("shortlist.waiting", 0) > limits.waiting:
+            self._metrics.shed("queue")
+            raise RequestError(
+                429, f"More than {limits.waiting} requests are waiting.", retry_after=1
+            )
+        arrived = scope.get("shortlist.arrived")
+        if arrived is None:
+            return
+        waited = perf_counter() - arrived
+        self._metrics.stages["wait"].observe(waited)
+        if waited > limits.queue_seconds:
+            self._metrics.shed("deadline")
+            raise RequestError(
+                429, f"The request waited longer than {limits.queue_seconds} s.", retry_after=1
+            )
+
+    async def _read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+        limit = self._limits.body_bytes
+        declared = headers.get(b"content-length", b"")
+        if declared.isdigit() and int(declared) > _DISCARDED * limit:
+            raise _too_large(limit)
+        body, received, more = bytearray(), 0, True
+        while more and received <= _DISCARDED * limit:  # a client hears why only when it has sent
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise RequestError(400, "The connection closed before the body was complete.")
+            part = message.get("body", b"")
+            received += len(part)
+            if received <= limit:
+                body += part
+            more = message.get("more_body", False)
+        if received > limit:
+            raise _too_large(limit)
+        return bytes(body)
+
+
+def _decompressed(body: bytes, encoding: bytes, limit: int) -> bytes:
+    if encoding in (b"", b"identity"):
+        return body
+    if encoding not in (b"gzip", b"deflate"):
+        raise RequestError(
+            415, f"The content-encoding {encoding.decode('latin-1')!r} is not read; gzip is."
+        )
+    decompressor = zlib.decompressobj(wbits=47)  # the header says whether gzip or zlib
+    try:
+        plain = decompressor.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise RequestError(400, f"The body is no {encoding.decode()}: {error}.") from None
+    if len(plain) > limit:
+        raise _too_large(limit)
+    if not decompressor.eof or decompressor.unused_data:
+        raise RequestError(400, f"The {encoding.decode()} body is cut short or has a tail.")
+    return plain
+
+
+def _too_large(limit: int) -> RequestError:
+    return RequestError(413, f"The body may have {limit} bytes after decompression; it has more.")
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    sent = False
+
+    async def replayed() -> Any:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replayed
+
+
+async def _answer(error: RequestError, send: Send) -> None:
+    body = error.body
+    headers = [(name.encode(), value.encode()) for name, value in error.headers.items()]
+    headers += [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _route(path: str) -> str:
+    for route in _ROUTES:
+        if path == route or path.startswith(route + "/"):
+            return route
+    if path.startswith("/v1/models/"):
+        return "/v1/models"
+    if path.startswith("/v2"):
+        return "/v2/infer" if path.endswith("/infer") else "/v2"
+    return "other"

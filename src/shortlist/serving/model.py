@@ -1,0 +1,139 @@
+"""One loaded version of a model, answering queries."""
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any, TypeVar
+
+import numpy as np
+
+from shortlist.bundle import Bundle, BundleError, parse_id
+from shortlist.index import SearchResult
+from shortlist.serving.errors import RequestError
+from shortlist.serving.metrics import Metrics
+from shortlist.serving.settings import Limits
+
+_AT_ONCE_SECONDS = 0.001
+_WARM_UP = 20
+
+T = TypeVar("T")
+
+
+class ServedModel:
+    """A bundle that has been loaded, checked and warmed.
+
+    Args:
+        bundle: The bundle.
+        version: Its number.
+    """
+
+    def __init__(self, bundle: Bundle, version: int) -> None:
+        self.bundle = bundle
+        self.version = version
+        self.query_seconds = self._warm_up()
+
+    @classmethod
+    def load(cls, folder: Path, version: int) -> "ServedModel":
+        """Load a version and let it answer a few queries to itself.
+
+        Raises:
+            BundleError: The bundle is bad, or cannot answer.
+        """
+        return cls(Bundle.load(folder), version)
+
+    def _warm_up(self) -> float:
+        users = self.bundle.tower.users.ids[:_WARM_UP].tolist()
+        if not users:
+            raise BundleError("the bundle knows no user, so that there is nobody to recommend to.")
+        took = []
+        for user in users:
+            start = perf_counter()
+            result = self.bundle.recommend([user], 10)
+            took.append(perf_counter() - start)
+            found = result.rows[0] >= 0
+            if not np.isfinite(result.scores[0][found]).all():
+                raise BundleError(f"the scores of user {user!r} are not finite.")
+        return median(took)
+
+    def quick(self, queries: int, k: int, exact: bool) -> bool:
+        """Whether that many queries take so little time that a thread would cost more."""
+        return not exact and k <= 100 and queries * self.query_seconds < _AT_ONCE_SECONDS
+
+    def user(self, value: Any) -> int | str:
+        """Return a user id as the bundle has it: "42" and 42 name the same user.
+
+        Raises:
+            RequestError: It cannot be the id of a user (400), or is not known (404).
+        """
+        tower = self.bundle.tower
+        user = parse_id(value, tower.user_ids)
+        if user is None or user not in tower:
+            raise RequestError(404, tower.unknown(value))
+        return user
+
+    def item(self, value: Any) -> int | str:
+        """Return an item id as the bundle has it.
+
+        Raises:
+            RequestError: There is no such item (404).
+        """
+        items = self.bundle.items
+        item = parse_id(value, items.ids)
+        if item is None or items.row(item) is None:
+            raise RequestError(404, items.unknown(value))
+        return item
+
+    def known_items(self, values: Sequence[Any]) -> list[int | str]:
+        """Return those of the values that are items; the others are left out."""
+        items = self.bundle.items
+        parsed = (parse_id(value, items.ids) for value in values)
+        return [item for item in parsed if item is not None and items.row(item) is not None]
+
+
+class Workers:
+    """Threads for what takes long, so that what does not is answered meanwhile.
+
+    Args:
+        limits: How long a request may wait for a thread.
+        metrics: Where waiting is counted.
+    """
+
+    def __init__(self, limits: Limits, metrics: Metrics) -> None:
+        count = os.cpu_count() or 1
+        self._limits = limits
+        self._metrics = metrics
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="search")
+        self._free = asyncio.Semaphore(count)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Run `work` on a thread.
+
+        Raises:
+            RequestError: No thread became free in time (429).
+        """
+        start = perf_counter()
+        with self._metrics.queued.track_inprogress():
+            try:
+                async with asyncio.timeout(self._limits.queue_seconds):
+                    await self._free.acquire()
+            except TimeoutError:
+                self._metrics.shed("deadline")
+                raise RequestError(
+                    429, f"No worker within {self._limits.queue_seconds} s.", retry_after=1
+                ) from None
+        self._metrics.stages["wait"].observe(perf_counter() - start)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        finally:
+            self._free.release()
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+__all__ = ["SearchResult", "ServedModel", "Workers"]

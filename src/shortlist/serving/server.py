@@ -1,0 +1,133 @@
+"""Run the service: one process, one port, until it is told to stop."""
+
+import asyncio
+import ipaddress
+import logging
+import math
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from shortlist.bundle import BundleError
+from shortlist.serving.answers import Service
+from shortlist.serving.app import create_app, create_service
+from shortlist.serving.protocol import deadline_protocol
+from shortlist.serving.settings import Settings
+
+logger = logging.getLogger("shortlist.serving")
+
+_BACKLOG = 2048
+_NOT_READY_SECONDS = 0.5  # between saying so and refusing connections
+
+
+def serve(path: str | os.PathLike[str], settings: Settings | None = None) -> None:
+    """Serve a bundle, or the newest of a folder of versions, until SIGTERM or SIGINT.
+
+    Args:
+        path: A bundle, or a folder of bundles named by their version numbers.
+        settings: Address, keys and limits.
+
+    Raises:
+        BundleError: There is no good version to begin with.
+        ValueError: A public address without a key.
+        OSError: The port is taken.
+    """
+    settings = settings or Settings()
+    check_address(settings)
+    service = create_service_with_model(Path(path), settings)
+    server = make_server(service)
+    with _listen(settings) as listener:
+        host, port = listener.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        logger.info("listening on http://%s:%d", shown, port)
+        asyncio.run(server.serve(sockets=[listener]))
+
+
+def create_service_with_model(path: Path, settings: Settings) -> Service:
+    """Load the newest good version.
+
+    Raises:
+        BundleError: There is none.
+    """
+    service = create_service(settings, path)
+    service.repository.refresh()
+    if service.repository.current is None:
+        reasons = "; ".join(f"{v}: {why}" for v, why in sorted(service.repository.refused.items()))
+        raise BundleError(reasons or f"{path} is neither a bundle nor a folder of versions.")
+    return service
+
+
+def check_address(settings: Settings) -> None:
+    """Refuse to offer a service without a key to other machines.
+
+    Raises:
+        ValueError: The address is public, there is no key, and nobody insisted.
+    """
+    if settings.keys or settings.insecure:
+        return
+    addresses = {info[4][0] for info in socket.getaddrinfo(settings.host, settings.port)}
+    if not all(ipaddress.ip_address(a.partition("%")[0]).is_loopback for a in map(str, addresses)):
+        raise ValueError(
+            f"{settings.host} can be reached from other machines, and there is no key: "
+            "give --key, or --insecure if that is meant."
+        )
+
+
+def make_server(service: Service) -> uvicorn.Server:
+    """Return a uvicorn server that drains at SIGTERM, for a socket that listens already."""
+    limits = service.settings.limits
+    config = uvicorn.Config(
+        create_app(service),
+        http=deadline_protocol(limits, service.metrics),
+        loop="uvloop",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=int(limits.drain_seconds),
+        backlog=_BACKLOG,
+    )
+    return _DrainingServer(config, service)
+
+
+class _DrainingServer(uvicorn.Server):
+    """A server that first says it is not ready, then drains."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+        self._leave_at = math.inf
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._service.draining:  # a second signal: at once
+            super().handle_exit(sig, frame)
+            return
+        logger.info("%s: not ready from now on, draining", signal.Signals(sig).name)
+        self._service.draining = True
+        self._leave_at = time.monotonic() + _NOT_READY_SECONDS
+
+    async def on_tick(self, counter: int) -> bool:
+        self.should_exit = self.should_exit or time.monotonic() >= self._leave_at
+        return await super().on_tick(counter)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise OSError(
+            error.errno, f"cannot listen on {settings.host}:{settings.port}: {error.strerror}"
+        ) from None
+    return listener

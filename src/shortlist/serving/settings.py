@@ -1,0 +1,52 @@
+"""How a service is run: address, keys and limits."""
+
+import msgspec
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a request may ask for, and for how long.
+
+    Args:
+        body_bytes: Largest body, after decompression.
+        rows: Most queries in one request.
+        k: Most candidates for each query.
+        ids: Most ids in a history, an exclusion or an allowance.
+        waiting: Requests that may be under way or waiting; more are shed with 429.
+        queue_seconds: A request that waited longer than this is shed with 429.
+        receive_seconds: Headers and body must have arrived so long after the first byte, whatever
+            the pace; and a connection that sends nothing is closed after as long.
+        send_seconds: A client that takes nothing of its answer for so long is closed.
+        drain_seconds: How long requests under way may take after SIGTERM.
+    """
+
+    body_bytes: int = 1 << 20
+    rows: int = 256
+    k: int = 1_000
+    ids: int = 10_000
+    waiting: int = 256
+    queue_seconds: float = 0.5
+    receive_seconds: float = 5.0
+    send_seconds: float = 10.0
+    drain_seconds: float = 30.0
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a service is run.
+
+    Args:
+        name: The model's name in the paths of TensorFlow Serving and KServe.
+        host: Address to listen on.
+        port: Port; 0 takes a free one.
+        keys: Accepted keys; none means that every request is answered.
+        insecure: Whether a public address without a key is allowed.
+        poll_seconds: How often to look for a new version.
+        limits: What a request may ask for.
+    """
+
+    name: str = "shortlist"
+    host: str = "127.0.0.1"
+    port: int = 8501
+    keys: tuple[str, ...] = ()
+    insecure: bool = False
+    poll_seconds: float = 1.0
+    limits: Limits = msgspec.field(default_factory=Limits)

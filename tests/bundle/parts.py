@@ -1,0 +1,66 @@
+"""What small bundles are made of."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import polars as pl
+from onnx import TensorProto, helper, numpy_helper
+
+from shortlist.bundle import Bundle, Manifest
+from shortlist.data import Vocabulary
+from shortlist.index import Index
+
+
+def lookup_tower(embeddings: np.ndarray) -> bytes:
+    """An ONNX graph that looks a user's index up in a table."""
+    table = numpy_helper.from_array(embeddings.astype(np.float32), "table")
+    graph = helper.make_graph(
+        [helper.make_node("Gather", ["table", "user"], ["embedding"])],
+        "tower",
+        [helper.make_tensor_value_info("user", TensorProto.INT64, ["n"])],
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", embeddings.shape[1]])],
+        [table],
+    )
+    opset = helper.make_opsetid("", 17)
+    return onnx.helper.make_model(graph, opset_imports=[opset], ir_version=9).SerializeToString()
+
+
+class Parts:
+    """What a bundle is made of: 5 users, 8 films, 4 dimensions."""
+
+    def __init__(self, seed: int = 0, text_ids: bool = True) -> None:
+        rng = np.random.default_rng(seed)
+        self.users = Vocabulary([f"u{n}" for n in range(5)] if text_ids else list(range(10, 15)))
+        self.item_ids = [f"f{n}" for n in range(8)] if text_ids else list(range(100, 108))
+        self.user_embeddings = rng.normal(size=(6, 4)).astype(np.float32)
+        self.item_embeddings = rng.normal(size=(8, 4)).astype(np.float32)
+        self.items = pl.DataFrame(
+            {
+                "id": self.item_ids,
+                "title": [f"Film {n}" for n in range(8)],
+                "year": range(1990, 1998),
+            }
+        )
+        users = self.users.ids.tolist()
+        self.interactions = pl.DataFrame(
+            {
+                "user_id": [users[0], users[1], users[0], users[2]],
+                "item_id": [self.item_ids[n] for n in (3, 1, 5, 0)],
+            }
+        )
+
+    @property
+    def index(self) -> Index:
+        return Index.build(self.item_embeddings, self.item_ids)
+
+    def save(self, path: Path) -> Manifest:
+        return Bundle.save(
+            path,
+            query_tower=lookup_tower(self.user_embeddings),
+            users=self.users,
+            index=self.index,
+            items=self.items,
+            interactions=self.interactions,
+            run={"name": "test", "seed": 0, "metrics": {"hit_rate@10": 0.5}},
+        )

@@ -1,0 +1,121 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from shortlist.bundle import Bundle, BundleError
+from shortlist.data import Vocabulary
+from shortlist.index import Index
+
+from .parts import Parts, lookup_tower
+
+
+@pytest.mark.parametrize("text_ids", [True, False])
+def test_what_was_saved_comes_back(tmp_path: Path, text_ids: bool):
+    parts = Parts(text_ids=text_ids)
+    parts.save(tmp_path / "model")
+    bundle = Bundle.load(tmp_path / "model")
+    users = parts.users.ids.tolist()
+    np.testing.assert_array_equal(bundle.tower.embed(users), parts.user_embeddings[1:])
+    assert bundle.items.table.equals(parts.items)
+    assert bundle.histories.rows(users[0]).tolist() == [3, 5]
+    assert bundle.histories.rows(users[4]).tolist() == []
+    assert bundle.run["metrics"] == {"hit_rate@10": 0.5}
+    assert set(bundle.run["versions"]) >= {"shortlist", "python", "numpy", "onnxruntime"}
+    expected = parts.index.search(parts.user_embeddings[1:], 3)
+    np.testing.assert_array_equal(
+        bundle.index.search(bundle.tower.embed(users), 3).ids, expected.ids
+    )
+
+
+def test_items_are_put_in_the_order_of_the_index(parts: Parts, tmp_path: Path):
+    parts.items = parts.items.reverse()
+    parts.save(tmp_path / "model")
+    assert Bundle.load(tmp_path / "model").items.ids.to_list() == parts.item_ids
+
+
+def test_histories_keep_the_last_of_repeated_items_and_drop_unknown_ones(
+    parts: Parts, tmp_path: Path
+):
+    parts.interactions = pl.DataFrame(
+        {"user_id": ["u0"] * 4, "item_id": ["f1", "f2", "f1", "gone"]}
+    )
+    parts.save(tmp_path / "model")
+    assert Bundle.load(tmp_path / "model").histories.rows("u0").tolist() == [2, 1]
+
+
+def test_the_model_card_shows_metrics_and_escapes_names(parts: Parts, tmp_path: Path):
+    Bundle.save(
+        tmp_path / "model",
+        query_tower=lookup_tower(parts.user_embeddings),
+        users=parts.users,
+        index=parts.index,
+        items=parts.items,
+        run={"name": "<script>", "metrics": {"hit_rate@10": 0.25}},
+    )
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "| hit\\_rate@10 | 0.2500 |" in card
+    assert "\\<script\\>" in card
+    assert len(Bundle.load(tmp_path / "model").histories) == 0
+
+
+def test_loading_imports_no_deep_learning_framework(saved: Path):
+    code = (
+        "import sys; from shortlist.bundle import Bundle\n"
+        "Bundle.load(sys.argv[1]).tower.embed(['u1'])\n"
+        "print([m for m in ('keras', 'jax', 'tensorflow', 'torch', 'onnx') if m in sys.modules])"
+    )
+    out = subprocess.check_output([sys.executable, "-c", code, saved], text=True)
+    assert out.strip() == "[]"
+
+
+def test_an_unknown_user_is_named_with_those_there_are(saved: Path):
+    with pytest.raises(ValueError, match="unknown user 'u9'; 5 users, ids like 'u0'…'u4'"):
+        Bundle.load(saved).tower.embed(["u1", "u9"])
+
+
+def test_parts_that_do_not_belong_together_are_refused(parts: Parts, tmp_path: Path):
+    def save(**changed: object) -> None:
+        arguments = {
+            "query_tower": lookup_tower(parts.user_embeddings),
+            "users": parts.users,
+            "index": parts.index,
+            "items": parts.items,
+        }
+        Bundle.save(tmp_path / "model", **{**arguments, **changed})  # type: ignore[arg-type]
+
+    with pytest.raises(BundleError, match="gives 7 dimensions, the index has 4"):
+        save(query_tower=lookup_tower(np.zeros((6, 7))))
+    with pytest.raises(BundleError, match="cannot be loaded"):
+        save(query_tower=b"not a graph")
+    with pytest.raises(BundleError, match="7 rows, `index` has 8"):
+        save(items=parts.items.head(7))
+    with pytest.raises(BundleError, match="'f7' is not there"):
+        save(items=pl.concat([parts.items.head(7), parts.items.head(1)]))
+    with pytest.raises(BundleError, match="must have a column 'id'"):
+        save(items=parts.items.rename({"id": "film"}))
+    with pytest.raises(BundleError, match="are Int64, those of `index` are String"):
+        save(items=parts.items.with_columns(id=pl.int_range(8)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tower_that_asks_for_more_users_than_it_has_is_an_error_not_a_crash(tmp_path: Path):
+    parts = Parts()
+    parts.users = Vocabulary([f"u{n}" for n in range(50)])
+    parts.interactions = parts.interactions.head(0)
+    parts.save(tmp_path / "model")
+    with pytest.raises(BundleError, match="the query tower fails"):
+        Bundle.load(tmp_path / "model").tower.embed(["u40"])
+
+
+def test_index_and_items_must_hold_the_same_candidates(parts: Parts, saved: Path):
+    from shortlist.bundle.manifest import write_manifest
+
+    Index.build(parts.item_embeddings, [*parts.item_ids[:7], "other"]).save(saved / "index.slx")
+    (saved / "MANIFEST.json").unlink()
+    write_manifest(saved, "test")
+    with pytest.raises(BundleError, match="do not hold the same candidates"):
+        Bundle.load(saved)

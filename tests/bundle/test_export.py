@@ -1,0 +1,75 @@
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from shortlist.bundle.export import to_onnx
+
+N, D = 23, 6
+
+
+@keras.saving.register_keras_serializable("shortlist.tests")
+class _OwnTower(keras.Model):
+    """A tower of a user's own: no Functional model, operations between the layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = keras.layers.Embedding(N, 8)
+        self.hidden = keras.layers.Dense(D, activation="tanh")
+
+    def call(self, users):
+        x = self.hidden(self.embedding(users))
+        return keras.ops.normalize(x * 2.0, axis=-1)
+
+
+def _embedding() -> keras.Model:
+    return keras.Sequential([keras.Input((), dtype="int32"), keras.layers.Embedding(N, D)])
+
+
+def _column() -> keras.Model:
+    return keras.Sequential(
+        [keras.Input((1,), dtype="int32"), keras.layers.Embedding(N, D), keras.layers.Flatten()]
+    )
+
+
+def _deep() -> keras.Model:
+    user = keras.Input((), dtype="int32")
+    first = keras.layers.Embedding(N, 8)(user)
+    second = keras.layers.Embedding(N, 5)(user)
+    x = keras.layers.Concatenate()([first, second])
+    x = keras.layers.Dense(16, activation="relu")(x)
+    x = keras.layers.LayerNormalization()(x)
+    x = keras.layers.Dropout(0.5)(x)
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.Dense(D, use_bias=False)(x)
+    return keras.Model(user, keras.layers.UnitNormalization()(x))
+
+
+def _nested() -> keras.Model:
+    user = keras.Input((), dtype="int32")
+    return keras.Model(user, keras.layers.Dense(D)(_embedding()(user)) + _embedding()(user))
+
+
+@pytest.mark.parametrize("make", [_embedding, _column, _deep, _nested, _OwnTower])
+def test_the_graph_gives_what_the_keras_tower_gives(make: Callable[[], keras.Model]):
+    keras.utils.set_random_seed(7)
+    tower = make()
+    users = np.arange(N, dtype=np.int32)
+    if make is _column:
+        users = users[:, None]
+    tower(users)
+    rng = np.random.default_rng(3)
+    for weight in tower.weights:
+        weight.assign(rng.uniform(0.1, 1.0, weight.shape))
+    session = onnxruntime.InferenceSession(to_onnx(tower), providers=["CPUExecutionProvider"])
+    (ours,) = session.run(None, {"user": users.astype(np.int64)})
+    np.testing.assert_allclose(ours, keras.ops.convert_to_numpy(tower(users)), atol=1e-5)
+
+
+def test_the_graph_is_plain_onnx():
+    model = onnx.load_from_string(to_onnx(_deep()))
+    assert {opset.domain for opset in model.opset_import} == {""}
+    assert model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.INT64

@@ -1,0 +1,159 @@
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shortlist.data import (
+    DataError,
+    Interactions,
+    Split,
+    split_by_time,
+    split_leave_last_out,
+    split_random,
+)
+
+
+def interactions(rows: list[tuple[int, int, int]]) -> Interactions:
+    users, items, times = zip(*rows, strict=True)
+    return Interactions.from_arrays(users, items, timestamp=times, weight=range(len(rows)))
+
+
+TABLES = st.lists(
+    st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 20)), min_size=5, max_size=60
+).map(interactions)
+
+
+def rows(part: Interactions) -> list[float]:
+    """Return which rows of the whole stand in a part: their weights number them."""
+    return part.frame["weight"].to_list()
+
+
+def assert_partition(whole: Interactions, split: Split) -> None:
+    assert sorted(rows(split.train) + rows(split.test)) == list(range(len(whole)))
+    assert rows(split.train) == sorted(rows(split.train))
+    assert rows(split.test) == sorted(rows(split.test))
+
+
+@given(TABLES, st.floats(0.2, 0.8), st.integers(0, 9))
+def test_a_random_split_is_a_partition_of_the_size_asked_for(
+    whole: Interactions, test: float, seed: int
+) -> None:
+    split = split_random(whole, test=test, seed=seed)
+    assert_partition(whole, split)
+    assert len(split.test) == round(test * len(whole))
+
+
+def test_a_random_split_depends_on_its_seed_alone() -> None:
+    whole = Interactions.from_arrays(range(100), range(100), weight=range(100))
+    first = split_random(whole, seed=1)
+    assert rows(first.test) == rows(split_random(whole, seed=1).test)
+    assert rows(first.test) != rows(split_random(whole, seed=2).test)
+
+
+@given(TABLES, st.integers(1, 20))
+def test_train_lies_before_the_time_and_test_does_not(whole: Interactions, at: int) -> None:
+    times = whole.frame["timestamp"].to_numpy()
+    if not (times < at).any() or not (times >= at).any():
+        with pytest.raises(DataError, match=r"leaves (test|train) empty"):
+            split_by_time(whole, at=at)
+        return
+    split = split_by_time(whole, at=at)
+    assert_partition(whole, split)
+    assert split.train.frame["timestamp"].max() < at <= split.test.frame["timestamp"].min()
+    assert split.leakage().before_train_end == 0
+
+
+@given(TABLES, st.floats(0.2, 0.8))
+def test_a_split_by_share_parts_no_second(whole: Interactions, test: float) -> None:
+    try:
+        split = split_by_time(whole, test=test)
+    except DataError:
+        ordered = np.sort(whole.frame["timestamp"].to_numpy())
+        first = len(whole) - round(test * len(whole))
+        assert ordered[0] == ordered[first] or ordered[first - 1] == ordered[-1]
+        return
+    assert_partition(whole, split)
+    assert split.train.frame["timestamp"].max() < split.test.frame["timestamp"].min()
+
+
+def test_a_split_by_share_has_at_most_that_share_in_test() -> None:
+    whole = interactions([(0, i, t) for i, t in enumerate([1, 2, 3, 3, 3, 4, 5, 6, 7, 8])])
+    assert rows(split_by_time(whole, test=0.7).test) == [5, 6, 7, 8, 9]
+    assert rows(split_by_time(whole, test=0.8).test) == [2, 3, 4, 5, 6, 7, 8, 9]
+
+
+def test_a_time_may_be_a_datetime() -> None:
+    whole = interactions([(0, 1, 0), (0, 2, 86_400)])
+    for at in (datetime(1970, 1, 2), datetime(1970, 1, 2, tzinfo=UTC)):
+        assert rows(split_by_time(whole, at=at).test) == [1]
+
+
+@given(TABLES)
+def test_leave_last_out_holds_out_the_last_of_every_user_with_two(whole: Interactions) -> None:
+    by_user: dict[int, list[tuple[int, int]]] = {}
+    for row, (user, time) in enumerate(
+        zip(whole.frame["user_id"], whole.frame["timestamp"], strict=True)
+    ):
+        by_user.setdefault(user, []).append((time, row))
+    expected = sorted(max(seen)[1] for seen in by_user.values() if len(seen) > 1)
+    if not expected:
+        return
+    split = split_leave_last_out(whole)
+    assert_partition(whole, split)
+    assert rows(split.test) == expected
+
+
+def test_without_times_the_last_row_is_last() -> None:
+    whole = Interactions.from_arrays([1, 2, 1, 2], [7, 8, 9, 9])
+    assert split_leave_last_out(whole).test.frame["item_id"].to_list() == [9, 9]
+
+
+def test_features_go_with_both_parts() -> None:
+    whole = Interactions.from_arrays([1, 2], [7, 8], users={"user_id": [1, 2], "age": [30, 40]})
+    split = split_random(whole, test=0.5)
+    assert split.train.users is whole.users
+    assert split.test.users is whole.users
+
+
+def test_leakage_counts_what_train_holds_of_test() -> None:
+    train = Interactions.from_arrays([1, 1, 2], [7, 8, 7], timestamp=[10, 20, 30])
+    test = Interactions.from_arrays(
+        [1, 1, 2, 3, 3], [7, 9, 9, 7, 8], timestamp=[25, 30, 31, 40, 50]
+    )
+    leakage = Split(train, test).leakage()
+    assert leakage.test == 5
+    assert leakage.in_train == 1
+    assert (leakage.unseen_users, leakage.of_unseen_users) == (1, 2)
+    assert (leakage.unseen_items, leakage.of_unseen_items) == (1, 2)
+    assert leakage.before_train_end == 1
+    assert "1 of 5 test interactions stand in train too" in str(leakage)
+
+
+def test_leakage_in_time_is_unknown_without_times() -> None:
+    part = Interactions.from_arrays([1], [7])
+    assert Split(part, part).leakage().before_train_end is None
+
+
+@pytest.mark.parametrize("test", [0, 1, -0.1, 1.5, float("nan")])
+def test_a_share_out_of_range_is_refused(test: float) -> None:
+    whole = interactions([(0, 1, 1), (0, 2, 2)])
+    for split in (split_random, split_by_time):
+        with pytest.raises(DataError, match="between 0 and 1"):
+            split(whole, test=test)
+
+
+def test_an_empty_part_is_refused() -> None:
+    whole = interactions([(0, 1, 1), (1, 2, 2)])
+    with pytest.raises(DataError, match="leaves test empty"):
+        split_random(whole, test=0.1)
+    with pytest.raises(DataError, match="leaves train empty"):
+        split_by_time(whole, at=0)
+    with pytest.raises(DataError, match="leaves test empty"):
+        split_leave_last_out(whole)
+
+
+def test_splitting_by_time_needs_times() -> None:
+    with pytest.raises(DataError, match="needs a column 'timestamp'"):
+        split_by_time(Interactions.from_arrays([1, 2], [7, 8]))

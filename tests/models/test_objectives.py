@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+from keras import ops
+
+from shortlist.models import Rating, Retrieval
+
+RNG = np.random.default_rng(0)
+QUERIES = RNG.normal(size=(4, 3)).astype("float32")
+CANDIDATES = RNG.normal(size=(4, 3)).astype("float32")
+CANDIDATES[3] = CANDIDATES[1]  # the same item, drawn twice
+BATCH = {
+    "candidate": np.array([5, 7, 9, 7], "int32"),
+    "probability": np.array([0.1, 0.4, 0.1, 0.4], "float32"),
+    "weight": np.array([1.0, 2.0, 0.0, 1.0], "float32"),
+    "rating": np.array([1.0, 0.5, 0.0, 0.25], "float32"),
+}
+
+
+def tensors() -> dict[str, object]:
+    return {name: ops.convert_to_tensor(column) for name, column in BATCH.items()}
+
+
+def test_rating_is_the_weighted_mean_of_squared_errors() -> None:
+    errors = (QUERIES * CANDIDATES).sum(axis=1) - BATCH["rating"]
+    expected = np.mean(BATCH["weight"] * errors**2)
+    assert float(Rating()(ops.array(QUERIES), ops.array(CANDIDATES), tensors())) == pytest.approx(
+        expected, rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("correction", [False, True])
+@pytest.mark.parametrize("removal", [False, True])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_retrieval_is_the_softmax_over_the_batch(
+    correction: bool, removal: bool, reduction: str
+) -> None:
+    scores = QUERIES @ CANDIDATES.T / 0.5
+    if correction:
+        scores = scores - np.log(BATCH["probability"])
+    if removal:
+        scores[1, 3] = scores[3, 1] = -np.inf
+    losses = np.log(np.exp(scores).sum(axis=1)) - np.diagonal(scores)
+    expected = getattr(np, reduction)(BATCH["weight"] * losses)
+    objective = Retrieval(0.5, correction, removal, reduction)
+    loss = objective(ops.array(QUERIES), ops.array(CANDIDATES), tensors())
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+
+
+def test_bad_settings_are_refused_at_once() -> None:
+    with pytest.raises(ValueError, match="`temperature` must be greater than 0"):
+        Retrieval(temperature=0)
+    with pytest.raises(ValueError, match="`reduction`"):
+        Retrieval(reduction="max")

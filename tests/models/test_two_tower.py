@@ -1,0 +1,197 @@
+import keras
+import numpy as np
+import pytest
+
+from shortlist.data import Interactions, split_random
+from shortlist.evaluation import evaluate
+from shortlist.index import IndexConfig
+from shortlist.models import Rating, Retrieval, TwoTower
+
+
+@pytest.fixture(scope="module")
+def camps() -> Interactions:
+    """Even users choose even items and odd users odd ones; ratings are 5 and 1 within a camp."""
+    rng = np.random.default_rng(0)
+    users = rng.integers(0, 40, 3000)
+    items = 2 * rng.integers(0, 15, 3000) + users % 2
+    return Interactions.from_arrays(users, items, rating=np.where(items < 15, 5.0, 1.0))
+
+
+def fitted(interactions: Interactions, **options: object) -> TwoTower:
+    model = TwoTower.from_interactions(interactions, embedding_dim=8, seed=1)
+    settings = {"epochs": 5, "batch_size": 250, "optimizer": keras.optimizers.Adam(0.02)}
+    model.fit(interactions, **{**settings, "progress": False, **options})
+    return model
+
+
+@pytest.fixture(scope="module")
+def model(camps: Interactions) -> TwoTower:
+    return fitted(camps)
+
+
+def test_users_get_what_their_camp_chooses(model: TwoTower) -> None:
+    result = model.recommend(model.users.ids, k=10, exclude_seen=False)
+    assert np.mean(result.ids % 2 == (model.users.ids % 2)[:, None]) > 0.95
+
+
+def test_similar_items_are_of_the_same_camp(model: TwoTower) -> None:
+    result = model.similar(model.items.ids, k=5)
+    assert np.mean(result.ids % 2 == (model.items.ids % 2)[:, None]) > 0.95
+    assert not (result.ids == model.items.ids[:, None]).any()
+    assert result.scores.max() <= 1 + 1e-5
+
+
+def test_recommendations_are_the_best_dot_products(model: TwoTower) -> None:
+    result = model.recommend([3, 4], k=4, exclude_seen=False)
+    scores = model.embed_queries([3, 4]) @ model.embed_candidates().T
+    best = np.argsort(-scores, axis=1)[:, :4]
+    np.testing.assert_array_equal(result.ids, model.items.ids[best])
+    np.testing.assert_allclose(result.scores, np.take_along_axis(scores, best, 1), rtol=1e-5)
+
+
+def test_seen_and_given_items_are_left_out(camps: Interactions) -> None:
+    few = camps.take(np.arange(300))
+    trained = fitted(few, epochs=1, batch_size=300)
+    seen = set(few.frame.filter(few.frame["user_id"] == 3)["item_id"])
+    everything = trained.recommend([3], k=30)
+    assert not seen & set(everything.ids[0].tolist())
+    best = int(everything.ids[0, 0])
+    assert best not in trained.recommend([3], k=30, exclude=[[best]]).ids
+
+
+def test_the_seed_decides_and_the_global_one_is_left_alone(
+    camps: Interactions, model: TwoTower
+) -> None:
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    again = fitted(camps)
+    np.testing.assert_array_equal(again.embed_queries([1, 2]), model.embed_queries([1, 2]))
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
+def test_ratings_are_learnt_on_the_scale_from_0_to_1(camps: Interactions) -> None:
+    model = TwoTower.from_interactions(camps, embedding_dim=8, objective="rating")
+    before = model.loss(camps)
+    history = model.fit(
+        camps, epochs=20, batch_size=250, optimizer=keras.optimizers.Adam(0.02), progress=False
+    )
+    share = (camps.frame["rating"] == 5).mean()
+    assert before == pytest.approx(share, abs=0.01)  # a dot product near 0 misses every 1
+    assert model.loss(camps) < 0.01
+    assert len(history.loss) == 20
+    assert model.rating_range == (1.0, 5.0)
+
+
+def test_the_loss_is_the_mean_squared_error(camps: Interactions) -> None:
+    model = TwoTower.from_interactions(camps, embedding_dim=4, objective="rating", seed=3)
+    model.rating_range = (1.0, 5.0)
+    frame = camps.frame
+    queries = model.embed_queries(frame["user_id"].to_numpy())
+    candidates = model.embed_candidates(frame["item_id"].to_numpy())
+    error = (queries * candidates).sum(axis=1) - (frame["rating"].to_numpy() - 1) / 4
+    assert model.loss(camps, batch_size=750) == pytest.approx(np.mean(error**2), rel=1e-5)
+
+
+def test_training_stops_early_and_keeps_the_best_epoch(camps: Interactions) -> None:
+    split = split_random(camps, test=1 / 6, seed=0)
+    model = TwoTower.from_interactions(split.train, embedding_dim=8)
+    history = model.fit(
+        split.train,
+        epochs=40,
+        batch_size=250,
+        optimizer=keras.optimizers.Adam(0.05),
+        validation=split.test,
+        monitor="ndcg@5",
+        patience=2,
+        progress=False,
+    )
+    assert len(history.loss) < 40
+    assert len(history.loss) == history.best_epoch + 2
+    assert history.validation[history.best_epoch - 1] == max(history.validation)
+    kept = evaluate(model, split.test, train=split.train, ks=(5,))
+    assert kept["ndcg@5"] == pytest.approx(max(history.validation))
+
+
+def test_an_interaction_of_weight_0_teaches_nothing() -> None:
+    frame = {"user_ids": [0, 0, 1, 1], "item_ids": [0, 1, 0, 1], "rating": [1.0, 0.0, 0.0, 1.0]}
+    weighted = Interactions.from_arrays(**frame, weight=[1.0, 0.0, 0.0, 1.0])
+    model = TwoTower.from_interactions(weighted, embedding_dim=4, objective="rating")
+    model.fit(
+        weighted, epochs=300, batch_size=4, optimizer=keras.optimizers.Adam(0.05), progress=False
+    )
+    queries, candidates = model.embed_queries([0, 1]), model.embed_candidates([0, 1])
+    scores = queries @ candidates.T
+    np.testing.assert_allclose(np.diagonal(scores), [1.0, 1.0], atol=0.05)
+    assert model.loss(weighted) < 1e-3
+
+
+def test_string_ids_come_back_as_they_came() -> None:
+    views = Interactions.from_arrays(["ann", "ann", "bob"], ["x", "y", "x"])
+    model = fitted(views, epochs=1)
+    assert model.recommend(["bob"], k=1).ids.tolist() == [["y"]]
+    with pytest.raises(ValueError, match="unknown user 'anne'; did you mean 'ann'"):
+        model.recommend(["anne"])
+
+
+def test_an_unknown_user_is_named(model: TwoTower) -> None:
+    with pytest.raises(ValueError, match="unknown user '9999'; 40 users, ids like '0'…'39'"):
+        model.recommend([1, 9999])
+    with pytest.raises(ValueError, match="unknown item '99'"):
+        model.similar([99])
+
+
+def test_an_unfitted_model_does_not_know_what_was_seen(camps: Interactions) -> None:
+    model = TwoTower.from_interactions(camps)
+    with pytest.raises(ValueError, match="needs a fitted model"):
+        model.recommend([1])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "`epochs` must be at least 1, got 0"),
+        ({"batch_size": 0}, "`batch_size` must be at least 1"),
+        ({"monitor": "hits@10"}, "`monitor` must be one of"),
+        ({"monitor": "ndcg"}, "`monitor` must be one of"),
+    ],
+)
+def test_bad_settings_are_named(
+    camps: Interactions, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        TwoTower.from_interactions(camps).fit(camps, progress=False, **options)
+
+
+def test_the_rating_objective_needs_ratings() -> None:
+    views = Interactions.from_arrays([1, 2], [3, 4])
+    with pytest.raises(ValueError, match="needs interactions with ratings"):
+        TwoTower.from_interactions(views, objective="rating").fit(views, progress=False)
+
+
+def test_an_unknown_objective_is_named(camps: Interactions) -> None:
+    with pytest.raises(ValueError, match="`objective` must be one of"):
+        TwoTower.from_interactions(camps, objective="ranking")
+    assert isinstance(TwoTower.from_interactions(camps, objective="rating").objective, Rating)
+
+
+def test_towers_of_ones_own_work(camps: Interactions) -> None:
+    first = TwoTower.from_interactions(camps)
+
+    def tower(size: int) -> keras.Model:
+        return keras.Sequential(
+            [
+                keras.Input((), dtype="int32"),
+                keras.layers.Embedding(size, 8),
+                keras.layers.Dense(4),
+            ]
+        )
+
+    model = TwoTower(
+        tower(first.users.size),
+        tower(first.items.size),
+        first.users,
+        first.items,
+        objective=Retrieval(temperature=1.0),
+    )
+    model.fit(camps, epochs=1, batch_size=1500, progress=False)
+    assert model.embed_candidates().shape == (len(first.items), 4)
+    assert len(model.index(IndexConfig(exact=True))) == len(first.items)

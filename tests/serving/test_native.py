@@ -1,0 +1,124 @@
+import numpy as np
+import pytest
+
+from ..bundle.parts import Parts
+from .conftest import Running, running
+
+
+def _expected(parts: Parts, query: np.ndarray, leave_out: set[str], k: int) -> list[str]:
+    scores = parts.item_embeddings @ query
+    order = np.argsort(-scores, kind="stable")
+    return [i for i in (parts.item_ids[row] for row in order) if i not in leave_out][:k]
+
+
+def _ids(answer) -> list:
+    return [item["id"] for item in answer["items"]]
+
+
+def test_a_known_user_gets_the_best_they_have_not_had(served: Running, parts: Parts):
+    status, answer = served.json("/api/v1/recommend", {"user_id": "u0", "k": 3})
+    assert status == 200
+    assert _ids(answer) == _expected(parts, parts.user_embeddings[1], {"f3", "f5"}, 3)
+    best = answer["items"][0]
+    assert best["title"] == f"Film {best['id'][1:]}"
+    assert best["score"] == pytest.approx(
+        parts.item_embeddings[int(best["id"][1:])] @ parts.user_embeddings[1], rel=1e-5
+    )
+    assert answer["model_version"] == 1
+
+
+def test_seen_items_come_back_when_asked(served: Running, parts: Parts):
+    _, answer = served.json("/api/v1/recommend", {"user_id": "u0", "k": 8, "exclude_seen": False})
+    assert _ids(answer) == _expected(parts, parts.user_embeddings[1], set(), 8)
+
+
+def test_given_items_are_left_out_and_only_allowed_ones_return(served: Running, parts: Parts):
+    request = {"user_id": "u1", "k": 8, "exclude": ["f0", "f2", "gone"]}
+    _, answer = served.json("/api/v1/recommend", request)
+    assert _ids(answer) == _expected(parts, parts.user_embeddings[2], {"f1", "f0", "f2"}, 8)
+    _, answer = served.json("/api/v1/recommend", {**request, "allow": ["f0", "f4", "f6", "gone"]})
+    others = {f"f{n}" for n in range(8)} - {"f4", "f6"}
+    assert _ids(answer) == _expected(parts, parts.user_embeddings[2], others, 8)
+
+
+def test_exact_search_is_exact(served: Running, parts: Parts):
+    _, answer = served.json("/api/v1/recommend", {"user_id": "u3", "k": 5, "exact": True})
+    assert answer["exact"] is True
+    assert _ids(answer) == _expected(parts, parts.user_embeddings[4], set(), 5)
+
+
+def test_a_history_stands_for_a_new_user(served: Running, parts: Parts):
+    _, answer = served.json("/api/v1/recommend", {"history": ["f1", "f6"], "k": 4})
+    mean = parts.item_embeddings[[1, 6]].mean(axis=0)
+    assert _ids(answer) == _expected(parts, mean, {"f1", "f6"}, 4)
+
+
+def test_similar_items_are_ordered_by_cosine(served: Running, parts: Parts):
+    _, answer = served.json("/api/v1/similar", {"item_id": "f2", "k": 3})
+    unit = parts.item_embeddings / np.linalg.norm(parts.item_embeddings, axis=1, keepdims=True)
+    nearest = np.argsort(-(unit @ unit[2]), kind="stable")
+    assert _ids(answer) == [f"f{row}" for row in nearest if row != 2][:3]
+    assert answer["items"][0]["score"] == pytest.approx(np.sort(unit @ unit[2])[-2], rel=1e-5)
+
+
+def test_items_and_users_are_found_and_described(served: Running):
+    _, found = served.json("/api/v1/items?prefix=FILM&limit=2")
+    assert found == {"items": [{"id": "f0", "title": "Film 0"}, {"id": "f1", "title": "Film 1"}]}
+    _, found = served.json("/api/v1/items?prefix=5")
+    assert found == {"items": [{"id": "f5", "title": "Film 5"}]}
+    _, found = served.json("/api/v1/items?prefix=f7")
+    assert _ids(found) == ["f7"]
+    _, item = served.json("/api/v1/items/f3")
+    assert item == {"id": "f3", "title": "Film 3", "details": {"year": 1993}}
+    _, found = served.json("/api/v1/users?prefix=u&limit=3")
+    assert found == {"users": ["u0", "u1", "u2"], "total": 5}
+    _, user = served.json("/api/v1/users/u0")
+    assert [item["id"] for item in user["history"]] == ["f5", "f3"]
+
+
+def test_the_model_says_what_it_is(served: Running):
+    _, model = served.json("/api/v1/model")
+    assert (model["candidates"], model["users"], model["dimensions"]) == (8, 5, 4)
+    assert model["metrics"] == {"hit_rate@10": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        ({"user_id": "u9"}, 404, "unknown user 'u9'; 5 users, ids like 'u0'…'u4'"),
+        ({"user_id": 3}, 404, "unknown user 3"),
+        ({"history": ["f9"]}, 404, "unknown item 'f9'; 8 items, ids like 'f0'…'f7'"),
+        ({"history": []}, 400, "at least one item"),
+        ({}, 400, "either `user_id` or `history`"),
+        ({"user_id": "u0", "history": ["f1"]}, 400, "either `user_id` or `history`"),
+        ({"user_id": "u0", "k": 0}, 400, "`int` >= 1"),
+        ({"user_id": "u0", "k": 1001}, 400, "`int` <= 1000"),
+        ({"user_id": "u0", "k": 2.5}, 400, "Expected `int`, got `float`"),
+        ({"user_id": "u0", "kk": 1}, 400, "unknown field `kk`"),
+        ({"user_id": "u0", "exclude": "f1"}, 400, "Expected `array`, got `str`"),
+        (b"", 400, "needs a body"),
+        (b"{", 400, "truncated"),
+        (b'{"user_id": NaN}', 400, "JSON is malformed"),
+        (b'{"user_id": "\xff"}', 400, "not UTF-8"),
+        (b"[]", 400, "Expected `object`, got `array`"),
+        (b"[" * 100_000, 400, "nested too deeply"),
+        (b'{"user_id":' + b"[" * 100_000, 400, "nested too deeply"),
+    ],
+)
+def test_what_cannot_be_answered_says_why(served: Running, body, status: int, message: str):
+    got, answer = served.json("/api/v1/recommend", body)
+    assert got == status, answer
+    assert message.lower() in answer["error"].lower()
+
+
+def test_integer_ids_are_taken_as_numbers_or_text(tmp_path):
+    parts = Parts(text_ids=False)
+    parts.save(tmp_path)
+    with running(tmp_path) as served:
+        _, number = served.json("/api/v1/recommend", {"user_id": 11, "k": 2, "exclude": [100]})
+        _, text = served.json("/api/v1/recommend", {"user_id": "11", "k": 2, "exclude": ["100"]})
+        assert _ids(number) == _ids(text)
+        assert all(isinstance(i, int) for i in _ids(number))
+        assert served.json("/api/v1/users/11")[1]["history"] == [{"id": 101, "title": "Film 1"}]
+        for bad in ("x", "1e1", "9" * 30, ""):
+            assert served.json("/api/v1/recommend", {"user_id": bad})[0] == 404
