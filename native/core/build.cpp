@@ -69,7 +69,7 @@ std::vector<std::uint32_t> route(Index& index, const Array<float>& means, std::s
   index.group_centroids = Array<float>(routing.num_clusters * dim);
   std::copy_n(routing.centroids.data(), index.group_centroids.size(), index.group_centroids.data());
   index.centroids = encode(
-      dim, members.starts, index.group_centroids.data(),
+      Quantizer::int8(dim), members.starts, index.group_centroids.data(),
       [&](std::size_t position, float* out) {
         std::copy_n(&means[members.order[position] * dim], dim, out);
       },
@@ -172,10 +172,13 @@ Index build(const float* embeddings, std::size_t size, std::size_t dim, Ids ids,
       index.centroids.decode(group, leaf, &index.group_centroids[group * coded_dim], &means[leaf * coded_dim]);
     }
   }
-  index.codes = encode(
-      coded_dim, members.starts, means.data(),
-      [&](std::size_t position, float* out) { index.lift.row(&index.rows[position * dim], out); }, options.threads,
-      tick("codes"));
+  const auto read = [&](std::size_t position, float* out) { index.lift.row(&index.rows[position * dim], out); };
+  const RowCodes row_codes = options.codes.value_or(RowCodes::int8);
+  Quantizer quantizer = row_codes == RowCodes::int8
+                            ? Quantizer::int8(coded_dim)
+                            : learn_quantizer(coded_dim, static_cast<std::size_t>(row_codes), members.starts,
+                                              means.data(), read, options.seed + 3, options.threads);
+  index.codes = encode(std::move(quantizer), members.starts, means.data(), read, options.threads, tick("codes"));
   index.finish();
   return index;
 }

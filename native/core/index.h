@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -19,6 +20,8 @@
 
 namespace shortlist {
 
+enum class RowCodes : std::uint32_t { int8 = 0, int4 = 1, pq4 = 2 };  // the dimensions a 4-bit code
+
 enum class Metric : std::uint32_t { dot = 0, cosine = 1, l2 = 2 };
 
 inline constexpr std::size_t kMaxK = 1000;
@@ -30,6 +33,7 @@ inline constexpr std::size_t kAutomatic = static_cast<std::size_t>(-1);
 
 struct BuildOptions {
   Metric metric = Metric::dot;
+  std::optional<RowCodes> codes;
   std::size_t leaves = kAutomatic;
   std::size_t tier = kAutomatic;  // rows of largest norm that every query scores
   std::size_t sample = kAutomatic;

@@ -77,7 +77,7 @@ struct ScanSpace {
 void scan(const Codes& codes, const CodedQuery& query, const Cell* cells, std::size_t num_cells,
           const std::uint16_t* allow, const Excluded& excluded, ScanSpace& space, Survivors& survivors);
 
-// The least sum that gives a row of a cell with this base and scale (the cell's times the query's) `score`.
-std::int32_t least_sum(float score, float base, float scale, std::int32_t offset);
+// The least sum that gives a row of a cell with this base and scale `score`.
+std::int32_t least_sum(float score, float base, float scale, const CodedQuery& query);
 
 }  // namespace shortlist

@@ -43,6 +43,13 @@ void choose_groups(const Index& index, std::size_t wanted, const Filter* allow, 
   std::swap(space.cells[0], space.cells[best]);
 }
 
+CodedQuery code_query(const Index& index, Workspace& space) {
+  const Quantizer& quantizer = index.codes.quantizer;
+  space.row_query.resize(quantizer.query_bytes());
+  space.table.resize(quantizer.num_codes() * kCentres);
+  return quantizer.encode_query(space.lifted.data(), space.row_query.data(), space.table.data());
+}
+
 // Fills space.cells with the leaves to scan, the tier and then the best leaf first.
 void choose_leaves(const Index& index, const CodedQuery& query, const Settings& settings, const Filter* allow,
                    Workspace& space) {
@@ -50,7 +57,13 @@ void choose_leaves(const Index& index, const CodedQuery& query, const Settings& 
   const std::size_t wanted = settings.groups != 0 ? settings.groups : std::max<std::size_t>(4, settings.leaves);
   choose_groups(index, std::min(groups, wanted), allow, space);
   space.leaves.reset(settings.leaves);
-  scan(index.centroids, query, space.cells.data(), space.cells.size(),
+  CodedQuery coded = query;
+  if (!index.codes.quantizer.is_int8()) {
+    const Quantizer& quantizer = index.centroids.quantizer;
+    space.centroid_query.resize(quantizer.query_bytes());
+    coded = quantizer.encode_query(space.lifted.data(), space.centroid_query.data(), nullptr);
+  }
+  scan(index.centroids, coded, space.cells.data(), space.cells.size(),
        allow == nullptr ? nullptr : allow->leaves.data(), kNoneExcluded, space.scan, space.leaves);
   space.leaves.shrink();
   const std::size_t chosen = space.leaves.size();
@@ -103,11 +116,10 @@ void search_one(const Index& index, const float* query, std::size_t k, const Set
                 std::size_t i, Workspace& space, float* scores, std::int64_t* rows) {
   space.query.resize(index.dim);
   space.lifted.resize(index.lift.coded_dim());
-  space.values.resize(index.codes.slices() * 4);
   space.best.resize(k);
   prepare_query(index, query, space.query.data());
   index.lift.query(space.query.data(), space.lifted.data());
-  const CodedQuery coded = encode_query(space.lifted.data(), space.lifted.size(), space.values.data());
+  const CodedQuery coded = code_query(index, space);
   exclude(index, limits, i, space);
   const Filter* allow = limits.allow;
   TopK best(space.best.data(), k);

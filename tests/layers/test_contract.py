@@ -6,13 +6,19 @@ import numpy as np
 import pytest
 from keras import ops
 
-from shortlist.index import IndexConfig
+from shortlist.index import IndexConfig, SearchSettings
 from shortlist.layers import ApproximateRetrieval, BruteForceRetrieval, StreamingRetrieval
 
 DIM = 4
 LAYERS = {
     "brute_force": BruteForceRetrieval,
-    "approximate": ApproximateRetrieval,
+    # Searches everything and reranks everything, so that the answers are known.
+    "approximate": lambda *args, **kwargs: ApproximateRetrieval(
+        *args,
+        config=IndexConfig(leaves=4),
+        settings=SearchSettings(leaves=4, rerank=1000),
+        **kwargs,
+    ),
     "exact_index": lambda *args, **kwargs: ApproximateRetrieval(
         *args, config=IndexConfig(exact=True), **kwargs
     ),

@@ -12,7 +12,7 @@ def epoch(batches: Batches) -> list[list[int]]:
 def test_every_row_comes_once_an_epoch_and_the_last_batch_may_be_short() -> None:
     rows = epoch(Batches(COLUMNS, 4, seed=0))
     assert [len(batch) for batch in rows] == [4, 4, 2]
-    assert sorted(sum(rows, [])) == list(range(10))
+    assert sorted(row for batch in rows for row in batch) == list(range(10))
 
 
 def test_columns_stay_together() -> None:

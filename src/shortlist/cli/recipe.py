@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -18,23 +19,47 @@ class Recipe:
     Attributes:
         split: How to hold out: at `"random"`, the latest by `"time"`, or the `"last"` of each user.
         test: Share held out, for random and time.
-        objective: `"retrieval"` or `"rating"`.
+        objective: `"retrieval"` (in-batch softmax), `"rating"`, `"multitask"` (both), or
+            `"catalogue"` (softmax over all candidates, user by user, with a history tower).
         embedding_dim: Length of an embedding.
+        layer_sizes: Units of the dense layers of both towers.
+        cross_layers: Cross layers of both towers, before the dense ones.
+        pooling: How several indices of a feature become one embedding: `"mean"`, `"sqrt"`, `"sum"`.
+        history: Whether the query tower has the user's items as a feature; None leaves it to the
+            objective.
+        dropout: Share dropped in training.
+        user_features: What the query tower knows of a user: a feature spec as plain data; empty
+            for the id alone.
+        item_features: The same for the candidate tower.
         epochs: Passes over the interactions, at most.
-        batch_size: Interactions in a batch.
-        learning_rate: Step of Adam.
-        patience: Epochs without improvement after which training stops, where there is validation.
+        batch_size: Interactions in a batch; users for `"catalogue"`.
+        optimizer: `"adam"` (AdamW where there is weight decay) or `"adagrad"`.
+        learning_rate: Step of the optimizer.
+        weight_decay: Of AdamW.
+        decay: Whether the learning rate falls to 0 over the epochs.
+        patience: Epochs without improvement on a tenth of train, held out, after which training
+            stops; None trains on all of train for all epochs.
         seed: Seed of the split, the initial embeddings and the order of training.
     """
 
     split: Literal["random", "time", "last"] = "random"
     test: float = 0.2
-    objective: Literal["retrieval", "rating"] = "retrieval"
+    objective: Literal["retrieval", "rating", "multitask", "catalogue"] = "retrieval"
     embedding_dim: int = 32
-    epochs: int = 15
-    batch_size: int = 1024
+    layer_sizes: tuple[int, ...] = ()
+    cross_layers: int = 0
+    pooling: Literal["mean", "sqrt", "sum"] = "mean"
+    history: bool | None = None
+    dropout: float = 0.0
+    user_features: Mapping[str, Any] = field(default_factory=dict)
+    item_features: Mapping[str, Any] = field(default_factory=dict)
+    epochs: int = 7
+    batch_size: int = 512
+    optimizer: Literal["adam", "adagrad"] = "adam"
     learning_rate: float = 0.005
-    patience: int = 3
+    weight_decay: float = 0.0
+    decay: bool = False
+    patience: int | None = 3
     seed: int = 0
 
     def parts(self, interactions: Interactions) -> Split:
@@ -47,31 +72,82 @@ class Recipe:
             return split_by_time(interactions, test=self.test)
         return split_leave_last_out(interactions)
 
+    @classmethod
+    def best(cls, **settings: Any) -> Recipe:
+        """Returns the recipe that finds most, with some settings changed.
+
+        Chosen on a validation part of the train part of MovieLens 100k; `benchmarks/accuracy.py`
+        measures it. Hit rate@10 and @100 there, mean of two splits: this 0.144 and 0.600, with 100
+        epochs 0.142 and 0.595, without the users' own embeddings (history alone) 0.137 and 0.584,
+        without the history 0.134 and 0.574, with the mean of the history in place of `"sqrt"`
+        0.129 and 0.561. A smaller dimension finds less at 100; a hidden layer over the history
+        less at both.
+        """
+        best: dict[str, Any] = {
+            "objective": "catalogue",
+            "embedding_dim": 256,
+            "pooling": "sqrt",
+            "dropout": 0.7,
+            "epochs": 150,
+            "batch_size": 128,
+            "learning_rate": 0.003,
+            "weight_decay": 0.5,
+            "decay": True,
+            "patience": None,
+        }
+        return cls(**{**best, **settings})
+
     def model(self, train: Interactions) -> TwoTower:
         """Returns the untrained model."""
+        from shortlist.data.features import FeatureSpec
         from shortlist.models import TwoTower
 
+        user_features, item_features = (
+            FeatureSpec.from_dict(features) if features else None
+            for features in (self.user_features, self.item_features)
+        )
         return TwoTower.from_interactions(
             train,
             embedding_dim=self.embedding_dim,
             objective=self.objective,
+            user_features=user_features,
+            item_features=item_features,
+            history=self.history,
+            layer_sizes=self.layer_sizes,
+            cross_layers=self.cross_layers,
+            pooling=self.pooling,
+            dropout=self.dropout,
             seed=self.seed,
         )
 
-    def fit(
-        self, model: TwoTower, train: Interactions, validation: Interactions | None = None
-    ) -> History:
+    def fit(self, model: TwoTower, train: Interactions) -> History:
         """Trains the model, with a progress bar on a terminal."""
-        import keras
+        from shortlist.data import UserItems, split_random
 
-        return model.fit(
-            train,
+        validation, learnt = None, train
+        if self.patience is not None:
+            inner = split_random(train, test=0.1, seed=self.seed)
+            learnt, validation = inner.train, inner.test
+        history = model.fit(
+            learnt,
             epochs=self.epochs,
             batch_size=self.batch_size,
-            optimizer=keras.optimizers.Adam(self.learning_rate),
+            optimizer=self._optimizer(),
+            decay=self.decay,
             validation=validation,
-            patience=self.patience,
+            patience=self.patience or self.epochs,
         )
+        model.seen = UserItems(train)
+        return history
+
+    def _optimizer(self) -> Any:
+        import keras
+
+        if self.optimizer == "adagrad":
+            return keras.optimizers.Adagrad(self.learning_rate)
+        if self.weight_decay:
+            return keras.optimizers.AdamW(self.learning_rate, weight_decay=self.weight_decay)
+        return keras.optimizers.Adam(self.learning_rate)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the settings as plain data, fit for JSON."""

@@ -26,7 +26,7 @@ def train(
     ] = "retrieval",
     embedding_dim: Annotated[int, typer.Option(min=1, help="Length of an embedding.")] = 32,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the data, at most.")] = 30,
-    batch_size: Annotated[int, typer.Option(min=1, help="Interactions in a batch.")] = 1024,
+    batch_size: Annotated[int, typer.Option(min=1, help="Interactions in a batch.")] = 512,
     learning_rate: Annotated[float, typer.Option(min=1e-6, help="Step of Adam.")] = 0.005,
     patience: Annotated[
         int, typer.Option(min=1, help="Epochs without improvement before training stops.")
@@ -44,7 +44,6 @@ def train(
     """Train a two-tower model, stop when it no longer improves, and write a bundle."""
     from shortlist.bundle import Bundle
     from shortlist.cli.recipe import Recipe, fingerprint
-    from shortlist.data import split_random
     from shortlist.evaluation import evaluate
 
     recipe = Recipe(
@@ -61,10 +60,9 @@ def train(
     with status("reading the data"):
         interactions = open_dataset(dataset, data_dir)
         parts = recipe.parts(interactions)
-        inner = split_random(parts.train, test=0.1, seed=seed)
     with status("starting Keras"):
         model = recipe.model(parts.train)
-    history = recipe.fit(model, inner.train, inner.test)
+    history = recipe.fit(model, parts.train)
     with status("measuring"):
         result = evaluate(model, parts.test, train=parts.train)
     run: dict[str, Any] = {

@@ -1,7 +1,17 @@
 """Keras layers that retrieve a query's best candidates, on JAX, TensorFlow and PyTorch."""
 
+from shortlist.layers._candidate_retrieval import StaleCandidatesWarning
 from shortlist.layers.approximate_retrieval import ApproximateRetrieval
 from shortlist.layers.brute_force_retrieval import BruteForceRetrieval
+from shortlist.layers.exportable_retrieval import ExportableRetrieval
+from shortlist.layers.refresh_candidates import RefreshCandidates
 from shortlist.layers.streaming_retrieval import StreamingRetrieval
 
-__all__ = ["ApproximateRetrieval", "BruteForceRetrieval", "StreamingRetrieval"]
+__all__ = [
+    "ApproximateRetrieval",
+    "BruteForceRetrieval",
+    "ExportableRetrieval",
+    "RefreshCandidates",
+    "StaleCandidatesWarning",
+    "StreamingRetrieval",
+]

@@ -1,6 +1,8 @@
 """What the retrieval layers share: candidates, ids, exclusions, k, saving."""
 
 import abc
+import hashlib
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
@@ -13,8 +15,14 @@ from numpy.typing import NDArray
 
 from shortlist.layers import _host
 from shortlist.layers._candidate_ids import NO_ID, CandidateIds, tensor_dtype
+from shortlist.layers._top_k import ROWS_AT_A_TIME
+from shortlist.layers.exportable_retrieval import ExportableRetrieval
 
 Array = NDArray[Any]
+
+
+class StaleCandidatesWarning(UserWarning):
+    """The candidates of a layer are older than the weights of the tower that embeds them."""
 
 
 class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
@@ -39,6 +47,8 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
         self.query_model = query_model
         self.return_rows = return_rows
         self._ids: CandidateIds | None = None
+        self._tower_fingerprint: bytes | None = None
+        self.built = True  # Its only weights are the candidates.
         # A variable that the user assigns is shared: its current values are the candidates.
         self.candidate_embeddings = None
         self.candidate_ids = None
@@ -90,7 +100,7 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
             ids.for_tensors()
         self._store(embeddings, ids)
         self._ids = ids
-        self.built = True
+        self._tower_fingerprint = None
 
     def index_from_dataset(self, batches: Iterable[Any]) -> None:
         """Takes the candidates from batches, in place of those before.
@@ -222,7 +232,113 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
                 else f"`{name}` must have shape (…, {dim}), as the candidates, got {tuple(shape)}."
             )
 
+    def to_exportable(
+        self, leaves: int | None = None, leaves_to_search: int = 1, seed: int = 0
+    ) -> ExportableRetrieval:
+        """Returns a copy of standard operations only, for `model.export`.
+
+        Args:
+            leaves: Partition the candidates into so many leaves; `None` scores every candidate.
+            leaves_to_search: How many leaves are scored for a query; `leaves` is exact.
+            seed: Seed of the partition.
+
+        Returns:
+            A layer with the same k, ids (rows with `return_rows`) and query model, which keeps its
+            candidates when those here are updated.
+        """
+        self._require_candidates()
+        embeddings = np.concatenate(list(self.embeddings(ROWS_AT_A_TIME)))
+        ids = np.arange(len(embeddings))
+        return ExportableRetrieval.of(
+            embeddings,
+            ids if self.return_rows else self._require_ids().for_tensors(),
+            leaves,
+            leaves_to_search,
+            seed,
+            k=self.k,
+            return_scores=self.return_scores,
+            query_model=self.query_model,
+        )
+
+    # Freshness
+
+    def update_from(
+        self,
+        candidate_tower: Any,
+        candidates: Any,
+        candidate_ids: Any = None,
+        batch_size: int | None = None,
+    ) -> None:
+        """Embeds candidates with their tower and takes them, as `update_candidates` does.
+
+        Args:
+            candidate_tower: Keras model, or layer.
+            candidates: The tower's inputs, as its `predict` takes them.
+            candidate_ids: (n,) ids; `None` numbers the rows.
+            batch_size: Candidates embedded at a time.
+        """
+        if hasattr(candidate_tower, "predict"):
+            embeddings = candidate_tower.predict(candidates, batch_size=batch_size, verbose=0)
+        else:
+            embeddings = candidate_tower(candidates)
+        self.update_candidates(embeddings, candidate_ids)
+        self._tower_fingerprint = fingerprint(candidate_tower)
+
+    def warn_if_stale(self, candidate_tower: Any) -> bool:
+        """Warns if the tower's weights have changed since `update_from` embedded with them.
+
+        Args:
+            candidate_tower: The tower that `update_from` was given, also after loading both.
+
+        Returns:
+            Whether they have.
+
+        Raises:
+            ValueError: The candidates did not come from `update_from`.
+        """
+        if self._tower_fingerprint is None:
+            raise ValueError(
+                f"Layer '{self.name}' cannot tell: its candidates came from `update_candidates`, "
+                "not from `update_from`."
+            )
+        is_stale = fingerprint(candidate_tower) != self._tower_fingerprint
+        if is_stale:
+            warnings.warn(
+                f"The candidates of layer '{self.name}' are older than the weights of "
+                f"'{candidate_tower.name}': call `update_from` again.",
+                StaleCandidatesWarning,
+                stacklevel=2,
+            )
+        return is_stale
+
     # Saving
+
+    def save_own_variables(self, store: Any) -> None:
+        """Saves the candidates and ids with the weights: in `.keras` and `save_weights` files."""
+        if self.num_candidates:
+            self._save(store)
+            if self._tower_fingerprint is not None:
+                store["tower_fingerprint"] = np.frombuffer(self._tower_fingerprint, dtype=np.uint8)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads candidates, however many; a file without any leaves those here as they are.
+
+        Raises:
+            ValueError: They are damaged, or have ids that the backend cannot hold.
+        """
+        names = set(store.keys())
+        self._load(store, names)
+        if "tower_fingerprint" in names:
+            self._tower_fingerprint = np.array(store["tower_fingerprint"]).tobytes()
+
+    @abc.abstractmethod
+    def _save(self, store: Any) -> None:
+        """Writes the candidates."""
+
+    def _load(self, store: Any, names: set[str]) -> None:
+        """Reads the candidates, if the store has any among its names."""
+        if "candidate_embeddings" in names:
+            self.update_candidates(*load_candidates(store, names))
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments, except the candidates: they are weights."""
@@ -246,10 +362,13 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
             config = {**config, "query_model": keras.saving.deserialize_keras_object(model)}
         return cls(**config)
 
-    def build(self, input_shape: Any = None) -> None:
-        """Marks the layer as built: it has no weights but its candidates."""
-        del input_shape
-        self.built = True
+
+def fingerprint(tower: Any) -> bytes:
+    """Returns a digest of the weights of a model or layer."""
+    digest = hashlib.blake2b(digest_size=16)
+    for weight in tower.weights:
+        digest.update(np.asarray(ops.convert_to_numpy(weight)).tobytes())
+    return digest.digest()
 
 
 def checked_embeddings(embeddings: Any) -> NDArray[np.float32]:
@@ -330,11 +449,8 @@ def save_candidates(store: Any, embeddings: Any, ids: CandidateIds) -> None:
     store["candidate_ids_ends"] = np.cumsum([len(value) for value in encoded], dtype=np.int64)
 
 
-def load_candidates(store: Any) -> tuple[Array, Array] | None:
-    """Reads what `save_candidates` wrote; None where it wrote nothing."""
-    names = set(store.keys())
-    if "candidate_embeddings" not in names:
-        return None
+def load_candidates(store: Any, names: set[str]) -> tuple[Array, Array]:
+    """Reads what `save_candidates` wrote."""
     embeddings = np.array(store["candidate_embeddings"])
     if "candidate_ids" in names:
         return embeddings, np.array(store["candidate_ids"])

@@ -15,7 +15,6 @@ from shortlist.layers._candidate_ids import CandidateIds
 from shortlist.layers._candidate_retrieval import (
     checked_embeddings,
     concatenated,
-    load_candidates,
     row_blocks,
 )
 from shortlist.layers._host_retrieval import Array, HostRetrieval
@@ -186,26 +185,16 @@ class ApproximateRetrieval(HostRetrieval):
                 config[name] = kind(**config[name])
         return super().from_config(config)
 
-    def save_own_variables(self, store: Any) -> None:
-        """Saves the index with the weights: in `.keras` and in `save_weights` files."""
-        if self.index is not None:
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / "index.slx"
-                self.index.save(path)
-                store["index"] = np.fromfile(path, dtype=np.uint8)
+    def _save(self, store: Any) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "index.slx"
+            self._require_index().save(path)
+            store["index"] = np.fromfile(path, dtype=np.uint8)
 
-    def load_own_variables(self, store: Any) -> None:
-        """Loads the index; a file without one leaves what is here as it is.
-
-        From a file that a layer of another kind saved, its candidates are indexed anew.
-
-        Raises:
-            ValueError: The index is damaged, or has ids that the backend cannot hold.
-        """
-        if "index" not in set(store.keys()):
-            candidates = load_candidates(store)
-            if candidates is not None:
-                self.update_candidates(*candidates)
+    def _load(self, store: Any, names: set[str]) -> None:
+        """Reads the index; from the file of a layer of another kind, indexes its candidates."""
+        if "index" not in names:
+            super()._load(store, names)
             return
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "index.slx"
@@ -215,4 +204,4 @@ class ApproximateRetrieval(HostRetrieval):
         if not self.return_rows:
             ids.for_tensors()
         self._check_count(self.k, len(index))
-        self.index, self._ids, self.built = index, ids, True
+        self.index, self._ids = index, ids

@@ -13,7 +13,6 @@ from shortlist.layers._candidate_ids import NO_ID, CandidateIds, tensor_dtype
 from shortlist.layers._candidate_retrieval import (
     Array,
     CandidateRetrieval,
-    load_candidates,
     row_blocks,
     save_candidates,
 )
@@ -65,16 +64,8 @@ class BruteForceRetrieval(CandidateRetrieval):
         embeddings = self.candidate_embeddings
         return None if embeddings is None else int(embeddings.shape[1])
 
-    def save_own_variables(self, store: Any) -> None:
-        """Saves candidates and ids with the weights: in `.keras` and in `save_weights` files."""
-        if self.candidate_embeddings is not None:
-            save_candidates(store, self.candidate_embeddings, self._require_ids())
-
-    def load_own_variables(self, store: Any) -> None:
-        """Loads candidates, however many; a file without any leaves those here as they are."""
-        candidates = load_candidates(store)
-        if candidates is not None:
-            self.update_candidates(*candidates)
+    def _save(self, store: Any) -> None:
+        save_candidates(store, self.candidate_embeddings, self._require_ids())
 
     def embeddings(self, rows_at_a_time: int) -> Iterator[Array]:
         """Reads the candidates through on the host, so many rows at a time."""

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from shortlist.layers._candidate_ids import NO_ID, CandidateIds
 from shortlist.layers._candidate_retrieval import (
     as_batch,
-    load_candidates,
     row_blocks,
     save_candidates,
 )
@@ -94,7 +93,7 @@ class StreamingRetrieval(HostRetrieval):
         if not self.return_rows:
             all_ids.for_tensors()
         self._source, self._source_dim, self._in_memory = source, dim, ()
-        self._ids, self.built = all_ids, True
+        self._ids, self._tower_fingerprint = all_ids, None
 
     def search(
         self, queries: Array, k: int, exclude: Any = None
@@ -152,16 +151,9 @@ class StreamingRetrieval(HostRetrieval):
     def _dim(self) -> int | None:
         return self._source_dim
 
-    def save_own_variables(self, store: Any) -> None:
-        """Saves candidates given to `update_candidates`; a dataset is not part of the file."""
+    def _save(self, store: Any) -> None:
         for embeddings in self._in_memory:
             save_candidates(store, embeddings, self._require_ids())
-
-    def load_own_variables(self, store: Any) -> None:
-        """Loads candidates, however many; a file without any leaves those here as they are."""
-        candidates = load_candidates(store)
-        if candidates is not None:
-            self.update_candidates(*candidates)
 
 
 def stable_top_columns(scores: Array, k: int) -> NDArray[np.int64]:

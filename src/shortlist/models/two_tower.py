@@ -172,7 +172,7 @@ class TwoTower:
         train: Interactions,
         *,
         epochs: int = 30,
-        batch_size: int = 1024,
+        batch_size: int = 512,
         optimizer: str | keras.optimizers.Optimizer = "adagrad",
         decay: bool = False,
         validation: Interactions | None = None,
