@@ -33,6 +33,7 @@ struct Name {
   const char* name;
   Enum value;
 };
+constexpr Name<RowCodes> kCodes[] = {{"int8", RowCodes::int8}, {"int4", RowCodes::int4}, {"pq4", RowCodes::pq4}};
 constexpr Name<Metric> kMetrics[] = {{"dot", Metric::dot}, {"cosine", Metric::cosine}, {"l2", Metric::l2}};
 
 template <typename Enum, std::size_t N>
@@ -85,7 +86,8 @@ PyIndex* build_index(nb::handle embeddings, nb::handle ids, const std::string& m
   options.tier = count_or(tier, "tier", kAutomatic, 0, kMost);
   options.sample = count_or(sample, "sample", kAutomatic, 1, kMost);
   options.iterations = count_or(iterations, "iterations", kAutomatic, 1, 1000);
-  (void)codes, (void)store;
+  if (!codes.is_none()) options.codes = parse(kCodes, nb::cast<std::string>(codes), "codes");
+  if (store != "float32") fail("`store` must be 'float32', got '" + store + "'.");
   const FloatMatrix matrix(embeddings, "embeddings", 0, false);
   if (matrix.rows() == 0) fail("`embeddings` must have at least one row, got shape (0, " + std::to_string(matrix.dim()) + ").");
   if (matrix.rows() >= Ids::kNone) fail("`embeddings` must have fewer than 2**32 - 1 rows, got " + std::to_string(matrix.rows()) + ".");
@@ -181,6 +183,10 @@ nb::object find_ids(const PyIndex& self, nb::handle ids) {
   return rows.object;
 }
 
+const char* codes_of(const Index& index) {
+  return name_of(kCodes, static_cast<RowCodes>(index.codes.quantizer.dims_per_code));
+}
+
 nb::dict describe(const PyIndex& self) {
   const Index& index = self.index;
   nb::dict bytes;
@@ -197,14 +203,14 @@ nb::dict describe(const PyIndex& self) {
   result["leaves"] = index.num_leaves();
   result["rows_per_leaf"] = static_cast<double>(index.size - index.tier()) / static_cast<double>(index.num_leaves());
   result["tier"] = index.tier();
-  result["codes"] = "int8";
+  result["codes"] = codes_of(index);
   result["store"] = "float32";
   result["bytes"] = bytes;
   return result;
 }
 
 Filter* filter_ids(const PyIndex& self, nb::handle ids) {
-  const Array<std::uint32_t> rows = find_rows(self.index.ids, ids, "ids");
+  const Array<std::uint32_t> rows = find_rows(self.index.ids, ids, "allow");
   const nb::gil_scoped_release release;
   Array<std::uint8_t> allowed(self.index.size, 0);
   for (const std::uint32_t row : rows) {
@@ -214,7 +220,7 @@ Filter* filter_ids(const PyIndex& self, nb::handle ids) {
 }
 
 Filter* filter_rows(const PyIndex& self, nb::handle mask) {
-  const Mask allowed(mask, "mask", self.index.size);
+  const Mask allowed(mask, "allow", self.index.size);
   const nb::gil_scoped_release release;
   return new Filter(make_filter(self.index, allowed.values()));
 }
@@ -331,7 +337,7 @@ void bind_index(nb::module_& m) {
       .def_prop_ro("ids", &all_ids)
       .def_prop_ro("num_leaves", [](const PyIndex& self) { return self.index.num_leaves(); })
       .def_prop_ro("tier", [](const PyIndex& self) { return self.index.tier(); })
-      .def_prop_ro("codes", [](const PyIndex&) { return "int8"; })
+      .def_prop_ro("codes", [](const PyIndex& self) { return codes_of(self.index); })
       .def_prop_ro("store", [](const PyIndex&) { return "float32"; })
       .def_prop_ro("nbytes",
                    [](const PyIndex& self) {

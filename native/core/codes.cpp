@@ -5,53 +5,49 @@
 #include <utility>
 #include <vector>
 
+#include "random.h"
 #include "threads.h"
 
 namespace shortlist {
 namespace {
 
 constexpr std::size_t kCellsPerPiece = 16;
-constexpr float kLargest = 127.0f;
+constexpr std::size_t kLearnRows = 16384;
 
-std::size_t byte_of(std::size_t slices, std::size_t index, std::size_t t) {
-  return ((index / kBlockRows * slices + t / 4) * kBlockRows + index % kBlockRows) * 4 + t % 4;
+double squared_norm(const float* values, std::size_t dim) {
+  double squares = 0.0;
+  for (std::size_t t = 0; t < dim; ++t) squares += static_cast<double>(values[t]) * values[t];
+  return squares;
+}
+
+void read_residual(const ReadRow& read, std::size_t position, const float* centroid, std::size_t dim, float* out) {
+  read(position, out);
+  for (std::size_t t = 0; t < dim; ++t) out[t] -= centroid[t];
 }
 
 void encode_cell(Codes& codes, std::size_t cell, const float* centroid, const ReadRow& read,
                  std::vector<float>& residuals) {
-  const std::size_t dim = codes.dim;
+  const Quantizer& quantizer = codes.quantizer;
+  const std::size_t dim = quantizer.dim;
   const std::size_t count = codes.count(cell);
-  residuals.resize(count * dim);
-  float largest = 0.0f;
+  residuals.resize((count + 1) * dim);
   double radius = 0.0;
   for (std::size_t i = 0; i < count; ++i) {
-    float* residual = &residuals[i * dim];
-    read(codes.starts[cell] + i, residual);
-    double squares = 0.0;
-    for (std::size_t t = 0; t < dim; ++t) {
-      residual[t] -= centroid[t];
-      largest = std::max(largest, std::fabs(residual[t]));
-      squares += static_cast<double>(residual[t]) * residual[t];
-    }
-    radius = std::max(radius, squares);
+    read_residual(read, codes.starts[cell] + i, centroid, dim, &residuals[i * dim]);
+    radius = std::max(radius, squared_norm(&residuals[i * dim], dim));
   }
-  const float scale = largest / kLargest;
-  const float inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
+  const float scale = quantizer.scale_of(residuals.data(), count);
+  std::uint8_t* blocks = codes.blocks.data() + codes.first_block[cell] * quantizer.block_bytes();
+  const std::size_t num_blocks = codes.first_block[cell + 1] - codes.first_block[cell];
+  std::fill_n(blocks, num_blocks * quantizer.block_bytes(), quantizer.padding());
   double error = 0.0;
-  std::uint8_t* blocks = &codes.blocks[codes.first_block[cell] * codes.block_bytes()];
-  const std::size_t padded = (codes.first_block[cell + 1] - codes.first_block[cell]) * codes.block_bytes();
-  std::fill_n(blocks, padded, std::uint8_t{128});
-  const std::size_t slices = codes.slices();
+  float* decoded = &residuals[count * dim];
   for (std::size_t i = 0; i < count; ++i) {
     const float* residual = &residuals[i * dim];
-    double squares = 0.0;
-    for (std::size_t t = 0; t < dim; ++t) {
-      const float value = std::clamp(std::nearbyintf(residual[t] * inverse), -kLargest, kLargest);
-      const double left = static_cast<double>(residual[t]) - static_cast<double>(scale) * value;
-      squares += left * left;
-      blocks[byte_of(slices, i, t)] = static_cast<std::uint8_t>(static_cast<int>(value) + 128);
-    }
-    error = std::max(error, squares);
+    quantizer.encode(residual, scale, i, blocks);
+    quantizer.decode(scale, i, blocks, decoded);
+    for (std::size_t t = 0; t < dim; ++t) decoded[t] -= residual[t];
+    error = std::max(error, squared_norm(decoded, dim));
   }
   codes.scales[cell] = scale;
   codes.radii[cell] = static_cast<float>(std::sqrt(radius));
@@ -71,24 +67,22 @@ void Codes::place_blocks() {
 }
 
 void Codes::decode(std::size_t cell, std::size_t position, const float* centroid, float* row) const {
-  const std::uint8_t* own = blocks_of(cell);
-  for (std::size_t t = 0; t < dim; ++t) {
-    const int value = own[byte_of(slices(), position - starts[cell], t)] - 128;
-    row[t] = centroid[t] + scales[cell] * static_cast<float>(value);
-  }
+  quantizer.decode(scales[cell], position - starts[cell], blocks_of(cell), row);
+  for (std::size_t t = 0; t < quantizer.dim; ++t) row[t] += centroid[t];
 }
 
-Codes encode(std::size_t dim, Array<std::uint32_t> starts, const float* centroids, const ReadRow& read,
+Codes encode(Quantizer quantizer, Array<std::uint32_t> starts, const float* centroids, const ReadRow& read,
              std::size_t threads, const std::function<void(double)>& tick) {
   const std::size_t cells = starts.size() - 1;
+  const std::size_t dim = quantizer.dim;
   Codes codes;
-  codes.dim = dim;
+  codes.quantizer = std::move(quantizer);
   codes.starts = std::move(starts);
   codes.place_blocks();
   codes.scales = Array<float>(cells);
   codes.radii = Array<float>(cells);
   codes.errors = Array<float>(cells);
-  codes.blocks = Array<std::uint8_t>(codes.first_block[cells] * codes.block_bytes());
+  codes.blocks = Array<std::uint8_t>(codes.first_block[cells] * codes.quantizer.block_bytes());
   parallel_for(
       (cells + kCellsPerPiece - 1) / kCellsPerPiece, threads,
       [&](std::size_t piece, std::size_t) {
@@ -102,30 +96,21 @@ Codes encode(std::size_t dim, Array<std::uint32_t> starts, const float* centroid
   return codes;
 }
 
-CodedQuery encode_query(const float* query, std::size_t dim, std::int8_t* values) {
-  float largest = 0.0f;
-  for (std::size_t t = 0; t < dim; ++t) largest = std::max(largest, std::fabs(query[t]));
-  CodedQuery coded{values, largest / kLargest, 0, 0.0f, 0.0f};
-  const float inverse = coded.scale > 0.0f ? 1.0f / coded.scale : 0.0f;
-  std::int32_t sum = 0;
-  float squares = 0.0f;
-  float left_squares = 0.0f;
-  for (std::size_t t = 0; t < dim; ++t) {
-    // Adding and taking off 1.5 * 2^23 rounds to the nearest integer in two additions.
-    constexpr float kRound = 12582912.0f;
-    const float value = query[t] * inverse + kRound - kRound;
-    const float left = query[t] - coded.scale * value;
-    squares += query[t] * query[t];
-    left_squares += left * left;
-    const auto integer = static_cast<std::int32_t>(value);
-    values[t] = static_cast<std::int8_t>(integer);
-    sum += integer;
+Quantizer learn_quantizer(std::size_t dim, std::size_t dims_per_code, const Array<std::uint32_t>& starts,
+                          const float* centroids, const ReadRow& read, std::uint64_t seed, std::size_t threads) {
+  const std::size_t size = starts[starts.size() - 1];
+  const std::vector<std::uint32_t> chosen = Random(seed).choose(std::min(size, kLearnRows), size);
+  std::vector<float> residuals(chosen.size() * dim);
+  std::size_t cell = 0;
+  for (std::size_t i = 0; i < chosen.size(); ++i) {
+    while (starts[cell + 1] <= chosen[i]) ++cell;
+    float* residual = &residuals[i * dim];
+    read_residual(read, chosen[i], centroids + cell * dim, dim, residual);
+    // The length of one residual stands for its cell's.
+    const double scale = std::sqrt(squared_norm(residual, dim) / static_cast<double>(dim));
+    for (std::size_t t = 0; t < dim && scale > 0.0; ++t) residual[t] = static_cast<float>(residual[t] / scale);
   }
-  for (std::size_t t = dim; t < (dim + 3) / 4 * 4; ++t) values[t] = 0;
-  coded.offset = 128 * sum;
-  coded.norm = std::sqrt(squares);
-  coded.error = std::sqrt(left_squares);
-  return coded;
+  return Quantizer::learn(residuals.data(), chosen.size(), dim, dims_per_code, seed, threads);
 }
 
 }  // namespace shortlist

@@ -1,4 +1,4 @@
-// Rows in cells, each row int8 relative to its cell's centroid: row = centroid + scale * value + error.
+// Rows in cells, each coded relative to its cell's centroid: row = centroid + coded residual + error.
 //
 // One idea serves twice: the rows of an index are coded in leaves, the centroids of the leaves in groups.
 #pragma once
@@ -9,11 +9,12 @@
 
 #include "array.h"
 #include "kernels.h"
+#include "quantizer.h"
 
 namespace shortlist {
 
 struct Codes {
-  std::size_t dim = 0;
+  Quantizer quantizer;
   Array<std::uint32_t> starts;       // (cells + 1) position of each cell's first row
   Array<std::uint32_t> first_block;  // (cells + 1) each cell starts a block
   Array<float> scales;               // (cells)
@@ -22,12 +23,13 @@ struct Codes {
   Array<std::uint8_t> blocks;
 
   std::size_t num_cells() const { return scales.size(); }
-  std::size_t slices() const { return (dim + 3) / 4; }
-  std::size_t block_bytes() const { return slices() * kSliceBytes; }
   std::size_t count(std::size_t cell) const { return starts[cell + 1] - starts[cell]; }
-  const std::uint8_t* blocks_of(std::size_t cell) const { return &blocks[first_block[cell] * block_bytes()]; }
+  const std::uint8_t* blocks_of(std::size_t cell) const {
+    return blocks.data() + first_block[cell] * quantizer.block_bytes();
+  }
   std::size_t bytes() const {
-    return starts.bytes() + first_block.bytes() + scales.bytes() + radii.bytes() + errors.bytes() + blocks.bytes();
+    return starts.bytes() + first_block.bytes() + scales.bytes() + radii.bytes() + errors.bytes() + blocks.bytes() +
+           quantizer.centres.bytes();
   }
 
   // Fills first_block from starts.
@@ -41,18 +43,11 @@ struct Codes {
 using ReadRow = std::function<void(std::size_t position, float* out)>;
 
 // Codes rows that lie in cell order. `centroids` has dim values a cell.
-Codes encode(std::size_t dim, Array<std::uint32_t> starts, const float* centroids, const ReadRow& read,
+Codes encode(Quantizer quantizer, Array<std::uint32_t> starts, const float* centroids, const ReadRow& read,
              std::size_t threads, const std::function<void(double fraction)>& tick = nullptr);
 
-// A query as the int8 kernels take it: query = scale * values + error. A coded row scores
-// <query, centroid> + its cell's scale * `scale` * (sum - offset).
-struct CodedQuery {
-  std::int8_t* values;  // 4 * slices
-  float scale;
-  std::int32_t offset;
-  float norm;   // |query|
-  float error;  // |query - scale * values|
-};
-CodedQuery encode_query(const float* query, std::size_t dim, std::int8_t* values);
+// A quantizer of 4-bit codes for such rows, learned from some of them.
+Quantizer learn_quantizer(std::size_t dim, std::size_t dims_per_code, const Array<std::uint32_t>& starts,
+                          const float* centroids, const ReadRow& read, std::uint64_t seed, std::size_t threads);
 
 }  // namespace shortlist

@@ -54,6 +54,7 @@ enum class SectionKind : std::uint64_t {
   id_integers = 17,
   id_text = 18,
   id_offsets = 19,
+  code_centres = 20,
 };
 
 struct FileParameters {
@@ -68,7 +69,9 @@ struct FileParameters {
   std::uint32_t default_leaves;
   std::uint32_t default_rerank;
   std::uint32_t default_groups;
+  std::uint32_t dims_per_code;  // 0 = int8
+  std::uint32_t reserved;       // 0
 };
-static_assert(sizeof(FileParameters) == 48);
+static_assert(sizeof(FileParameters) == 56);
 
 }  // namespace shortlist

@@ -146,13 +146,13 @@ bool all_lengths(const Array<float>& values) {
   return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v) && v >= 0.0f; });
 }
 
-// Cells over `size` rows, `num_cells` or more of them.
-Codes read_codes(const Reader& file, SectionKind starts, std::size_t dim, std::size_t size) {
+// Cells over `size` rows.
+Codes read_codes(const Reader& file, SectionKind starts, Quantizer quantizer, std::size_t size) {
   const auto next = [starts](std::uint64_t i) {
     return static_cast<SectionKind>(static_cast<std::uint64_t>(starts) + i);
   };
   Codes codes;
-  codes.dim = dim;
+  codes.quantizer = std::move(quantizer);
   codes.starts = file.array_of_any_size<std::uint32_t>(starts);
   file.require(codes.starts.size() >= 2, "has no leaves");
   const std::size_t cells = codes.starts.size() - 1;
@@ -165,7 +165,8 @@ Codes read_codes(const Reader& file, SectionKind starts, std::size_t dim, std::s
   file.require(all_lengths(codes.scales) && all_lengths(codes.radii) && all_lengths(codes.errors),
                "has leaves of impossible size");
   codes.place_blocks();
-  codes.blocks = file.array<std::uint8_t>(next(4), codes.first_block[cells] * codes.block_bytes(), true);
+  codes.blocks = file.array<std::uint8_t>(next(4), codes.first_block[cells] * codes.quantizer.block_bytes(),
+                                           true);
   return codes;
 }
 
@@ -217,13 +218,18 @@ Index load(const std::string& path, bool map) {
   index.lift = {index.dim, parameters.lift_copies, parameters.lift_weight,
                 file.array<float>(SectionKind::lift_mean, lifted ? index.dim : 0)};
   const std::size_t coded_dim = index.lift.coded_dim();
-  index.codes = read_codes(file, SectionKind::code_starts, coded_dim, index.size);
+  file.require(parameters.dims_per_code <= 2, "has codes of an unknown kind");
+  Quantizer quantizer{coded_dim, parameters.dims_per_code, {}};
+  quantizer.centres = file.array<float>(SectionKind::code_centres,
+                                        quantizer.num_codes() * quantizer.dims_per_code * kCentres);
+  file.require(all_finite(quantizer.centres), "has centres that are not finite");
+  index.codes = read_codes(file, SectionKind::code_starts, std::move(quantizer), index.size);
   const auto centroid_starts = file.array_of_any_size<std::uint32_t>(SectionKind::centroid_starts);
   file.require(centroid_starts.size() >= 2, "has no leaves");
   const std::size_t leaves = centroid_starts[centroid_starts.size() - 1];
   const std::size_t cells = index.codes.num_cells();
   file.require(leaves >= 1 && (cells == leaves || cells == leaves + 1), "has groups that do not cover its leaves");
-  index.centroids = read_codes(file, SectionKind::centroid_starts, coded_dim, leaves);
+  index.centroids = read_codes(file, SectionKind::centroid_starts, Quantizer::int8(coded_dim), leaves);
   index.group_centroids =
       file.array<float>(SectionKind::group_centroids, index.centroids.num_cells() * coded_dim);
   file.require(all_finite(index.lift.mean) && all_finite(index.group_centroids), "has centroids that are not finite");

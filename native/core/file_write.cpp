@@ -86,7 +86,9 @@ void save(const Index& index, const std::string& path) {
                                   .default_exact = settings.exact ? 1u : 0u,
                                   .default_leaves = settings.leaves,
                                   .default_rerank = settings.rerank,
-                                  .default_groups = settings.groups};
+                                  .default_groups = settings.groups,
+                                  .dims_per_code = static_cast<std::uint32_t>(index.codes.quantizer.dims_per_code),
+                                  .reserved = 0};
   std::vector<Part> parts{{SectionKind::parameters, &parameters, sizeof parameters},
                           {SectionKind::note, index.note.data(), index.note.size()}};
   const auto add = [&](SectionKind kind, const auto& array) { parts.push_back({kind, array.data(), array.bytes()}); };
@@ -107,6 +109,7 @@ void save(const Index& index, const std::string& path) {
   add(SectionKind::id_integers, index.ids.integers());
   add(SectionKind::id_text, index.ids.text());
   add(SectionKind::id_offsets, index.ids.offsets());
+  add(SectionKind::code_centres, index.codes.quantizer.centres);
 
   std::vector<FileSection> table;
   std::size_t offset = align(sizeof(FileHeader) + parts.size() * sizeof(FileSection));

@@ -93,6 +93,16 @@ struct Kernels {
                    const float* queries, std::size_t query_stride, std::size_t num_queries,
                    std::uint32_t* best, float* best_scores);
 
+  // --- scores of the rows found so far
+
+  // The largest t found in twelve halvings of the range of `scores` that at least `keep` of them reach; it is
+  // found sooner where no more than a quarter above `keep` reach it. 1 <= keep <= count, no NaN.
+  float (*reached_by)(const float* scores, std::size_t count, std::size_t keep);
+
+  // Moves the scores that are >= threshold, and their rows, to the front in the order they have; returns how
+  // many.
+  std::size_t (*keep_reaching)(float threshold, float* scores, std::uint32_t* rows, std::size_t count);
+
   // --- rows stored one after another, `stride` values apart, fetched ahead of use. out[i] belongs to row
   // indices[i], or to row i where indices is null. Sorted indices are fastest.
 

@@ -189,6 +189,36 @@ struct Avx2 {
     max_at(best.high, at.high, scores.high, block.high);
   }
 
+  static SHORTLIST_INLINE Floats min(Floats a, Floats b) {
+    return {_mm256_min_ps(a.low, b.low), _mm256_min_ps(a.high, b.high)};
+  }
+  static SHORTLIST_INLINE Floats max(Floats a, Floats b) {
+    return {_mm256_max_ps(a.low, b.low), _mm256_max_ps(a.high, b.high)};
+  }
+  static SHORTLIST_INLINE void count_reaching(Sums& counts, Floats values, Floats threshold) {
+    const __m256 low = _mm256_cmp_ps(values.low, threshold.low, _CMP_GE_OQ);
+    const __m256 high = _mm256_cmp_ps(values.high, threshold.high, _CMP_GE_OQ);
+    counts.low = _mm256_sub_epi32(counts.low, _mm256_castps_si256(low));
+    counts.high = _mm256_sub_epi32(counts.high, _mm256_castps_si256(high));
+  }
+  static SHORTLIST_INLINE std::int32_t total(Sums sums) {
+    const __m256i eight = _mm256_add_epi32(sums.low, sums.high);
+    const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+    const __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
+    return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 1)));
+  }
+  static SHORTLIST_INLINE std::size_t compact(float threshold, const float* scores, const std::uint32_t* rows,
+                                              float* kept_scores, std::uint32_t* kept_rows) {
+    std::size_t kept = 0;
+    for (std::size_t j = 0; j < kBlockRows; ++j) {
+      const float score = scores[j];
+      kept_scores[kept] = score;
+      kept_rows[kept] = rows[j];
+      kept += score >= threshold ? 1 : 0;
+    }
+    return kept;
+  }
+
   static SHORTLIST_INLINE Floats load(const float* values) {
     return {_mm256_loadu_ps(values), _mm256_loadu_ps(values + 8)};
   }

@@ -111,6 +111,23 @@ struct Avx512 {
     at = _mm512_mask_mov_epi32(at, larger, block);
   }
 
+  static SHORTLIST_INLINE Floats min(Floats a, Floats b) { return _mm512_min_ps(a, b); }
+  static SHORTLIST_INLINE Floats max(Floats a, Floats b) { return _mm512_max_ps(a, b); }
+  static SHORTLIST_INLINE void count_reaching(Sums& counts, Floats values, Floats threshold) {
+    const __mmask16 reaching = _mm512_cmp_ps_mask(values, threshold, _CMP_GE_OQ);
+    counts = _mm512_mask_add_epi32(counts, reaching, counts, _mm512_set1_epi32(1));
+  }
+  static SHORTLIST_INLINE std::int32_t total(Sums sums) { return _mm512_reduce_add_epi32(sums); }
+  static SHORTLIST_INLINE std::size_t compact(float threshold, const float* scores, const std::uint32_t* rows,
+                                              float* kept_scores, std::uint32_t* kept_rows) {
+    const __m512 all_scores = _mm512_loadu_ps(scores);
+    const __m512i all_rows = _mm512_loadu_si512(rows);
+    const __mmask16 kept = _mm512_cmp_ps_mask(all_scores, _mm512_set1_ps(threshold), _CMP_GE_OQ);
+    _mm512_storeu_ps(kept_scores, _mm512_maskz_compress_ps(kept, all_scores));
+    _mm512_storeu_si512(kept_rows, _mm512_maskz_compress_epi32(kept, all_rows));
+    return static_cast<std::size_t>(__builtin_popcount(kept));
+  }
+
   static SHORTLIST_INLINE Floats load(const float* values) { return _mm512_loadu_ps(values); }
   static SHORTLIST_INLINE Floats load(const std::uint16_t* values) {
     return from_bf16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(values)));

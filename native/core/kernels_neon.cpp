@@ -178,6 +178,36 @@ struct Neon {
     }
   }
 
+  static SHORTLIST_INLINE Floats min(Floats a, Floats b) {
+    for (std::size_t p = 0; p < 4; ++p) a.part[p] = vminq_f32(a.part[p], b.part[p]);
+    return a;
+  }
+  static SHORTLIST_INLINE Floats max(Floats a, Floats b) {
+    for (std::size_t p = 0; p < 4; ++p) a.part[p] = vmaxq_f32(a.part[p], b.part[p]);
+    return a;
+  }
+  static SHORTLIST_INLINE void count_reaching(Sums& counts, Floats values, Floats threshold) {
+    for (std::size_t p = 0; p < 4; ++p) {
+      const int32x4_t reaching = vreinterpretq_s32_u32(vcgeq_f32(values.part[p], threshold.part[p]));
+      counts.part[p] = vsubq_s32(counts.part[p], reaching);
+    }
+  }
+  static SHORTLIST_INLINE std::int32_t total(Sums sums) {
+    return vaddvq_s32(
+        vaddq_s32(vaddq_s32(sums.part[0], sums.part[1]), vaddq_s32(sums.part[2], sums.part[3])));
+  }
+  static SHORTLIST_INLINE std::size_t compact(float threshold, const float* scores, const std::uint32_t* rows,
+                                              float* kept_scores, std::uint32_t* kept_rows) {
+    std::size_t kept = 0;
+    for (std::size_t j = 0; j < kBlockRows; ++j) {
+      const float score = scores[j];
+      kept_scores[kept] = score;
+      kept_rows[kept] = rows[j];
+      kept += score >= threshold ? 1 : 0;
+    }
+    return kept;
+  }
+
   static SHORTLIST_INLINE Floats load(const float* values) {
     return {{vld1q_f32(values), vld1q_f32(values + 4), vld1q_f32(values + 8), vld1q_f32(values + 12)}};
   }

@@ -138,6 +138,39 @@ void f32_best(const float* blocks, std::size_t num_blocks, std::size_t dim, cons
   }
 }
 
+float reached_by(const float* scores, std::size_t count, std::size_t keep) {
+  constexpr int kHalvings = 12;
+  float low = scores[0];
+  float high = scores[0];
+  for (std::size_t i = 1; i < count; ++i) {
+    low = scores[i] < low ? scores[i] : low;
+    high = scores[i] > high ? scores[i] : high;
+  }
+  for (int halving = 0; halving < kHalvings; ++halving) {
+    const float middle = low + 0.5f * (high - low);
+    std::size_t reaching = 0;
+    for (std::size_t i = 0; i < count; ++i) reaching += scores[i] >= middle ? 1 : 0;
+    if (reaching < keep) {
+      high = middle;
+    } else {
+      low = middle;
+      if (reaching <= keep + keep / 4) break;
+    }
+  }
+  return low;
+}
+
+std::size_t keep_reaching(float threshold, float* scores, std::uint32_t* rows, std::size_t count) {
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const float score = scores[i];
+    scores[kept] = score;
+    rows[kept] = rows[i];
+    kept += score >= threshold ? 1 : 0;
+  }
+  return kept;
+}
+
 // The order of every sum over a stored row: partial sum i takes the terms i, i + 32, i + 64 …, each product
 // rounded before it is added, and then the upper half of the partial sums is added to the lower until one is
 // left. This is what vector registers of any width can do, so every level does exactly this.
@@ -195,6 +228,8 @@ const Kernels kScalarKernels = {
     .code4_select_many = code4_select_many,
     .f32_scores = f32_scores,
     .f32_best = f32_best,
+    .reached_by = reached_by,
+    .keep_reaching = keep_reaching,
     .dot = dot_row<float>,
     .dot_rows_f32 = dot_rows<float>,
     .dot_rows_bf16 = dot_rows<std::uint16_t>,

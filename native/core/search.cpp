@@ -29,8 +29,8 @@ void choose_groups(const Index& index, std::size_t wanted, const Filter* allow, 
       if (allow->groups[g] == 0) scores[g] = -std::numeric_limits<float>::max();
     }
   }
-  const float least = wanted < groups.num_rows ? reached_by(scores, groups.num_rows, wanted)
-                                               : -std::numeric_limits<float>::infinity();
+  const float least =
+      wanted < groups.num_rows ? reached_by(scores, groups.num_rows, wanted) : -std::numeric_limits<float>::infinity();
   space.cells.resize(groups.num_rows);
   std::size_t chosen = 0;
   std::size_t best = 0;
@@ -43,6 +43,13 @@ void choose_groups(const Index& index, std::size_t wanted, const Filter* allow, 
   std::swap(space.cells[0], space.cells[best]);
 }
 
+CodedQuery code_query(const Index& index, Workspace& space) {
+  const Quantizer& quantizer = index.codes.quantizer;
+  space.row_query.resize(quantizer.query_bytes());
+  space.table.resize(quantizer.num_codes() * kCentres);
+  return quantizer.encode_query(space.lifted.data(), space.row_query.data(), space.table.data());
+}
+
 // Fills space.cells with the leaves to scan, the tier and then the best leaf first.
 void choose_leaves(const Index& index, const CodedQuery& query, const Settings& settings, const Filter* allow,
                    Workspace& space) {
@@ -50,7 +57,13 @@ void choose_leaves(const Index& index, const CodedQuery& query, const Settings& 
   const std::size_t wanted = settings.groups != 0 ? settings.groups : std::max<std::size_t>(4, settings.leaves);
   choose_groups(index, std::min(groups, wanted), allow, space);
   space.leaves.reset(settings.leaves);
-  scan(index.centroids, query, space.cells.data(), space.cells.size(),
+  CodedQuery coded = query;
+  if (!index.codes.quantizer.is_int8()) {
+    const Quantizer& quantizer = index.centroids.quantizer;
+    space.centroid_query.resize(quantizer.query_bytes());
+    coded = quantizer.encode_query(space.lifted.data(), space.centroid_query.data(), nullptr);
+  }
+  scan(index.centroids, coded, space.cells.data(), space.cells.size(),
        allow == nullptr ? nullptr : allow->leaves.data(), kNoneExcluded, space.scan, space.leaves);
   space.leaves.shrink();
   const std::size_t chosen = space.leaves.size();
@@ -75,15 +88,6 @@ void exclude(const Index& index, const Limits& limits, std::size_t i, Workspace&
   }
 }
 
-// Scores these rows and offers them to `best`.
-void rerank(const Index& index, const std::uint32_t* positions, std::size_t count, Workspace& space, TopK& best) {
-  space.scores.resize(count);
-  exact_scores(index, space.query.data(), positions, 0, count, space.scores.data());
-  for (std::size_t i = 0; i < count; ++i) {
-    if (space.scores[i] >= best.threshold()) best.push({space.scores[i], index.row_of[positions[i]]});
-  }
-}
-
 void approximate_search(const Index& index, const CodedQuery& query, const Settings& settings, const Filter* allow,
                         std::size_t k, Workspace& space, TopK& best) {
   choose_leaves(index, query, settings, allow, space);
@@ -92,6 +96,16 @@ void approximate_search(const Index& index, const CodedQuery& query, const Setti
        space.excluded, space.scan, space.survivors);
   space.survivors.shrink();
   rerank(index, space.survivors.rows(), space.survivors.size(), space, best);
+}
+
+// The k-th score that an approximate search finds: exact search starts from it.
+float reached_quickly(const Index& index, const CodedQuery& query, const Filter* allow, std::size_t k,
+                      Workspace& space) {
+  constexpr Settings kQuick{};
+  if (index.num_leaves() <= 2 * kQuick.leaves) return -std::numeric_limits<float>::infinity();
+  TopK best(space.best.data(), k);
+  approximate_search(index, query, kQuick, allow, k, space, best);
+  return best.threshold();
 }
 
 // At most this many rows may be returned; excluded rows may be among those that the filter leaves out anyway.
@@ -103,11 +117,10 @@ void search_one(const Index& index, const float* query, std::size_t k, const Set
                 std::size_t i, Workspace& space, float* scores, std::int64_t* rows) {
   space.query.resize(index.dim);
   space.lifted.resize(index.lift.coded_dim());
-  space.values.resize(index.codes.slices() * 4);
   space.best.resize(k);
   prepare_query(index, query, space.query.data());
   index.lift.query(space.query.data(), space.lifted.data());
-  const CodedQuery coded = encode_query(space.lifted.data(), space.lifted.size(), space.values.data());
+  const CodedQuery coded = code_query(index, space);
   exclude(index, limits, i, space);
   const Filter* allow = limits.allow;
   TopK best(space.best.data(), k);
@@ -118,12 +131,12 @@ void search_one(const Index& index, const float* query, std::size_t k, const Set
     }
     rerank(index, space.few.data(), space.few.size(), space, best);
   } else if (settings.exact) {
-    exact_search(index, coded, allow, space, best);
+    exact_search(index, coded, allow, reached_quickly(index, coded, allow, k, space), space, best);
   } else {
     approximate_search(index, coded, settings, allow, k, space, best);
     if (best.size() < std::min(k, most_allowed(index, allow, space))) {
       best = TopK(space.best.data(), k);
-      exact_search(index, coded, allow, space, best);
+      exact_search(index, coded, allow, -std::numeric_limits<float>::infinity(), space, best);
     }
   }
   best.sort();
@@ -136,8 +149,8 @@ void search_one(const Index& index, const float* query, std::size_t k, const Set
 
 }  // namespace
 
-void search(const Index& index, const float* queries, std::size_t num_queries, std::size_t k,
-            const Settings& settings, const Limits& limits, std::size_t threads, float* scores, std::int64_t* rows) {
+void search(const Index& index, const float* queries, std::size_t num_queries, std::size_t k, const Settings& settings,
+            const Limits& limits, std::size_t threads, float* scores, std::int64_t* rows) {
   if (num_queries == 1) {
     const WorkspacePool::Loan space(*index.workspaces);
     search_one(index, queries, k, settings, limits, 0, *space, scores, rows);

@@ -16,7 +16,9 @@ namespace shortlist {
 struct Workspace {
   std::vector<float> query;   // as scored
   std::vector<float> lifted;  // as coded
-  std::vector<std::int8_t> values;
+  std::vector<std::uint8_t> centroid_query;  // coded for the centroids
+  std::vector<std::uint8_t> row_query;       // coded for the rows
+  std::vector<float> table;
   std::vector<float> group_scores;
   std::vector<Cell> cells;
   Excluded excluded;

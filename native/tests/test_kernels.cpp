@@ -365,6 +365,37 @@ void check_all_rows(const Kernels& k, std::size_t dim, Random& random) {
         std::string(k.name) + " dot is dot_rows_f32 of a row");
 }
 
+// Scores found so far: the scalar level's threshold, which enough of them reach, and those that reach it in
+// order.
+void check_found(const Kernels& k, Random& random) {
+  const Kernels& scalar = *find_kernels("scalar");
+  for (std::size_t count = 1; count <= 70; ++count) {
+    for (const std::size_t keep : {std::size_t{1}, (count + 1) / 2, count}) {
+      std::vector<float> scores = floats(count, random);
+      if (count % 3 == 0) std::fill_n(scores.begin(), (count + 1) / 2, scores[0]);
+      if (count % 7 == 0) scores[random() % count] = -std::numeric_limits<float>::max();
+      const float threshold = k.reached_by(scores.data(), count, keep);
+      const std::string what =
+          std::string(k.name) + " of " + std::to_string(count) + " keep " + std::to_string(keep);
+      check(threshold == scalar.reached_by(scores.data(), count, keep), "reached_by " + what);
+      std::vector<std::uint32_t> rows(count);
+      std::vector<float> kept_scores;
+      std::vector<std::uint32_t> kept_rows;
+      for (std::uint32_t i = 0; i < count; ++i) {
+        rows[i] = 100 + i;
+        if (scores[i] < threshold) continue;
+        kept_scores.push_back(scores[i]);
+        kept_rows.push_back(rows[i]);
+      }
+      check(kept_rows.size() >= keep, "too few reach the threshold, " + what);
+      const std::size_t kept = k.keep_reaching(threshold, scores.data(), rows.data(), count);
+      scores.resize(kept);
+      rows.resize(kept);
+      check(scores == kept_scores && rows == kept_rows, "keep_reaching " + what);
+    }
+  }
+}
+
 // A score does not depend on the machine: these bits are the same wherever this test runs.
 void check_bits(const Kernels& k) {
   std::vector<float> a(101);
@@ -384,6 +415,7 @@ int main() {
   for (const Kernels* level : available_kernels()) {
     Random random(7);
     check_bits(*level);
+    check_found(*level, random);
     for (const std::size_t dim : kDims) {
       check_select(*level, true, dim, Values::kRandom, random);
       check_select(*level, true, dim, Values::kExtreme, random);

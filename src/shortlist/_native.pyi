@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 type Metric = Literal["dot", "cosine", "l2"]
-type Codes = Literal["int8", "int4"]
+type Codes = Literal["int8", "int4", "pq4"]
 type Store = Literal["float32", "bfloat16", "int8"]
 type IdArray = NDArray[np.int64] | NDArray[np.object_]
 

@@ -16,10 +16,14 @@ BATCH = {
 }
 
 
+def tensors() -> dict[str, object]:
+    return {name: ops.convert_to_tensor(column) for name, column in BATCH.items()}
+
+
 def test_rating_is_the_weighted_mean_of_squared_errors() -> None:
     errors = (QUERIES * CANDIDATES).sum(axis=1) - BATCH["rating"]
     expected = np.mean(BATCH["weight"] * errors**2)
-    assert float(Rating()(ops.array(QUERIES), ops.array(CANDIDATES), BATCH)) == pytest.approx(
+    assert float(Rating()(ops.array(QUERIES), ops.array(CANDIDATES), tensors())) == pytest.approx(
         expected, rel=1e-5
     )
 
@@ -38,7 +42,7 @@ def test_retrieval_is_the_softmax_over_the_batch(
     losses = np.log(np.exp(scores).sum(axis=1)) - np.diagonal(scores)
     expected = getattr(np, reduction)(BATCH["weight"] * losses)
     objective = Retrieval(0.5, correction, removal, reduction)
-    loss = objective(ops.array(QUERIES), ops.array(CANDIDATES), BATCH)
+    loss = objective(ops.array(QUERIES), ops.array(CANDIDATES), tensors())
     assert float(loss) == pytest.approx(expected, rel=1e-5)
 
 

@@ -56,9 +56,8 @@ def test_a_history_stands_for_a_new_user(served: Running, parts: Parts):
 def test_similar_items_are_ordered_by_cosine(served: Running, parts: Parts):
     _, answer = served.json("/api/v1/similar", {"item_id": "f2", "k": 3})
     unit = parts.item_embeddings / np.linalg.norm(parts.item_embeddings, axis=1, keepdims=True)
-    assert _ids(answer) == _expected(Parts(), np.zeros(4), {"f2"}, 0) or _ids(answer) == [
-        f"f{row}" for row in np.argsort(-(unit @ unit[2]), kind="stable") if row != 2
-    ][:3]
+    nearest = np.argsort(-(unit @ unit[2]), kind="stable")
+    assert _ids(answer) == [f"f{row}" for row in nearest if row != 2][:3]
     assert answer["items"][0]["score"] == pytest.approx(np.sort(unit @ unit[2])[-2], rel=1e-5)
 
 
@@ -97,11 +96,13 @@ def test_the_model_says_what_it_is(served: Running):
         ({"user_id": "u0", "k": 2.5}, 400, "Expected `int`, got `float`"),
         ({"user_id": "u0", "kk": 1}, 400, "unknown field `kk`"),
         ({"user_id": "u0", "exclude": "f1"}, 400, "Expected `array`, got `str`"),
-        (b"{", 400, "JSON is malformed"),
+        (b"", 400, "needs a body"),
+        (b"{", 400, "truncated"),
         (b'{"user_id": NaN}', 400, "JSON is malformed"),
-        (b'{"user_id": "\xff"}', 400, "utf-8"),
-        (b"[" * 100_000, 400, "Expected `object`, got `array`"),
-        (b'{"user_id":' + b"[" * 100_000, 400, ""),
+        (b'{"user_id": "\xff"}', 400, "not UTF-8"),
+        (b"[]", 400, "Expected `object`, got `array`"),
+        (b"[" * 100_000, 400, "nested too deeply"),
+        (b'{"user_id":' + b"[" * 100_000, 400, "nested too deeply"),
     ],
 )
 def test_what_cannot_be_answered_says_why(served: Running, body, status: int, message: str):

@@ -11,7 +11,9 @@ from shortlist.cli.datasets import DataDir, Dataset, open_dataset
 from shortlist.cli.output import Json, console, print_json, ranked_rows, ranked_table, status
 
 if TYPE_CHECKING:
-    from shortlist.data import Split
+    from pathlib import Path
+
+    from shortlist.data import Interactions, Oracle, Split
     from shortlist.evaluation import Evaluation
 
 KS = (10, 100)
@@ -32,7 +34,7 @@ def demo(
     started = time.perf_counter()
     recipe = Recipe(seed=seed, patience=None)
     with status("reading the data"):
-        interactions = open_dataset(dataset, data_dir)
+        oracle, interactions = _open(dataset, data_dir)
         split = recipe.parts(interactions)
     user_id = known_id(split.train.user_ids, user, "user")
     with status("starting Keras"):
@@ -43,7 +45,7 @@ def demo(
             "exclude_seen": _measure(model, split, exclude_seen=True),
             "keep_seen": _measure(model, split, exclude_seen=False),
         }
-        oracle = _oracle(dataset, split)
+        best = oracle and oracle.hit_rates(split, KS)
     (rows,) = ranked_rows(model.recommend([user_id], k), interactions.items)
     document = {
         "dataset": {
@@ -62,7 +64,7 @@ def demo(
             name: {seen: _hit_rates(result.baselines[name]) for seen, result in measured.items()}
             for name in measured["exclude_seen"].baselines
         },
-        "oracle": oracle,
+        "oracle": best and _hit_rates({f"hit_rate@{k}": best[k] for k in KS}),
         "user": user_id,
         "recommendations": rows,
         "seconds": round(time.perf_counter() - started, 3),
@@ -83,14 +85,14 @@ def _hit_rates(metrics: Any) -> dict[str, float]:
     return {f"hit_rate@{k}": round(metrics[f"hit_rate@{k}"], 6) for k in KS}
 
 
-def _oracle(dataset: str, split: Split) -> dict[str, float] | None:
-    """The best possible hit rates with seen items left out, known for the sample only."""
-    if dataset != "sample":
-        return None
-    from shortlist.data import sample
+def _open(dataset: str, data_dir: Path | None) -> tuple[Oracle | None, Interactions]:
+    """The interactions and, known for the sample only, the best possible recommender."""
+    if dataset == "sample":
+        from shortlist.data import sample
 
-    best = sample().oracle.hit_rates(split, KS)
-    return {f"hit_rate@{k}": round(best[k], 6) for k in KS}
+        invented = sample()
+        return invented.oracle, invented.interactions
+    return None, open_dataset(dataset, data_dir)
 
 
 def _show(document: dict[str, Any]) -> None:

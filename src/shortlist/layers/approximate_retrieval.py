@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from shortlist.index import Index, IndexConfig, SearchSettings, tune
 from shortlist.layers._candidate_ids import CandidateIds
-from shortlist.layers._candidate_retrieval import (
+from shortlist.layers._candidates import (
+    Array,
     checked_embeddings,
     concatenated,
     row_blocks,
 )
-from shortlist.layers._host_retrieval import Array, HostRetrieval
+from shortlist.layers._host_retrieval import HostRetrieval
 
 TUNING_QUERIES = 1000
 
@@ -204,4 +205,4 @@ class ApproximateRetrieval(HostRetrieval):
         if not self.return_rows:
             ids.for_tensors()
         self._check_count(self.k, len(index))
-        self.index, self._ids, self.built = index, ids, True
+        self.index, self._ids = index, ids

@@ -55,13 +55,16 @@ class ExportableRetrieval(keras.layers.Layer):
         self.return_scores = return_scores
         self.leaves, self.leaves_to_search = leaves, leaves_to_search
         self.query_model = query_model
-        slots = (num_candidates,) if leaves is None else (leaves, num_candidates)
-        self.embeddings = self._table("embeddings", (*slots, dim), "float32")
-        self.ids = self._table("ids", slots, tensor_dtype())
-        if leaves is not None:
+        # Tables are matrices, one row a gather: that is what every exporter knows.
+        if leaves is None:
+            self.embeddings = self._table("embeddings", (num_candidates, dim), "float32")
+            self.ids = self._table("ids", (num_candidates, 1), tensor_dtype())
+        else:
+            self.embeddings = self._table("embeddings", (leaves, num_candidates * dim), "float32")
+            self.ids = self._table("ids", (leaves, num_candidates), tensor_dtype())
             self.centroids = self._table("centroids", (leaves, dim), "float32")
             # 0 where a slot is taken and -inf where it is empty, to be added to scores.
-            self.penalties = self._table("penalties", slots, "float32")
+            self.penalties = self._table("penalties", (leaves, num_candidates), "float32")
         self.built = True
 
     def _table(self, name: str, shape: tuple[int, ...], dtype: str) -> Any:
@@ -84,7 +87,7 @@ class ExportableRetrieval(keras.layers.Layer):
         if leaves is None:
             layer = cls(dim, num_rows, **kwargs)
             layer.embeddings.assign(embeddings)
-            layer.ids.assign(ids)
+            layer.ids.assign(ids[:, None])
             return layer
         if not 1 <= leaves <= num_rows:
             raise ValueError(f"`leaves` must lie between 1 and {num_rows}, got {leaves}.")
@@ -101,7 +104,7 @@ class ExportableRetrieval(keras.layers.Layer):
                 f"{leaves_to_search}, which may reach only {fewest}."
             )
         layer = cls(dim, rows.shape[1], leaves=leaves, leaves_to_search=leaves_to_search, **kwargs)
-        layer.embeddings.assign(embeddings[rows])
+        layer.embeddings.assign(embeddings[rows].reshape(leaves, -1))
         layer.ids.assign(ids[rows])
         layer.centroids.assign(centroids)
         layer.penalties.assign(np.where(taken, 0.0, NO_SCORE))
@@ -113,7 +116,7 @@ class ExportableRetrieval(keras.layers.Layer):
         if self.leaves is None:
             scores = ops.matmul(queries, ops.transpose(self.embeddings))
             scores, columns = ops.top_k(scores, self.k)
-            ids = ops.take(self.ids, columns, axis=0)
+            ids = ops.reshape(ops.take(self.ids, columns, axis=0), (-1, self.k))
         else:
             of_leaves = ops.matmul(queries, ops.transpose(self.centroids))
             leaves = ops.top_k(of_leaves, self.leaves_to_search)[1]

@@ -91,9 +91,9 @@ class Service:
                 not known (404).
         """
         limits = self.settings.limits
-        if len(users) > limits.rows:
+        if not 1 <= len(users) <= limits.rows:
             raise RequestError(
-                400, f"A request may have {limits.rows} rows, this one has {len(users)}."
+                400, f"A request may have 1 to {limits.rows} rows, this one has {len(users)}."
             )
         if not 1 <= query.k <= limits.k:
             raise RequestError(400, f"`k` must be from 1 to {limits.k}, got {query.k}.")

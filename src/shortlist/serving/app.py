@@ -56,10 +56,10 @@ async def metrics(state: State) -> Response[bytes]:
 
 
 @get(["/", "/docs", "/favicon.ico", "/page/{name:str}"], include_in_schema=False)
-async def page(request: Request[Any, Any, Any], name: str = "") -> Response[bytes]:
+async def page(request: Request[Any, Any, Any]) -> Response[bytes]:
     """The page, the documentation of the API, and what they are made of."""
     fixed = {"/": "index.html", "/docs": "docs.html", "/favicon.ico": "icon.svg"}
-    name = fixed.get(request.url.path, name)
+    name = fixed.get(request.url.path) or request.path_params["name"]
     file = resources.files("shortlist.serving").joinpath("page", name)
     suffix = name.rpartition(".")[2]
     if suffix not in _PAGE_TYPES or "/" in name or not file.is_file():
@@ -101,6 +101,8 @@ def create_app(service: Service) -> Gate:
         exception_handlers={
             RequestError: _request_error,
             HTTPException: _http_error,
+            RecursionError: _too_deep,
+            UnicodeDecodeError: _not_utf8,
             Exception: _server_error,
         },
         request_max_body_size=None,  # the gate has looked already
@@ -137,6 +139,14 @@ def _http_error(request: Request[Any, Any, Any], error: HTTPException) -> Respon
     for name, value in (error.headers or {}).items():
         response.set_header(name, value)
     return response
+
+
+def _too_deep(request: Request[Any, Any, Any], _: Exception) -> Response[bytes]:
+    return _request_error(request, RequestError(400, "The JSON is nested too deeply."))
+
+
+def _not_utf8(request: Request[Any, Any, Any], error: UnicodeDecodeError) -> Response[bytes]:
+    return _request_error(request, RequestError(400, f"The JSON is not UTF-8: {error.reason}."))
 
 
 def _server_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from litestar import Request, Response, Router, get, post
 from litestar.datastructures import State
+from litestar.params import FromPath
 
 from shortlist.index import SearchResult
 from shortlist.serving.answers import Query, Service
@@ -55,9 +56,11 @@ async def server_metadata() -> dict[str, Any]:
 
 
 @get(["/v2/models/{name:str}", "/v2/models/{name:str}/versions/{version:str}"])
-async def model_metadata(name: str, state: State, version: str | None = None) -> dict[str, Any]:
+async def model_metadata(
+    name: FromPath[str], request: Request[Any, Any, Any], state: State
+) -> dict[str, Any]:
     """Inputs and outputs of the model."""
-    model = served(state.service, name, version)
+    model = served(state.service, name, request.path_params.get("version"))
     return {
         "name": name,
         "versions": [str(model.version)],
@@ -76,21 +79,25 @@ async def model_metadata(name: str, state: State, version: str | None = None) ->
 
 
 @get(["/v2/models/{name:str}/ready", "/v2/models/{name:str}/versions/{version:str}/ready"])
-async def model_ready(name: str, state: State, version: str | None = None) -> dict[str, Any]:
+async def model_ready(
+    name: FromPath[str], request: Request[Any, Any, Any], state: State
+) -> dict[str, Any]:
     """Whether the model answers."""
-    model = served(state.service, name, version)
+    model = served(state.service, name, request.path_params.get("version"))
     return {"name": name, "ready": True, "version": str(model.version)}
 
 
 @post("/v2/models/{name:str}/infer", status_code=200)
-async def infer(name: str, request: Request[Any, Any, Any], state: State) -> Response[bytes]:
+async def infer(
+    name: FromPath[str], request: Request[Any, Any, Any], state: State
+) -> Response[bytes]:
     """Answer with the newest version."""
     return await _infer(state.service, name, None, request)
 
 
 @post("/v2/models/{name:str}/versions/{version:str}/infer", status_code=200)
 async def infer_version(
-    name: str, version: str, request: Request[Any, Any, Any], state: State
+    name: FromPath[str], version: FromPath[str], request: Request[Any, Any, Any], state: State
 ) -> Response[bytes]:
     """Answer with one version."""
     return await _infer(state.service, name, version, request)

@@ -7,7 +7,7 @@ import polars as pl
 from litestar import Router, get, post
 from litestar.datastructures import State
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from shortlist.serving.answers import Query, Service
 from shortlist.serving.errors import ErrorBody
@@ -16,8 +16,8 @@ from shortlist.serving.model import ServedModel
 Id = int | Annotated[str, msgspec.Meta(max_length=1024)]
 Ids = Annotated[list[Id], msgspec.Meta(max_length=10_000)]
 K = Annotated[int, msgspec.Meta(ge=1, le=1_000)]
-Prefix = Annotated[str, Parameter(max_length=200, description="How a word or the id begins.")]
-Limit = Annotated[int, Parameter(ge=1, le=100, description="At most so many.")]
+Prefix = Annotated[str, QueryParameter(max_length=200, description="How a word or the id begins.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=100, description="At most so many.")]
 
 
 class RecommendRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -118,7 +118,7 @@ _QUERY = {**_LOOKUP, 413: _LARGE, 415: _BAD, 429: _BUSY}
 
 
 @post("/recommend", status_code=200, responses=_QUERY, summary="Recommend")
-async def recommend(data: RecommendRequest, state: State) -> RankedItems:
+async def recommend(data: JSONBody[RecommendRequest], state: State) -> RankedItems:
     """The best items for a known user, or for a history sent along."""
     service: Service = state.service
     model = service.repository.model()
@@ -134,7 +134,7 @@ async def recommend(data: RecommendRequest, state: State) -> RankedItems:
 
 
 @post("/similar", status_code=200, responses=_QUERY, summary="Similar items")
-async def similar(data: SimilarRequest, state: State) -> RankedItems:
+async def similar(data: JSONBody[SimilarRequest], state: State) -> RankedItems:
     """The items most like one of them, by cosine."""
     service: Service = state.service
     model = service.repository.model()
@@ -153,7 +153,7 @@ async def find_items(state: State, prefix: Prefix = "", limit: Limit = 10) -> Fo
 
 
 @get("/items/{item_id:path}", responses=_LOOKUP, summary="One item")
-async def item_details(state: State, item_id: str) -> ItemDetails:
+async def item_details(state: State, item_id: FromPath[str]) -> ItemDetails:
     """Everything the bundle says of an item."""
     model = state.service.repository.model()
     item = model.item(item_id.removeprefix("/"))
@@ -178,7 +178,7 @@ async def find_users(state: State, prefix: Prefix = "", limit: Limit = 10) -> Fo
 
 
 @get("/users/{user_id:path}", responses=_LOOKUP, summary="One user")
-async def user_details(state: State, user_id: str, limit: Limit = 50) -> UserDetails:
+async def user_details(state: State, user_id: FromPath[str], limit: Limit = 50) -> UserDetails:
     """What a user has had, most recent first."""
     model = state.service.repository.model()
     user = model.user(user_id.removeprefix("/"))

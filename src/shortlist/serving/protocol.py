@@ -6,6 +6,7 @@ byte, and an answer must be taken within another.
 """
 
 import asyncio
+import time
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -48,7 +49,7 @@ def deadline_protocol(limits: Limits, metrics: Metrics) -> type[HttpToolsProtoco
         def on_headers_complete(self) -> None:
             super().on_headers_complete()
             scope: dict[str, Any] = self.scope  # type: ignore[assignment]
-            scope["shortlist.arrived"] = self.loop.time()
+            scope["shortlist.arrived"] = time.perf_counter()
             scope["shortlist.waiting"] = len(self.tasks)
 
         def on_body(self, body: bytes) -> None:

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 from litestar import Request, Response, Router, get, post
 from litestar.datastructures import State
+from litestar.params import FromPath
 
 from shortlist.serving.answers import Query, Service, found
 from shortlist.serving.errors import RequestError
@@ -38,14 +39,16 @@ class _Rows:
 
 
 @post("/{target:str}", status_code=200)
-async def predict(target: str, request: Request[Any, Any, Any], state: State) -> Response[bytes]:
+async def predict(
+    target: FromPath[str], request: Request[Any, Any, Any], state: State
+) -> Response[bytes]:
     """Answer `NAME:predict` with the newest version."""
     return await _predict(state.service, _predicted(target), None, await request.body())
 
 
 @post("/{name:str}/versions/{target:str}", status_code=200)
 async def predict_version(
-    name: str, target: str, request: Request[Any, Any, Any], state: State
+    name: FromPath[str], target: FromPath[str], request: Request[Any, Any, Any], state: State
 ) -> Response[bytes]:
     """Answer `NAME/versions/N:predict` with one version; 0 is the newest."""
     return await _predict(state.service, name, _predicted(target), await request.body())
@@ -53,7 +56,7 @@ async def predict_version(
 
 @post("/{name:str}/labels/{target:str}", status_code=200)
 async def predict_label(
-    name: str, target: str, request: Request[Any, Any, Any], state: State
+    name: FromPath[str], target: FromPath[str], request: Request[Any, Any, Any], state: State
 ) -> Response[bytes]:
     """Answer `NAME/labels/LABEL:predict` with the version that has a label."""
     _check_label(_predicted(target))
@@ -62,12 +65,12 @@ async def predict_label(
 
 @get(["/{name:str}", "/{name:str}/versions/{version:str}", "/{name:str}/labels/{label:str}"])
 async def status(
-    name: str, state: State, version: str | None = None, label: str | None = None
+    name: FromPath[str], request: Request[Any, Any, Any], state: State
 ) -> dict[str, Any]:
     """The state of the version that answers."""
-    if label is not None:
-        _check_label(label)
-    model = served(state.service, name, version)
+    if "label" in request.path_params:
+        _check_label(request.path_params["label"])
+    model = served(state.service, name, request.path_params.get("version"))
     return {
         "model_version_status": [
             {
@@ -80,9 +83,11 @@ async def status(
 
 
 @get(["/{name:str}/metadata", "/{name:str}/versions/{version:str}/metadata"])
-async def metadata(name: str, state: State, version: str | None = None) -> dict[str, Any]:
+async def metadata(
+    name: FromPath[str], request: Request[Any, Any, Any], state: State
+) -> dict[str, Any]:
     """Inputs and outputs, in the words of a SavedModel's signatures."""
-    model = served(state.service, name, version)
+    model = served(state.service, name, request.path_params.get("version"))
     integer_ids = model.bundle.items.id_array.dtype.kind == "i"
     inputs = {
         "user_id": _tensor("user_id", "DT_STRING", [-1]),
@@ -210,7 +215,7 @@ def _from_inputs(inputs: Any, most: int) -> _Rows:
         raise RequestError(400, "`inputs` must have user_id, and may have k and exclude_seen.")
     users = [_scalar(user, "user_id") for user in _column(columns["user_id"])]
     if len(users) > most:
-        raise RequestError(400, f"A request may have {most} rows, this one has {len(users)}.")
+        raise RequestError(400, f"A request may have 1 to {most} rows, this one has {len(users)}.")
     ks = [_count(_scalar(k, "k")) for k in _column(columns.get("k", 10))]
     seen = [
         _flag(_scalar(value, "exclude_seen"))

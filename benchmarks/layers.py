@@ -1,0 +1,158 @@
+"""Retrieval layers in compiled `predict`, beside the engine called directly and beside keras_rs.
+
+Each backend of Keras runs in a process of its own. In every round the engine, each layer and
+`keras_rs.layers.BruteForceRetrieval` answer the same queries in turn, so that a busy moment of the
+machine hits all alike; medians over the rounds are reported. The brute-force layers hold a matrix
+of scores in memory, so they answer smaller batches; all figures are per 1,000 queries.
+
+    python benchmarks/layers.py                        # the headline set, on the three backends
+    python benchmarks/layers.py --backends jax --rows 200000 --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+BATCH = 1000
+K = 10
+
+
+def main() -> None:
+    options = _arguments()
+    if options.worker:
+        print(json.dumps(measure(options)))
+        return
+    results = []
+    for backend in options.backends:
+        command = [sys.executable, __file__, "--worker", *sys.argv[1:]]
+        environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
+        results.append(json.loads(done.stdout.splitlines()[-1]))
+    print(json.dumps(results, indent=2) if options.json else table(results))
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Times everything on the backend of this process."""
+    import keras
+    import keras_rs
+
+    from shortlist.index import tune
+    from shortlist.layers import ApproximateRetrieval, BruteForceRetrieval
+
+    candidates, real = _data(options)
+    queries = np.resize(real, (options.batches * BATCH, real.shape[1]))
+    few = queries[: options.brute_batch]
+
+    approximate = ApproximateRetrieval(candidates, k=K)
+    index = approximate.index
+    index.settings = tune(index, real, k=K, recall=options.recall).settings
+    layers = {
+        "engine, called directly": None,
+        "ApproximateRetrieval": approximate,
+        "BruteForceRetrieval": BruteForceRetrieval(candidates, k=K),
+        "keras_rs BruteForceRetrieval": keras_rs.layers.BruteForceRetrieval(candidates, k=K),
+    }
+
+    def engine() -> None:
+        for start in range(0, len(queries), BATCH):
+            index.search(queries[start : start + BATCH], K)
+
+    calls: dict[str, tuple[Any, int]] = {"engine, called directly": (engine, len(queries))}
+    models = {}
+    for name, layer in layers.items():
+        if layer is None:
+            continue
+        inputs = keras.Input((candidates.shape[1],))
+        model = models[name] = keras.Model(inputs, layer(inputs))
+        given, batch = (queries, BATCH) if layer is approximate else (few, len(few))
+
+        def predict(model: Any = model, given: Any = given, batch: int = batch) -> Any:
+            return model.predict(given, batch_size=batch, verbose=0)
+
+        calls[name] = (predict, len(given))
+
+    exact = models["keras_rs BruteForceRetrieval"].predict(few, batch_size=len(few), verbose=0)[1]
+    found = models["ApproximateRetrieval"].predict(few, batch_size=BATCH, verbose=0)[1]
+    recall = np.mean([len(np.intersect1d(*pair)) / K for pair in zip(exact, found, strict=True)])
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for round_ in range(options.rounds + 1):
+        for name, (call, count) in calls.items():
+            start = time.perf_counter()
+            call()
+            if round_:  # the first round compiles
+                seconds[name].append((time.perf_counter() - start) / count * 1000)
+    medians = {name: float(np.median(times)) for name, times in seconds.items()}
+    ratios = [
+        layer / direct
+        for layer, direct in zip(
+            seconds["ApproximateRetrieval"], seconds["engine, called directly"], strict=True
+        )
+    ]
+    return {
+        "backend": keras.backend.backend(),
+        "rows": len(candidates),
+        "dim": candidates.shape[1],
+        "recall": float(recall),
+        "settings": str(index.settings),
+        "milliseconds_per_1000_queries": {name: 1e3 * value for name, value in medians.items()},
+        "layer_over_engine": float(np.median(ratios)),
+        "keras_rs_over_layer": medians["keras_rs BruteForceRetrieval"]
+        / medians["ApproximateRetrieval"],
+    }
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """The results as Markdown."""
+    names = list(results[0]["milliseconds_per_1000_queries"])
+    lines = [
+        f"{results[0]['rows']:,} x {results[0]['dim']}, top {K}, ms per 1,000 queries",
+        "",
+        "| backend | " + " | ".join(names) + " | recall | layer / engine | keras_rs / layer |",
+        "|---" * (len(names) + 4) + "|",
+    ]
+    for result in results:
+        times = result["milliseconds_per_1000_queries"]
+        cells = [result["backend"], *(f"{times[name]:,.1f}" for name in names)]
+        cells += [f"{result['recall']:.3f}", f"{result['layer_over_engine']:.2f}"]
+        cells += [f"{result['keras_rs_over_layer']:,.0f}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _data(options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
+    from ann import sets
+
+    data_dir = options.data_dir or os.environ.get("SHORTLIST_ML100K")
+    made = sets.make("headline", options.cache, None if data_dir is None else Path(data_dir))
+    candidates = made.load("candidates")
+    return candidates[: options.rows], made.load("queries")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    every = ["jax", "tensorflow", "torch"]
+    parser.add_argument("--backends", nargs="+", default=every, choices=every)
+    parser.add_argument("--rows", type=int, help="use only so many candidates")
+    parser.add_argument("--recall", type=float, default=0.95)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--batches", type=int, default=10, help="of 1,000 queries, a round")
+    parser.add_argument("--brute-batch", type=int, default=100)
+    parser.add_argument("--data-dir", type=Path, help="MovieLens 100k, the folder with u.data")
+    parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "bench")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
