@@ -109,19 +109,23 @@ def new_users(data: Interactions, seed: int) -> dict[str, Metrics]:
     known = set(train.item_ids.tolist())
     histories = {user: [film for film in films if film in known] for user, films in given.items()}
 
+    def asked(users: Any, exclude: Any) -> tuple[list[Any], list[Any]]:
+        films = [histories[user] for user in users.tolist()]
+        more = [[]] * len(films) if exclude is None else exclude
+        return films, [[*own, *other] for own, other in zip(films, more, strict=True)]
+
     def by_history(recommender: Any) -> Callable[..., Any]:
         def answer(users: Any, k: int, exclude: Any) -> Any:
-            del exclude  # nothing else is known of them
-            return recommender.recommend_from([histories[user] for user in users.tolist()], k)
+            films, seen = asked(users, exclude)
+            return recommender.recommend_from(films, k, exclude=seen)
 
         return answer
 
     popularity = Popularity(train)
 
     def popular(users: Any, k: int, exclude: Any) -> Any:
-        del exclude
-        films = [histories[user] for user in users.tolist()]
-        return popularity.recommend(users, k, exclude_seen=False, exclude=films)
+        _, seen = asked(users, exclude)
+        return popularity.recommend(users, k, exclude_seen=False, exclude=seen)
 
     figures = {}
     for name, fit in models(seed).items():
