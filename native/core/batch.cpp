@@ -24,13 +24,21 @@ static_assert(kSpanRows % kBlockRows == 0);
 // Leaves that every query visits by itself, besides the tier, so that its threshold is tight when it meets others.
 constexpr std::size_t kFirstLeaves = 1;
 
-// Fetches the start of a cell that is scanned soon; the processor fetches the rest by itself.
-inline __attribute__((always_inline)) void fetch_cell(const Codes& codes, std::size_t cell) {
-  constexpr std::size_t kBytes = 2048;
+// Fetches a cell that is scanned soon and what the queries that visit it need.
+inline __attribute__((always_inline)) void fetch_cell(const Codes& codes, const Batch& batch, std::size_t begin) {
+  constexpr std::size_t kBytes = 8192;
+  if (begin >= batch.by_cell.size()) return;
+  const std::size_t cell = batch.by_cell[begin].cell.cell;
   const std::uint8_t* blocks = codes.blocks_of(cell);
   const std::size_t bytes =
       std::min(kBytes, (codes.first_block[cell + 1] - codes.first_block[cell]) * codes.quantizer.block_bytes());
   for (std::size_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(blocks + byte);
+  const std::size_t end = std::min<std::size_t>(batch.ends[cell], begin + kSelections);
+  for (std::size_t i = begin; i < end; ++i) {
+    const BatchQuery& query = batch.queries[batch.by_cell[i].query];
+    __builtin_prefetch(&query);
+    __builtin_prefetch(query.coded.bytes);
+  }
 }
 
 // Sorts batch.visits into batch.by_cell.
@@ -72,7 +80,7 @@ void scan_by_cell(const Codes& codes, const Filter* allow, Batch& batch, const L
   for (std::size_t begin = 0; begin < visits.size();) {
     const std::size_t cell = visits[begin].cell.cell;
     const std::size_t end = batch.ends[cell];
-    if (end < visits.size()) fetch_cell(codes, visits[end].cell.cell);
+    fetch_cell(codes, batch, end);
     for (std::size_t start = 0; start < codes.count(cell); start += kSpanRows) {
       const std::size_t block = codes.first_block[cell] + start / kBlockRows;
       const Span span{codes.blocks.data() + block * codes.quantizer.block_bytes(),

@@ -15,11 +15,11 @@ namespace shortlist {
 
 // One of several queries that are searched together.
 struct BatchQuery {
+  CodedQuery coded;
+  Survivors survivors;
+  Excluded excluded;
   std::vector<float> query;             // as scored
   std::vector<std::uint8_t> row_query;  // coded for the rows
-  CodedQuery coded;
-  Excluded excluded;
-  Survivors survivors;
 };
 
 // A cell that a query visits.
