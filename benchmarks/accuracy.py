@@ -173,7 +173,7 @@ DEEP = Recipe(
     learning_rate=0.05,
     batch_size=1000,
     epochs=30,
-    patience=None,
+    patience=0,
 )
 
 
@@ -238,10 +238,12 @@ def main(arguments: Iterable[str] | None = None) -> None:
             print(f"{section}, seed {seed}", file=sys.stderr, flush=True)
             runs.append(SECTIONS[section](data, seed))
         document[section] = summary(runs)
-        if section == "sample":
-            document[section]["oracle_share"] = document[section]["TwoTower"]["oracle_share@10"]
-        elif not given.json:
+        if not given.json:
             show(section, document[section], given.seeds)
+        if section == "sample":
+            best = document[section]["TwoTower"]
+            document[section]["oracle_share"] = best["oracle_share@10"]
+            document[section]["oracle_share_sd"] = best["oracle_share@10_sd"]
     if given.json:
         print(json.dumps(document, indent=2))
 
