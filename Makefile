@@ -69,6 +69,7 @@ bench: .venv/.tested
 	$(BIN)/python benchmarks/ann.py
 
 docs: .venv/.tested
+	@$(PIP) install --group docs
 	$(BIN)/mkdocs build --strict
 
 clean:
