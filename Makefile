@@ -70,7 +70,7 @@ bench: .venv/.tested
 
 docs: .venv/.tested
 	@$(PIP) install --group docs
-	$(BIN)/mkdocs build --strict
+	$(BIN)/zensical build --clean --strict
 
 clean:
 	rm -rf .venv build site .cache
