@@ -50,7 +50,7 @@ class Scann:
         *,
         leaves: int,
         threshold: float,
-        whole: bool = False,
+        sample: float,
         reorder: str = "FLOAT32",
         quantize_centroids: bool = False,
         soar: float | None = None,
@@ -58,16 +58,14 @@ class Scann:
         from scann.scann_ops.py import scann_builder, scann_ops_pybind
 
         builder = scann_ops_pybind.builder(candidates, K, "dot_product")
-        sample: dict[str, Any] = {}
-        if whole:
-            sample = {"training_sample_size": len(candidates), "min_partition_size": 10}
         builder.tree(
             leaves,
             min(leaves, 100),
             quantize_centroids=quantize_centroids,
             soar_lambda=soar,
             overretrieve_factor=None if soar is None else 2.0,
-            **sample,
+            training_sample_size=round(sample * len(candidates)),
+            min_partition_size=10,
         )
         builder.score_ah(2, anisotropic_quantization_threshold=threshold)
         builder.reorder(100, quantize=scann_builder.ReorderType[reorder])
