@@ -26,7 +26,9 @@ def best(scores, k):
 def clustered(n, dim, seed=0, clusters=50):
     rng = np.random.default_rng(seed)
     centres = rng.standard_normal((clusters, dim))
-    return (centres[rng.integers(clusters, size=n)] + 0.3 * rng.standard_normal((n, dim))).astype(np.float32)
+    return (centres[rng.integers(clusters, size=n)] + 0.3 * rng.standard_normal((n, dim))).astype(
+        np.float32
+    )
 
 
 @pytest.fixture(scope="module", params=METRICS)
@@ -57,11 +59,15 @@ def test_approximate_search_finds_most_of_the_exact_results(index_and_data):
 def test_all_leaves_and_a_wide_rerank_equal_exact_search(index_and_data):
     index, _, queries, _ = index_and_data
     everything = _native.Settings(leaves=len(index), groups=len(index), rerank=len(index))
-    for a, b in zip(index.search(queries, 20, everything), index.search(queries, 20, EXACT), strict=True):
+    for a, b in zip(
+        index.search(queries, 20, everything), index.search(queries, 20, EXACT), strict=True
+    ):
         np.testing.assert_array_equal(a, b)
 
 
-def test_one_query_gets_the_same_answer_alone_in_a_batch_and_on_any_number_of_threads(index_and_data):
+def test_one_query_gets_the_same_answer_alone_in_a_batch_and_on_any_number_of_threads(
+    index_and_data,
+):
     index, _, queries, _ = index_and_data
     batch = index.search(queries, 7, threads=1)
     for a, b in zip(batch, index.search(queries, 7, threads=3), strict=True):
@@ -113,7 +119,9 @@ def test_a_filter_and_exclusions_together_leave_what_remains():
 def test_a_filter_of_another_index_is_refused():
     rows = clustered(100, 4)
     with pytest.raises(ValueError, match="filter made by this index"):
-        _native.Index.build(rows).search(rows[0], 1, allow=_native.Index.build(rows).filter_rows(np.ones(100, bool)))
+        _native.Index.build(rows).search(
+            rows[0], 1, allow=_native.Index.build(rows).filter_rows(np.ones(100, bool))
+        )
 
 
 def test_equal_scores_come_in_row_order():
@@ -125,7 +133,9 @@ def test_equal_scores_come_in_row_order():
 
 def test_a_zero_vector_has_cosine_zero():
     rows = np.array([[0, 0], [1, 0], [-1, 0]], np.float32)
-    scores, _, found = _native.Index.build(rows, metric="cosine").search(np.array([2, 0], np.float32), 3)
+    scores, _, found = _native.Index.build(rows, metric="cosine").search(
+        np.array([2, 0], np.float32), 3
+    )
     assert found.tolist() == [1, 0, 2]
     assert scores.tolist() == [1, 0, -1]
 
@@ -171,7 +181,11 @@ def test_an_exception_from_the_progress_callback_stops_the_build():
 @pytest.mark.parametrize("ids", [None, "integers", "strings"])
 def test_a_saved_index_gives_the_same_answers(tmp_path, mmap, ids):
     rows = clustered(3000, 10)
-    names = {None: None, "integers": np.arange(3000) * 7 + 5, "strings": [f"ünï-{i}" for i in range(3000)]}[ids]
+    names = {
+        None: None,
+        "integers": np.arange(3000) * 7 + 5,
+        "strings": [f"ünï-{i}" for i in range(3000)],
+    }[ids]
     index = _native.Index.build(rows, ids=names, metric="l2")
     index.note = '{"é": 1}'
     index.default_settings = _native.Settings(leaves=9, rerank=33, groups=4)
@@ -179,7 +193,9 @@ def test_a_saved_index_gives_the_same_answers(tmp_path, mmap, ids):
     loaded = _native.Index.load(tmp_path / "index.slx", mmap=mmap)
     assert (loaded.note, loaded.default_settings) == (index.note, index.default_settings)
     for settings in [None, EXACT]:
-        for a, b in zip(index.search(rows[:50], 5, settings), loaded.search(rows[:50], 5, settings), strict=True):
+        for a, b in zip(
+            index.search(rows[:50], 5, settings), loaded.search(rows[:50], 5, settings), strict=True
+        ):
             np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(loaded.vectors([5, 3]), rows[[5, 3]])
     assert [p.name for p in tmp_path.iterdir()] == ["index.slx"]
@@ -225,17 +241,41 @@ def test_a_damaged_file_is_a_value_error_or_still_searches_in_range(tmp_path, mm
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda i: i.search(np.zeros((2, 5), np.float32)), r"`queries` must have shape \(n, 4\) or \(4,\), got \(2, 5\)"),
-        (lambda i: i.search(np.full(4, np.nan, np.float32)), "`queries` must be finite, got NaN in row 0"),
+        (
+            lambda i: i.search(np.zeros((2, 5), np.float32)),
+            r"`queries` must have shape \(n, 4\) or \(4,\), got \(2, 5\)",
+        ),
+        (
+            lambda i: i.search(np.full(4, np.nan, np.float32)),
+            "`queries` must be finite, got NaN in row 0",
+        ),
         (lambda i: i.search(np.zeros(4), 0), "`k` must be from 1 to 1000, got 0"),
         (lambda i: i.search(["a"]), "`queries` must hold real numbers"),
         (lambda i: i.vectors([100]), "`rows` must be from 0 to 99, got 100"),
-        (lambda i: i.filter_rows(np.ones(3, bool)), r"`mask` must be a boolean array of shape \(100,\)"),
-        (lambda _: _native.Index.build(np.zeros((0, 3))), "`embeddings` must have at least one row"),
-        (lambda _: _native.Index.build(np.zeros((3, 2)), ids=[1, 2, 1]), "`ids` must be unique, got 1 again"),
-        (lambda _: _native.Index.build(np.zeros((3, 2)), ids=[1, 2]), "one id for each of the 3 embeddings"),
-        (lambda _: _native.Index.build(np.zeros((3, 2)), metric="x"), "`metric` must be one of 'dot', 'cosine'"),
-        (lambda _: _native.Index.build(np.full((2, 2), np.inf)), "`embeddings` must be finite, got infinity"),
+        (
+            lambda i: i.filter_rows(np.ones(3, bool)),
+            r"`mask` must be a boolean array of shape \(100,\)",
+        ),
+        (
+            lambda _: _native.Index.build(np.zeros((0, 3))),
+            "`embeddings` must have at least one row",
+        ),
+        (
+            lambda _: _native.Index.build(np.zeros((3, 2)), ids=[1, 2, 1]),
+            "`ids` must be unique, got 1 again",
+        ),
+        (
+            lambda _: _native.Index.build(np.zeros((3, 2)), ids=[1, 2]),
+            "one id for each of the 3 embeddings",
+        ),
+        (
+            lambda _: _native.Index.build(np.zeros((3, 2)), metric="x"),
+            "`metric` must be one of 'dot', 'cosine'",
+        ),
+        (
+            lambda _: _native.Index.build(np.full((2, 2), np.inf)),
+            "`embeddings` must be finite, got infinity",
+        ),
     ],
 )
 def test_bad_input_is_a_value_error_that_says_what_came(call, message):

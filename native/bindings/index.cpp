@@ -210,7 +210,7 @@ nb::dict describe(const PyIndex& self) {
 }
 
 Filter* filter_ids(const PyIndex& self, nb::handle ids) {
-  const Array<std::uint32_t> rows = find_rows(self.index.ids, ids, "ids");
+  const Array<std::uint32_t> rows = find_rows(self.index.ids, ids, "allow");
   const nb::gil_scoped_release release;
   Array<std::uint8_t> allowed(self.index.size, 0);
   for (const std::uint32_t row : rows) {
@@ -220,7 +220,7 @@ Filter* filter_ids(const PyIndex& self, nb::handle ids) {
 }
 
 Filter* filter_rows(const PyIndex& self, nb::handle mask) {
-  const Mask allowed(mask, "mask", self.index.size);
+  const Mask allowed(mask, "allow", self.index.size);
   const nb::gil_scoped_release release;
   return new Filter(make_filter(self.index, allowed.values()));
 }

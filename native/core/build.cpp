@@ -58,7 +58,8 @@ std::vector<std::uint32_t> tier_rows(const float* rows, std::size_t size, std::s
   return order;
 }
 
-// Puts the leaves' mean rows into groups and numbers the leaves in the groups' order. Returns new number by old.
+// Puts the leaves' mean rows into groups and numbers the leaves in the groups' order. Returns new number by
+// old.
 std::vector<std::uint32_t> route(Index& index, const Array<float>& means, std::size_t leaves,
                                  const BuildOptions& options) {
   const std::size_t dim = index.lift.coded_dim();
@@ -70,9 +71,7 @@ std::vector<std::uint32_t> route(Index& index, const Array<float>& means, std::s
   std::copy_n(routing.centroids.data(), index.group_centroids.size(), index.group_centroids.data());
   index.centroids = encode(
       Quantizer::int8(dim), members.starts, index.group_centroids.data(),
-      [&](std::size_t position, float* out) {
-        std::copy_n(&means[members.order[position] * dim], dim, out);
-      },
+      [&](std::size_t position, float* out) { std::copy_n(&means[members.order[position] * dim], dim, out); },
       options.threads);
   std::vector<std::uint32_t> number(leaves);
   for (std::size_t leaf = 0; leaf < leaves; ++leaf) number[members.order[leaf]] = static_cast<std::uint32_t>(leaf);
@@ -82,7 +81,23 @@ std::vector<std::uint32_t> route(Index& index, const Array<float>& means, std::s
 }  // namespace
 
 void Index::finish() {
-  groups = FloatBlocks(group_centroids.data(), group_centroids.size() / lift.coded_dim(), lift.coded_dim());
+  const std::size_t coded_dim = lift.coded_dim();
+  groups = FloatBlocks(group_centroids.data(), group_centroids.size() / coded_dim, coded_dim);
+  Array<float> decoded(num_leaves() * coded_dim);
+  for (std::size_t group = 0; group < centroids.num_cells(); ++group) {
+    for (std::size_t leaf = centroids.starts[group]; leaf < centroids.starts[group + 1]; ++leaf) {
+      centroids.decode(group, leaf, &group_centroids[group * coded_dim], &decoded[leaf * coded_dim]);
+    }
+  }
+  leaves = FloatBlocks(decoded.data(), num_leaves(), coded_dim);
+  reach = 0.0;
+  for (std::size_t cell = 0; cell < codes.num_cells(); ++cell) {
+    double squares = 0.0;
+    for (std::size_t t = 0; cell < num_leaves() && t < coded_dim; ++t) {
+      squares += static_cast<double>(decoded[cell * coded_dim + t]) * decoded[cell * coded_dim + t];
+    }
+    reach = std::max(reach, std::sqrt(squares) + codes.radii[cell]);
+  }
   position_of = Array<std::uint32_t>(size);
   for (std::size_t position = 0; position < size; ++position) {
     position_of[row_of[position]] = static_cast<std::uint32_t>(position);

@@ -1,4 +1,4 @@
-// Exact search: every row that could be among the best is scored.
+// Exact search: bounds say which rows could be among the best, and those are scored.
 #pragma once
 
 #include <cstddef>
@@ -9,8 +9,10 @@
 
 namespace shortlist {
 
-// Offers to `best` every row that could enter it and that `allow` (null = all) and space.excluded let through. `space`
-// holds the query, prepared and coded.
-void exact_search(const Index& index, const CodedQuery& query, const Filter* allow, Workspace& space, TopK& best);
+// Offers to `best` every row that could enter it and that `allow` (null = all) and space.excluded let
+// through. `space` holds the query, prepared, lifted and coded. `reached` is a score that k of those rows are
+// known to reach, or -infinity: the nearer it is to the true k-th score, the fewer rows are looked at.
+void exact_search(const Index& index, const CodedQuery& query, const Filter* allow, float reached, Workspace& space,
+                  TopK& best);
 
 }  // namespace shortlist

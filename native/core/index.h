@@ -55,14 +55,14 @@ struct Settings {
 // What a search may return.
 struct Limits {
   const Filter* allow = nullptr;  // null = every row
-  // Rows that each query must not get back: those of query i at [offsets[i], offsets[i + 1]); Ids::kNone is ignored.
-  // No offsets = none.
+  // Rows that each query must not get back: those of query i at [offsets[i], offsets[i + 1]); Ids::kNone is
+  // ignored. No offsets = none.
   std::span<const std::uint32_t> exclude;
   std::span<const std::int64_t> exclude_offsets;
 };
 
-// Rows lie leaf by leaf: a row's place there is its position. Leaves lie group by group, numbered as the centroids
-// are coded; the tier, where there is one, is one more leaf at the end whose centroid is zero.
+// Rows lie leaf by leaf: a row's place there is its position. Leaves lie group by group, numbered as the
+// centroids are coded; the tier, where there is one, is one more leaf at the end whose centroid is zero.
 struct Index {
   Metric metric = Metric::dot;
   std::size_t dim = 0;
@@ -79,6 +79,8 @@ struct Index {
 
   // Made from the above by `finish`.
   FloatBlocks groups;
+  FloatBlocks leaves;                // the centroids, as coded
+  double reach = 0.0;                // no coded row is longer
   Array<std::uint32_t> position_of;  // by row
   std::unique_ptr<WorkspacePool> workspaces = std::make_unique<WorkspacePool>();
   void finish();
@@ -92,7 +94,7 @@ Index build(const float* embeddings, std::size_t size, std::size_t dim, Ids ids,
             const Progress& progress);
 
 // Writes the best k rows of every query: scores descending, ties by lower row, padded with -inf and -1.
-void search(const Index& index, const float* queries, std::size_t num_queries, std::size_t k,
-            const Settings& settings, const Limits& limits, std::size_t threads, float* scores, std::int64_t* rows);
+void search(const Index& index, const float* queries, std::size_t num_queries, std::size_t k, const Settings& settings,
+            const Limits& limits, std::size_t threads, float* scores, std::int64_t* rows);
 
 }  // namespace shortlist

@@ -20,7 +20,13 @@
 namespace shortlist {
 namespace {
 
-SHORTLIST_INLINE void prefetch(const void* address) { __builtin_prefetch(address); }
+// Fetches `bytes` bytes into the cache. Whatever calls this must be inlined too: GCC takes a function that
+// only fetches for one that does nothing and drops the calls of it.
+SHORTLIST_INLINE void fetch(const void* from, std::size_t bytes) {
+  const char* line = static_cast<const char*>(from);
+  for (std::size_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(line + byte);
+  __builtin_prefetch(line + bytes - 1);
+}
 
 // The terms of one query: read from memory slice by slice when the number of slices is only known at run time
 // (kSlices = 0), otherwise kept in registers while spans are searched.
@@ -99,15 +105,13 @@ SHORTLIST_INLINE void sum_blocks(const std::uint8_t* blocks, std::size_t slices,
   }
 }
 
-// Searches the span for kQueries queries, kBlocks blocks at a time; `next` is where the search goes on
-// afterwards and is fetched meanwhile.
+// Searches the span for kQueries queries, kBlocks blocks at a time.
 template <class Ops, class Code, std::size_t kSlices, std::size_t kBlocks, std::size_t kQueries>
 SHORTLIST_INLINE void select_in_span(const Span& span, std::size_t slices,
                                      const QueryTerms<Code, kSlices> (&queries)[kQueries],
                                      const typename Ops::Sums (&start)[kQueries],
                                      const std::int32_t (&thresholds)[kQueries],
-                                     std::uint32_t* (&rows)[kQueries], std::int32_t* (&kept_sums)[kQueries],
-                                     const std::uint8_t* next) {
+                                     std::uint32_t* (&rows)[kQueries], std::int32_t* (&kept_sums)[kQueries]) {
   const std::size_t block_bytes = (kSlices != 0 ? kSlices : slices) * kSliceBytes;
   const std::size_t num_blocks = (span.num_rows + kBlockRows - 1) / kBlockRows;
   const auto append = [&](std::size_t q, std::size_t block,
@@ -124,11 +128,6 @@ SHORTLIST_INLINE void select_in_span(const Span& span, std::size_t slices,
   const auto search = [&]<std::size_t kCount>(std::size_t block) __attribute__((always_inline)) {
     typename Ops::Sums sums[kQueries][kCount];
     const std::uint8_t* at = span.blocks + block * block_bytes;
-    if (next != nullptr) {
-      for (std::size_t byte = 0; byte < kCount * block_bytes; byte += 64) {
-        prefetch(next + block * block_bytes + byte);
-      }
-    }
     sum_blocks<Ops, Code, kSlices, kCount, kQueries>(at, slices, queries, start, sums);
 #pragma GCC unroll 8
     for (std::size_t q = 0; q < kQueries; ++q) {
@@ -150,13 +149,21 @@ std::size_t select_in_spans(const Span* spans, std::size_t num_spans, std::size_
   const typename Ops::Sums start[1] = {Code::start(query, slices)};
   std::uint32_t* rows_end[1] = {rows};
   std::int32_t* sums_end[1] = {sums};
+  // The processor fetches a long span by itself once it is under way: what helps is to have its first
+  // kilobyte. Four spans ahead took a fifth to a third off the time of 4-bit codes in leaves of 56 to 500
+  // rows in memory, and a tenth off that of int8 rows.
+  constexpr std::size_t kAhead = 4;
+  const auto fetch_start = [&](std::size_t i) __attribute__((always_inline)) {
+    if (i >= num_spans || spans[i].num_rows == 0) return;
+    const std::size_t bytes = (spans[i].num_rows + kBlockRows - 1) / kBlockRows * slices * kSliceBytes;
+    fetch(spans[i].blocks, bytes < 1024 ? bytes : 1024);
+  };
+  for (std::size_t i = 1; i < kAhead; ++i) fetch_start(i);
   for (std::size_t i = 0; i < num_spans; ++i) {
+    fetch_start(i + kAhead);
     const std::int32_t thresholds[1] = {spans[i].threshold};
-    // Two spans ahead: on leaves of 48 to 500 rows in memory that took a sixth off the time of one ahead, a
-    // quarter off that of none.
-    const std::uint8_t* next = i + 2 < num_spans ? spans[i + 2].blocks : nullptr;
     select_in_span<Ops, Code, kSlices, Code::kBlocks>(spans[i], slices, queries, start, thresholds, rows_end,
-                                                      sums_end, next);
+                                                      sums_end);
   }
   return static_cast<std::size_t>(rows_end[0] - rows);
 }
@@ -182,8 +189,7 @@ void select_for_queries(const Span& span, std::size_t slices, Selection<typename
     rows[q] = selections[q].rows + selections[q].count;
     sums[q] = selections[q].sums + selections[q].count;
   }
-  select_in_span<Ops, Code, 0, Code::kManyBlocks>(span, slices, queries, start, thresholds, rows, sums,
-                                                  nullptr);
+  select_in_span<Ops, Code, 0, Code::kManyBlocks>(span, slices, queries, start, thresholds, rows, sums);
   for (std::size_t q = 0; q < kQueries; ++q) {
     selections[q].count = static_cast<std::size_t>(rows[q] - selections[q].rows);
   }

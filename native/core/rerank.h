@@ -5,12 +5,17 @@
 #include <cstdint>
 
 #include "index.h"
+#include "topk.h"
+#include "workspace.h"
 
 namespace shortlist {
 
 // scores[i] = score of the query and the row at positions[i], or at `first + i` where positions is null.
 void exact_scores(const Index& index, const float* query, const std::uint32_t* positions, std::size_t first,
                   std::size_t count, float* scores);
+
+// Scores these rows and offers them to `best`.
+void rerank(const Index& index, const std::uint32_t* positions, std::size_t count, Workspace& space, TopK& best);
 
 // The query as it is scored: of unit norm for cosine (a zero vector stays zero), otherwise unchanged.
 void prepare_query(const Index& index, const float* query, float* out);

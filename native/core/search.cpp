@@ -29,7 +29,7 @@ void choose_groups(const Index& index, std::size_t wanted, const Filter* allow, 
       if (allow->groups[g] == 0) scores[g] = -std::numeric_limits<float>::max();
     }
   }
-  const float least = wanted < groups.num_rows ? reached_by(scores, groups.num_rows, wanted)
+  const float least = wanted < groups.num_rows ? active_kernels().reached_by(scores, groups.num_rows, wanted)
                                                : -std::numeric_limits<float>::infinity();
   space.cells.resize(groups.num_rows);
   std::size_t chosen = 0;
@@ -64,7 +64,7 @@ void choose_leaves(const Index& index, const CodedQuery& query, const Settings& 
     coded = quantizer.encode_query(space.lifted.data(), space.centroid_query.data(), nullptr);
   }
   scan(index.centroids, coded, space.cells.data(), space.cells.size(),
-       allow == nullptr ? nullptr : allow->leaves.data(), kNoneExcluded, space.scan, space.leaves);
+       allow == nullptr ? nullptr : allow->leaves.data(), kNoneExcluded, 0.0f, space.scan, space.leaves);
   space.leaves.shrink();
   const std::size_t chosen = space.leaves.size();
   const std::size_t first = index.has_tier() ? 1 : 0;
@@ -88,23 +88,24 @@ void exclude(const Index& index, const Limits& limits, std::size_t i, Workspace&
   }
 }
 
-// Scores these rows and offers them to `best`.
-void rerank(const Index& index, const std::uint32_t* positions, std::size_t count, Workspace& space, TopK& best) {
-  space.scores.resize(count);
-  exact_scores(index, space.query.data(), positions, 0, count, space.scores.data());
-  for (std::size_t i = 0; i < count; ++i) {
-    if (space.scores[i] >= best.threshold()) best.push({space.scores[i], index.row_of[positions[i]]});
-  }
-}
-
 void approximate_search(const Index& index, const CodedQuery& query, const Settings& settings, const Filter* allow,
                         std::size_t k, Workspace& space, TopK& best) {
   choose_leaves(index, query, settings, allow, space);
   space.survivors.reset(std::max<std::size_t>(k, settings.rerank));
   scan(index.codes, query, space.cells.data(), space.cells.size(), allow == nullptr ? nullptr : allow->rows.data(),
-       space.excluded, space.scan, space.survivors);
+       space.excluded, settings.stop * query.norm, space.scan, space.survivors);
   space.survivors.shrink();
   rerank(index, space.survivors.rows(), space.survivors.size(), space, best);
+}
+
+// The k-th score that an approximate search finds: exact search starts from it.
+float reached_quickly(const Index& index, const CodedQuery& query, const Filter* allow, std::size_t k,
+                      Workspace& space) {
+  constexpr Settings kQuick{};
+  if (index.num_leaves() <= 2 * kQuick.leaves) return -std::numeric_limits<float>::infinity();
+  TopK best(space.best.data(), k);
+  approximate_search(index, query, kQuick, allow, k, space, best);
+  return best.threshold();
 }
 
 // At most this many rows may be returned; excluded rows may be among those that the filter leaves out anyway.
@@ -130,12 +131,12 @@ void search_one(const Index& index, const float* query, std::size_t k, const Set
     }
     rerank(index, space.few.data(), space.few.size(), space, best);
   } else if (settings.exact) {
-    exact_search(index, coded, allow, space, best);
+    exact_search(index, coded, allow, reached_quickly(index, coded, allow, k, space), space, best);
   } else {
     approximate_search(index, coded, settings, allow, k, space, best);
     if (best.size() < std::min(k, most_allowed(index, allow, space))) {
       best = TopK(space.best.data(), k);
-      exact_search(index, coded, allow, space, best);
+      exact_search(index, coded, allow, -std::numeric_limits<float>::infinity(), space, best);
     }
   }
   best.sort();
@@ -148,8 +149,8 @@ void search_one(const Index& index, const float* query, std::size_t k, const Set
 
 }  // namespace
 
-void search(const Index& index, const float* queries, std::size_t num_queries, std::size_t k,
-            const Settings& settings, const Limits& limits, std::size_t threads, float* scores, std::int64_t* rows) {
+void search(const Index& index, const float* queries, std::size_t num_queries, std::size_t k, const Settings& settings,
+            const Limits& limits, std::size_t threads, float* scores, std::int64_t* rows) {
   if (num_queries == 1) {
     const WorkspacePool::Loan space(*index.workspaces);
     search_one(index, queries, k, settings, limits, 0, *space, scores, rows);

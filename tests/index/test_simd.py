@@ -22,12 +22,12 @@ for dim in (1, 7, 16, 33, 100):
     rows = rng.standard_normal((2_000, dim), dtype=np.float32)
     queries = rng.standard_normal((10, dim), dtype=np.float32)
     for metric in ("dot", "cosine", "l2"):
-        for store in ("float32", "bfloat16", "int8"):
-            index = Index.build(rows, metric=metric, config=IndexConfig(leaves=30, store=store))
+        for codes in ("int8", "int4", "pq4"):
+            index = Index.build(rows, metric=metric, config=IndexConfig(leaves=30, codes=codes))
             for settings in (SearchSettings(exact=True), SearchSettings(leaves=8, rerank=40)):
                 for batch in (queries, *queries[:2]):
                     found = index.search(batch, 10, settings=settings)
-                    name = f"{dim} {metric} {store} {settings.exact} {batch.shape}"
+                    name = f"{dim} {metric} {codes} {settings.exact} {batch.shape}"
                     answers[name] = (found.rows.tolist(), found.scores.tolist())
 print(json.dumps([_native.simd_level(), answers]))
 """

@@ -19,12 +19,8 @@ LAYERS = {
         settings=SearchSettings(leaves=4, rerank=1000),
         **kwargs,
     ),
-    "exact_index": lambda *args, **kwargs: ApproximateRetrieval(
-        *args, config=IndexConfig(exact=True), **kwargs
-    ),
     "streaming": StreamingRetrieval,
 }
-HOST_LAYERS = [name for name in LAYERS if name != "brute_force"]
 
 
 @pytest.fixture(params=LAYERS)
@@ -423,3 +419,15 @@ def test_a_query_that_is_not_finite_never_gets_an_id_in_predict(make):
         assert (ids[3] == -1).all()
         assert np.isneginf(scores[3]).all()
         np.testing.assert_array_equal(np.delete(ids, 3, 0), np.delete(expected(5)[1], 3, 0))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="needs Keras on PyTorch")
+def test_torch_compile(make):
+    import torch
+
+    layer = make(CANDIDATES, IDS, k=5)
+    call = torch.compile(lambda queries: layer(queries), backend="eager", fullgraph=True)
+    queries = ops.convert_to_tensor(QUERIES)
+    assert_same(call(queries), expected(5, ids=IDS))
+    layer.update_candidates(CANDIDATES[:100], IDS[:100])
+    assert_same(call(queries), expected(5, candidates=CANDIDATES[:100], ids=IDS[:100]))

@@ -1,11 +1,13 @@
 import keras
 import numpy as np
+import polars as pl
 import pytest
 
 from shortlist.data import Interactions, split_random
+from shortlist.data.features import Category, FeatureSpec
 from shortlist.evaluation import evaluate
 from shortlist.index import IndexConfig
-from shortlist.models import Rating, Retrieval, TwoTower
+from shortlist.models import MultiTask, Rating, Retrieval, TwoTower
 
 
 @pytest.fixture(scope="module")
@@ -195,3 +197,74 @@ def test_towers_of_ones_own_work(camps: Interactions) -> None:
     model.fit(camps, epochs=1, batch_size=1500, progress=False)
     assert model.embed_candidates().shape == (len(first.items), 4)
     assert len(model.index(IndexConfig(exact=True))) == len(first.items)
+
+
+def test_a_model_with_histories_serves_users_who_were_not_in_training(camps: Interactions) -> None:
+    model = TwoTower.from_interactions(camps, embedding_dim=8, objective="catalogue", seed=1)
+    adam = keras.optimizers.Adam(0.02)
+    model.fit(camps, epochs=40, batch_size=8, optimizer=adam, decay=True, progress=False)
+    known = model.recommend(model.users.ids, k=10, exclude_seen=False)
+    assert np.mean(known.ids % 2 == (model.users.ids % 2)[:, None]) > 0.95
+    new = model.recommend_from([[0, 4, 8], [1, 5, 9]], k=5)
+    np.testing.assert_array_equal(new.ids % 2, np.repeat([[0], [1]], 5, axis=1))
+    assert not np.isin(new.ids, [0, 4, 8, 1, 5, 9]).any()
+
+
+def test_a_history_never_holds_what_is_predicted(camps: Interactions) -> None:
+    model = TwoTower.from_interactions(camps, embedding_dim=4, history=True)
+    model.fit(camps, epochs=1, progress=False)
+    (batch,) = model._pairs(camps, 500, seed=0)[0]
+    histories = batch["query_inputs"]["history"]
+    assert (histories > 0).sum(axis=1).min() > 0
+    assert not (histories == batch["candidate"][:, None]).any()
+
+
+def test_a_model_without_histories_says_so(model: TwoTower) -> None:
+    with pytest.raises(ValueError, match="build the model with history=True"):
+        model.recommend_from([[0]])
+
+
+def test_the_user_table_holds_the_query_embeddings(camps: Interactions) -> None:
+    model = TwoTower.from_interactions(camps, embedding_dim=4, objective="catalogue")
+    model.fit(camps, epochs=1, batch_size=16, progress=False)
+    table = model.user_table()
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(table(np.arange(1, model.users.size))),
+        model.embed_queries(model.users.ids),
+        atol=1e-6,
+    )
+
+
+def test_features_alone_tell_users_and_items_apart(camps: Interactions) -> None:
+    users, items = camps.user_ids, camps.item_ids
+    featured = Interactions.from_polars(
+        camps.frame,
+        users=pl.DataFrame({"user_id": users, "camp": users % 2}),
+        items=pl.DataFrame({"item_id": items, "camp": items % 2}),
+    )
+    camp = FeatureSpec({"camp": Category()})
+    model = TwoTower.from_interactions(
+        featured, embedding_dim=4, user_features=camp, item_features=camp, layer_sizes=(8, 4)
+    )
+    model.fit(featured, epochs=3, optimizer=keras.optimizers.Adam(0.02), progress=False)
+    result = model.recommend(users, k=10, exclude_seen=False)
+    assert (result.ids % 2 == (users % 2)[:, None]).all()
+
+
+def test_two_objectives_are_learnt_together(camps: Interactions) -> None:
+    objective = MultiTask(rating_weight=2.0, retrieval_weight=0.5)
+    both = TwoTower.from_interactions(camps, embedding_dim=4, objective=objective, seed=3)
+    alone = {}
+    for name, part in (("rating", objective.rating), ("retrieval", objective.retrieval)):
+        both.objective = part
+        alone[name] = both.loss(camps, batch_size=500)
+    both.objective = objective
+    expected = 2.0 * alone["rating"] + 0.5 * alone["retrieval"]
+    assert both.loss(camps, batch_size=500) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_learning_rate_falls(camps: Interactions) -> None:
+    adam = keras.optimizers.Adam(0.5)
+    model = TwoTower.from_interactions(camps, embedding_dim=4)
+    model.fit(camps, epochs=5, optimizer=adam, decay=True, progress=False)
+    assert float(keras.ops.convert_to_numpy(adam.learning_rate)) == pytest.approx(0.1)

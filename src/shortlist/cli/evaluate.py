@@ -76,7 +76,7 @@ def _parts(bundle: Bundle, dataset: str | None, data_dir: Path | None) -> Split:
         ) from None
     if dataset is None and trained_on not in NAMES:
         raise DataError(f"name the file it was trained on, {trained_on!r}, with --dataset.")
-    interactions = open_dataset(dataset or trained_on, data_dir)
+    interactions = open_dataset(dataset or trained_on, data_dir, columns=data.get("columns"))
     if fingerprint(interactions) != digest:
         raise DataError(
             f"{dataset or trained_on} does not hold the interactions this bundle was trained on: "

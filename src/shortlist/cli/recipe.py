@@ -38,7 +38,7 @@ class Recipe:
         weight_decay: Of AdamW.
         decay: Whether the learning rate falls to 0 over the epochs.
         patience: Epochs without improvement on a tenth of train, held out, after which training
-            stops; None trains on all of train for all epochs.
+            stops; 0 trains on all of train for all epochs.
         seed: Seed of the split, the initial embeddings and the order of training.
     """
 
@@ -59,7 +59,7 @@ class Recipe:
     learning_rate: float = 0.005
     weight_decay: float = 0.0
     decay: bool = False
-    patience: int | None = 3
+    patience: int = 3
     seed: int = 0
 
     def parts(self, interactions: Interactions) -> Split:
@@ -71,6 +71,11 @@ class Recipe:
         if self.split == "time":
             return split_by_time(interactions, test=self.test)
         return split_leave_last_out(interactions)
+
+    @classmethod
+    def of(cls, **settings: Any) -> Recipe:
+        """Returns the recipe for an objective, with some settings changed."""
+        return (cls.best if settings.get("objective") == "catalogue" else cls)(**settings)
 
     @classmethod
     def best(cls, **settings: Any) -> Recipe:
@@ -93,7 +98,7 @@ class Recipe:
             "learning_rate": 0.003,
             "weight_decay": 0.5,
             "decay": True,
-            "patience": None,
+            "patience": 0,
         }
         return cls(**{**best, **settings})
 
@@ -125,7 +130,7 @@ class Recipe:
         from shortlist.data import UserItems, split_random
 
         validation, learnt = None, train
-        if self.patience is not None:
+        if self.patience:
             inner = split_random(train, test=0.1, seed=self.seed)
             learnt, validation = inner.train, inner.test
         history = model.fit(

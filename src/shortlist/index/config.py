@@ -19,8 +19,9 @@ class IndexConfig:
         exact: Search exactly unless a search's own settings say otherwise; the rows are then not
             partitioned unless `leaves` says so.
         leaves: Number of k-means leaves (cells) that the rows are partitioned into.
-        codes: How rows are coded for the first scoring: "int8" rows, or "int4" codes of two
-            dimensions each, which are smaller and need more reranking.
+        codes: How rows are coded for the first scoring: "int8", 8 bits a dimension; "int4", 4 bits
+            a dimension; or "pq4", 4 bits for two dimensions. The smaller, the more reranking is
+            needed.
         store: Precision of the rows that rerank, and exact search, score: "float32", "bfloat16"
             or "int8".
         tier: How many rows of largest norm every query scores, whichever leaves it visits. Pays
@@ -35,7 +36,7 @@ class IndexConfig:
 
     exact: bool = False
     leaves: int | None = None
-    codes: Literal["int8", "int4"] | None = None
+    codes: Literal["int8", "int4", "pq4"] | None = None
     store: Literal["float32", "bfloat16", "int8"] = "float32"
     tier: int | None = None
     sample: int | None = None

@@ -30,6 +30,7 @@ class Filter:
         ValueError: The ids are of the wrong kind, or the mask has the wrong shape.
 
     Example:
+        >>> from shortlist.index import Index
         >>> index = Index.build(np.eye(3, dtype=np.float32), ["a", "b", "c"])
         >>> cheap = Filter(index, ["a", "c"])
         >>> len(cheap)

@@ -1,6 +1,6 @@
 """Keras layers that retrieve a query's best candidates, on JAX, TensorFlow and PyTorch."""
 
-from shortlist.layers._candidate_retrieval import StaleCandidatesWarning
+from shortlist.layers._freshness import StaleCandidatesWarning
 from shortlist.layers.approximate_retrieval import ApproximateRetrieval
 from shortlist.layers.brute_force_retrieval import BruteForceRetrieval
 from shortlist.layers.exportable_retrieval import ExportableRetrieval

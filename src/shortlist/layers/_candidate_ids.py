@@ -29,9 +29,14 @@ class CandidateIds:
     """
 
     def __init__(self, ids: Any, num_rows: int) -> None:
-        self.values = _as_ids(ids, num_rows)
+        values = _as_ids(ids, num_rows)
         if ids is not None:
-            _refuse_duplicates(self.values)
+            _refuse_duplicates(values)
+        # The last entry is what row -1 finds.
+        self._table = np.append(
+            values, np.array("" if values.dtype == object else NO_ID, values.dtype)
+        )
+        self.values = self._table[:-1]
 
     def __len__(self) -> int:
         return len(self.values)
@@ -54,8 +59,7 @@ class CandidateIds:
         """The id of each row in `rows`; -1 or "" for row -1."""
         if rows.size and not (rows.min() >= NO_ID and rows.max() < len(self)):
             raise ValueError(f"`rows` must lie between -1 and {len(self) - 1}.")
-        missing = np.array([""], dtype=object) if self.are_strings else np.array([NO_ID])
-        ids: NDArray[Any] = np.concatenate([self.values, missing])[rows]
+        ids: NDArray[Any] = self._table[rows]
         return ids
 
     def for_tensors(self) -> NDArray[Any]:

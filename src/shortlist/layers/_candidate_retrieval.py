@@ -1,10 +1,8 @@
 """What the retrieval layers share: candidates, ids, exclusions, k, saving."""
 
 import abc
-import hashlib
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
 from typing import Any
 
 import keras
@@ -15,14 +13,15 @@ from numpy.typing import NDArray
 
 from shortlist.layers import _host
 from shortlist.layers._candidate_ids import NO_ID, CandidateIds, tensor_dtype
+from shortlist.layers._candidates import (
+    Array,
+    checked_embeddings,
+    concatenated,
+    load_candidates,
+)
+from shortlist.layers._freshness import StaleCandidatesWarning, fingerprint
 from shortlist.layers._top_k import ROWS_AT_A_TIME
 from shortlist.layers.exportable_retrieval import ExportableRetrieval
-
-Array = NDArray[Any]
-
-
-class StaleCandidatesWarning(UserWarning):
-    """The candidates of a layer are older than the weights of the tower that embeds them."""
 
 
 class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
@@ -52,6 +51,7 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
         # A variable that the user assigns is shared: its current values are the candidates.
         self.candidate_embeddings = None
         self.candidate_ids = None
+        self._host_embeddings: Array | None = None
         if candidate_embeddings is not None:
             self.update_candidates(candidate_embeddings, candidate_ids)
         elif candidate_ids is not None:
@@ -127,6 +127,16 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
         if self._ids is not None:
             return len(self._ids)
         return 0 if self.candidate_embeddings is None else int(self.candidate_embeddings.shape[0])
+
+    def _shared_embeddings(self) -> Array:
+        """The values, now, of the variable that was assigned to `candidate_embeddings`."""
+        try:
+            return np.asarray(ops.convert_to_numpy(self.candidate_embeddings))
+        except TypeError as error:
+            raise ValueError(
+                f"The variable that layer '{self.name}' shares has no values while JAX trains it: "
+                "use `update_candidates` or `RefreshCandidates` in place of a shared variable."
+            ) from error
 
     def _require_candidates(self) -> None:
         if not self.num_candidates:
@@ -363,98 +373,9 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
         return cls(**config)
 
 
-def fingerprint(tower: Any) -> bytes:
-    """Returns a digest of the weights of a model or layer."""
-    digest = hashlib.blake2b(digest_size=16)
-    for weight in tower.weights:
-        digest.update(np.asarray(ops.convert_to_numpy(weight)).tobytes())
-    return digest.digest()
-
-
-def checked_embeddings(embeddings: Any) -> NDArray[np.float32]:
-    """Returns candidates as a float32 array of the host, or raises what is wrong with them."""
-    if embeddings is None:
-        raise ValueError("`candidate_embeddings` must have shape (n, d), got None.")
-    array = np.asarray(ops.convert_to_numpy(embeddings))
-    if array.ndim != 2 or 0 in array.shape:
-        raise ValueError(f"`candidate_embeddings` must have shape (n, d), got {array.shape}.")
-    if array.dtype.kind in "OUSb":
-        raise TypeError(f"`candidate_embeddings` must hold floats, got dtype {array.dtype}.")
-    array = np.ascontiguousarray(array, dtype=np.float32)
-    finite = np.isfinite(array).all(axis=1)
-    if not finite.all():
-        raise ValueError(
-            f"`candidate_embeddings` must be finite, got NaN or infinity in row "
-            f"{int(np.argmin(finite))}."
-        )
-    return array
-
-
-def row_blocks(embeddings: Array, rows_at_a_time: int) -> Iterator[Array]:
-    """Returns consecutive blocks of rows."""
-    for start in range(0, len(embeddings), rows_at_a_time):
-        yield embeddings[start : start + rows_at_a_time]
-
-
-def as_batch(batch: Any) -> tuple[Any, Any]:
-    """Returns a batch of a dataset as (embeddings, ids or None)."""
-    if isinstance(batch, (tuple, list)):
-        if len(batch) != 2:
-            raise ValueError(
-                f"`batches` must give embeddings or (ids, embeddings), got {len(batch)} parts."
-            )
-        ids, embeddings = batch
-        return checked_embeddings(embeddings), np.asarray(_on_host(ids))
-    return checked_embeddings(batch), None
-
-
-def concatenated(batches: Iterable[Any]) -> tuple[Array, Array | None]:
-    """Returns all batches of a dataset as one (embeddings, ids or None)."""
-    parts = [as_batch(batch) for batch in batches]
-    if not parts:
-        raise ValueError("`batches` must give at least one batch, got none.")
-    embeddings, ids = zip(*parts, strict=True)
-    if len({part.shape[1] for part in embeddings}) > 1:
-        raise ValueError("`batches` must give embeddings of one dim, got several.")
-    with_ids = [part is not None for part in ids]
-    if any(with_ids) and not all(with_ids):
-        raise ValueError("`batches` must give ids with every batch or with none.")
-    return np.concatenate(embeddings), np.concatenate(ids) if all(with_ids) else None
-
-
-def _on_host(ids: Any) -> Any:
-    """Strings of TensorFlow come as bytes."""
-    array = np.asarray(ops.convert_to_numpy(ids) if ops.is_tensor(ids) else ids)
-    if array.dtype.kind == "O" and all(isinstance(value, bytes) for value in array.tolist()):
-        return np.array([value.decode() for value in array.tolist()], dtype=object)
-    return array
-
-
 def _positive(k: Any) -> int:
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
         raise TypeError(f"`k` must be an int, got {k!r}.")
     if k < 1:
         raise ValueError(f"`k` must be at least 1, got {k}.")
     return int(k)
-
-
-def save_candidates(store: Any, embeddings: Any, ids: CandidateIds) -> None:
-    """Writes candidates among the weights of a file."""
-    store["candidate_embeddings"] = np.asarray(ops.convert_to_numpy(embeddings))
-    if not ids.are_strings:
-        store["candidate_ids"] = ids.values
-        return
-    encoded = [value.encode() for value in ids.values.tolist()]
-    store["candidate_ids_utf8"] = np.frombuffer(b"".join(encoded), dtype=np.uint8)
-    store["candidate_ids_ends"] = np.cumsum([len(value) for value in encoded], dtype=np.int64)
-
-
-def load_candidates(store: Any, names: set[str]) -> tuple[Array, Array]:
-    """Reads what `save_candidates` wrote."""
-    embeddings = np.array(store["candidate_embeddings"])
-    if "candidate_ids" in names:
-        return embeddings, np.array(store["candidate_ids"])
-    text = np.array(store["candidate_ids_utf8"], dtype=np.uint8).tobytes()
-    ends = [0, *np.array(store["candidate_ids_ends"]).tolist()]
-    values = [text[start:end].decode() for start, end in pairwise(ends)]
-    return embeddings, np.array(values, dtype=object)

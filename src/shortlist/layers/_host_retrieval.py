@@ -9,10 +9,9 @@ from keras import ops
 from numpy.typing import NDArray
 
 from shortlist.layers._candidate_ids import NO_ID, CandidateIds, tensor_dtype
-from shortlist.layers._candidate_retrieval import CandidateRetrieval, checked_embeddings
+from shortlist.layers._candidate_retrieval import CandidateRetrieval
+from shortlist.layers._candidates import Array, checked_embeddings
 from shortlist.layers._host import HostFunction
-
-Array = NDArray[Any]
 
 
 class HostRetrieval(CandidateRetrieval, abc.ABC):
@@ -72,7 +71,7 @@ class HostRetrieval(CandidateRetrieval, abc.ABC):
     def take_shared(self) -> None:
         """Takes what a variable assigned to `candidate_embeddings` holds now, if there is one."""
         if self.candidate_embeddings is not None:
-            self._share(np.asarray(ops.convert_to_numpy(self.candidate_embeddings)))
+            self._share(self._shared_embeddings())
 
     def _share(self, values: Array) -> None:
         """Takes the values of the variable that was assigned to `candidate_embeddings`."""

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from shortlist.index import Index, IndexConfig, SearchSettings, tune
 from shortlist.layers._candidate_ids import CandidateIds
-from shortlist.layers._candidate_retrieval import (
+from shortlist.layers._candidates import (
+    Array,
     checked_embeddings,
     concatenated,
     row_blocks,
 )
-from shortlist.layers._host_retrieval import Array, HostRetrieval
+from shortlist.layers._host_retrieval import HostRetrieval
 
 TUNING_QUERIES = 1000
 

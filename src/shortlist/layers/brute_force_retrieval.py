@@ -10,12 +10,8 @@ from numpy.typing import NDArray
 
 from shortlist.layers import _top_k
 from shortlist.layers._candidate_ids import NO_ID, CandidateIds, tensor_dtype
-from shortlist.layers._candidate_retrieval import (
-    Array,
-    CandidateRetrieval,
-    row_blocks,
-    save_candidates,
-)
+from shortlist.layers._candidate_retrieval import CandidateRetrieval
+from shortlist.layers._candidates import Array, row_blocks, save_candidates
 
 EXCLUSIONS_AT_A_TIME = 64
 
@@ -57,6 +53,8 @@ class BruteForceRetrieval(CandidateRetrieval):
 
     def _store(self, embeddings: NDArray[np.float32], ids: CandidateIds) -> None:
         self._set_variable("candidate_embeddings", embeddings)
+        # While JAX trains, Keras leaves variables without values; metrics need these then.
+        self._host_embeddings = embeddings
         rows = np.arange(len(ids), dtype=tensor_dtype())
         self._set_variable("candidate_ids", rows if self.return_rows else ids.for_tensors())
 
@@ -70,8 +68,10 @@ class BruteForceRetrieval(CandidateRetrieval):
     def embeddings(self, rows_at_a_time: int) -> Iterator[Array]:
         """Reads the candidates through on the host, so many rows at a time."""
         self._require_candidates()
-        everything = np.asarray(ops.convert_to_numpy(self.candidate_embeddings))
-        return row_blocks(everything, rows_at_a_time)
+        everything = self._host_embeddings
+        return row_blocks(
+            self._shared_embeddings() if everything is None else everything, rows_at_a_time
+        )
 
     def _set_variable(self, name: str, value: Any) -> None:
         """Gives the attribute `name` a value of any number of rows, also in compiled functions."""

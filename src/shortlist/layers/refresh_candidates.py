@@ -4,7 +4,8 @@ from typing import Any
 
 import keras
 
-from shortlist.layers._candidate_retrieval import CandidateRetrieval, fingerprint
+from shortlist.layers._candidate_retrieval import CandidateRetrieval
+from shortlist.layers._freshness import fingerprint
 
 
 class RefreshCandidates(keras.callbacks.Callback):

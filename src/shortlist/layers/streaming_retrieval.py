@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.layers._candidate_ids import NO_ID, CandidateIds
-from shortlist.layers._candidate_retrieval import (
+from shortlist.layers._candidates import (
+    Array,
     as_batch,
     row_blocks,
     save_candidates,
 )
-from shortlist.layers._host_retrieval import Array, HostRetrieval
+from shortlist.layers._host_retrieval import HostRetrieval
 from shortlist.layers._top_k import NO_SCORE, ROWS_AT_A_TIME
 
 

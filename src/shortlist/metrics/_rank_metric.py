@@ -11,15 +11,10 @@ from numpy.typing import NDArray
 
 from shortlist.layers import ApproximateRetrieval
 from shortlist.layers._candidate_ids import CandidateIds, tensor_dtype
-from shortlist.layers._candidate_retrieval import (
-    CandidateRetrieval,
-    checked_embeddings,
-    row_blocks,
-)
+from shortlist.layers._candidate_retrieval import CandidateRetrieval
+from shortlist.layers._candidates import Array, checked_embeddings, row_blocks
 from shortlist.layers._host import HostFunction
 from shortlist.layers._host_retrieval import HostRetrieval
-
-Array = NDArray[Any]
 
 SCORES_IN_MEMORY = 2**24
 # float32 sums of the same products in another order differ by about this share of the score.

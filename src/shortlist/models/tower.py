@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import keras_rs
+import numpy as np
 from keras import ops
 
 from shortlist.data.features import FeatureSpec, Output
@@ -73,7 +74,7 @@ class Tower(keras.Model):
     ) -> None:
         outputs = dict(features.outputs if isinstance(features, FeatureSpec) else features)
         _check(outputs, embedding_dim, layer_sizes, cross_layers, temperature, dropout)
-        seeds = keras.random.SeedGenerator(seed)
+        rng = np.random.default_rng(seed)
         self._arguments = {
             "features": {feature: asdict(output) for feature, output in outputs.items()},
             "embedding_dim": embedding_dim,
@@ -88,7 +89,7 @@ class Tower(keras.Model):
         }
 
         def draw() -> int:
-            return int(ops.convert_to_numpy(seeds.next())[1]) & 0x7FFFFFFF
+            return int(rng.integers(2**31))
 
         def uniform() -> keras.initializers.Initializer:
             return keras.initializers.RandomUniform(-0.05, 0.05, seed=draw())
@@ -139,9 +140,9 @@ class Tower(keras.Model):
             )(x)
             x = x if last else dropped(x)
         if normalize:
-            x = keras.layers.UnitNormalization()(x)
-            if temperature != 1.0:
-                x = keras.layers.Rescaling(temperature**-0.5)(x)
+            # UnitNormalization has no gradient at 0, where ReLU can take a whole batch.
+            squares = ops.sum(ops.square(x), axis=-1, keepdims=True)
+            x = x * ops.rsqrt((squares + 1e-12) * temperature)
         super().__init__(inputs, x, name=name)
 
     def get_config(self) -> dict[str, Any]:

@@ -1,0 +1,94 @@
+"""Candidate embeddings on the host: checked, in batches, and in files."""
+
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from shortlist.layers._candidate_ids import CandidateIds
+
+Array = NDArray[Any]
+
+
+def checked_embeddings(embeddings: Any) -> NDArray[np.float32]:
+    """Returns candidates as a float32 array of the host, or raises what is wrong with them."""
+    if embeddings is None:
+        raise ValueError("`candidate_embeddings` must have shape (n, d), got None.")
+    array = np.asarray(ops.convert_to_numpy(embeddings))
+    if array.ndim != 2 or 0 in array.shape:
+        raise ValueError(f"`candidate_embeddings` must have shape (n, d), got {array.shape}.")
+    if array.dtype.kind in "OUSb":
+        raise TypeError(f"`candidate_embeddings` must hold floats, got dtype {array.dtype}.")
+    array = np.ascontiguousarray(array, dtype=np.float32)
+    finite = np.isfinite(array).all(axis=1)
+    if not finite.all():
+        raise ValueError(
+            f"`candidate_embeddings` must be finite, got NaN or infinity in row "
+            f"{int(np.argmin(finite))}."
+        )
+    return array
+
+
+def row_blocks(embeddings: Array, rows_at_a_time: int) -> Iterator[Array]:
+    """Returns consecutive blocks of rows."""
+    for start in range(0, len(embeddings), rows_at_a_time):
+        yield embeddings[start : start + rows_at_a_time]
+
+
+def as_batch(batch: Any) -> tuple[Any, Any]:
+    """Returns a batch of a dataset as (embeddings, ids or None)."""
+    if isinstance(batch, (tuple, list)):
+        if len(batch) != 2:
+            raise ValueError(
+                f"`batches` must give embeddings or (ids, embeddings), got {len(batch)} parts."
+            )
+        ids, embeddings = batch
+        return checked_embeddings(embeddings), np.asarray(_on_host(ids))
+    return checked_embeddings(batch), None
+
+
+def concatenated(batches: Iterable[Any]) -> tuple[Array, Array | None]:
+    """Returns all batches of a dataset as one (embeddings, ids or None)."""
+    parts = [as_batch(batch) for batch in batches]
+    if not parts:
+        raise ValueError("`batches` must give at least one batch, got none.")
+    embeddings, ids = zip(*parts, strict=True)
+    if len({part.shape[1] for part in embeddings}) > 1:
+        raise ValueError("`batches` must give embeddings of one dim, got several.")
+    with_ids = [part is not None for part in ids]
+    if any(with_ids) and not all(with_ids):
+        raise ValueError("`batches` must give ids with every batch or with none.")
+    return np.concatenate(embeddings), np.concatenate(ids) if all(with_ids) else None
+
+
+def _on_host(ids: Any) -> Any:
+    """Strings of TensorFlow come as bytes."""
+    array = np.asarray(ops.convert_to_numpy(ids) if ops.is_tensor(ids) else ids)
+    if array.dtype.kind == "O" and all(isinstance(value, bytes) for value in array.tolist()):
+        return np.array([value.decode() for value in array.tolist()], dtype=object)
+    return array
+
+
+def save_candidates(store: Any, embeddings: Any, ids: CandidateIds) -> None:
+    """Writes candidates among the weights of a file."""
+    store["candidate_embeddings"] = np.asarray(ops.convert_to_numpy(embeddings))
+    if not ids.are_strings:
+        store["candidate_ids"] = ids.values
+        return
+    encoded = [value.encode() for value in ids.values.tolist()]
+    store["candidate_ids_utf8"] = np.frombuffer(b"".join(encoded), dtype=np.uint8)
+    store["candidate_ids_ends"] = np.cumsum([len(value) for value in encoded], dtype=np.int64)
+
+
+def load_candidates(store: Any, names: set[str]) -> tuple[Array, Array]:
+    """Reads what `save_candidates` wrote."""
+    embeddings = np.array(store["candidate_embeddings"])
+    if "candidate_ids" in names:
+        return embeddings, np.array(store["candidate_ids"])
+    text = np.array(store["candidate_ids_utf8"], dtype=np.uint8).tobytes()
+    ends = [0, *np.array(store["candidate_ids_ends"]).tolist()]
+    values = [text[start:end].decode() for start, end in pairwise(ends)]
+    return embeddings, np.array(values, dtype=object)

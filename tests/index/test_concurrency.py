@@ -1,0 +1,93 @@
+"""Threads, forks and progress."""
+
+import itertools
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from shortlist.index import Index, IndexConfig, SearchSettings
+
+
+def made(n=20_000, dim=16, **config):
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((n, dim), dtype=np.float32)
+    return Index.build(rows, config=IndexConfig(**config)), rows[:64]
+
+
+def test_many_threads_may_search_one_index():
+    index, queries = made(leaves=100)
+    kinds = [
+        {},
+        {"settings": SearchSettings(exact=True)},
+        {"exclude": [[i] for i in range(64)]},
+        {"allow": np.arange(500)},
+    ]
+    wanted = [index.search(queries, **kind).rows.tolist() for kind in kinds]
+
+    def search(task):
+        return index.search(queries, threads=1 + task % 2, **kinds[task % 4]).rows.tolist()
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(search, range(80)))
+    assert all(rows == wanted[task % 4] for task, rows in enumerate(found))
+
+
+def test_searching_releases_the_gil():
+    index, queries = made(100_000, exact=True)
+    many = np.tile(queries, (40, 1))
+    search = threading.Thread(target=index.search, args=(many,), kwargs={"threads": 1})
+    search.start()
+    turns = sum(1 for _ in itertools.takewhile(lambda _: search.is_alive(), itertools.count()))
+    search.join()
+    assert turns > 100
+
+
+def test_progress_rises_within_every_stage():
+    told = []
+    rows = np.random.default_rng(0).standard_normal((30_000, 16), dtype=np.float32)
+    Index.build(rows, config=IndexConfig(leaves=200), progress=lambda *report: told.append(report))
+    stages = list(dict.fromkeys(stage for stage, _ in told))
+    assert stages
+    for stage in stages:
+        done = [fraction for name, fraction in told if name == stage]
+        assert all(0 <= a <= b <= 1 for a, b in itertools.pairwise(done))
+
+
+def test_what_progress_raises_stops_the_build():
+    class StopBuildingError(Exception):
+        pass
+
+    def stop(stage, fraction):
+        raise StopBuildingError
+
+    rows = np.random.default_rng(0).standard_normal((30_000, 16), dtype=np.float32)
+    with pytest.raises(StopBuildingError):
+        Index.build(rows, config=IndexConfig(leaves=200), progress=stop)
+
+
+FORKED = """
+import os, numpy as np
+from shortlist.index import Index, IndexConfig
+rows = np.random.default_rng(0).standard_normal((5_000, 16), dtype=np.float32)
+index = Index.build(rows, config=IndexConfig(leaves=50), threads=2)
+wanted = index.search(rows[:50], threads=2).rows.tolist()
+child = os.fork()
+if child == 0:
+    same = index.search(rows[:50], threads=2).rows.tolist() == wanted
+    again = Index.build(rows, config=IndexConfig(leaves=50), threads=2)
+    same &= again.search(rows[:50], threads=2).rows.tolist() == wanted
+    os._exit(0 if same else 3)
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs os.fork")
+def test_a_forked_child_searches_and_builds():
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKED], timeout=60, capture_output=True, text=True
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")

@@ -1,0 +1,207 @@
+"""Index files: what is saved is what is loaded, and damage is an error, never a crash."""
+
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xxhash
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shortlist.index import Index, IndexConfig, SearchSettings
+
+HEADER, SECTION = struct.Struct("<8sIIQQQQ"), struct.Struct("<QQQQ")
+
+
+def rows_of(n, dim, seed=0):
+    return np.random.default_rng(seed).standard_normal((n, dim), dtype=np.float32)
+
+
+@pytest.mark.parametrize("mmap", [False, True])
+@settings(max_examples=25, deadline=None)
+@given(
+    n=st.integers(1, 400),
+    dim=st.integers(1, 40),
+    metric=st.sampled_from(["dot", "cosine", "l2"]),
+    leaves=st.sampled_from([None, 1, 7]),
+    codes=st.sampled_from(["int8", "int4", "pq4"]),
+    ids=st.sampled_from([None, int, str]),
+)
+def test_save_and_load_change_nothing(mmap, tmp_path_factory, n, dim, metric, leaves, codes, ids):
+    rows = rows_of(n, dim)
+    names = None if ids is None else [ids(i * 3) for i in range(n)]
+    config = IndexConfig(leaves=None if leaves is None else min(leaves, n), codes=codes)
+    index = Index.build(rows, names, metric=metric, config=config)
+    index.settings = SearchSettings(leaves=3, rerank=25, stop=0.5)
+    path = tmp_path_factory.mktemp("index") / "a.slx"
+    index.save(path)
+    loaded = Index.load(path, mmap=mmap)
+    assert (len(loaded), loaded.dim, loaded.metric) == (n, dim, metric)
+    assert (loaded.config, loaded.settings) == (index.config, index.settings)
+    assert loaded.ids.tolist() == index.ids.tolist()
+    assert loaded.describe() == index.describe()
+    for chosen in (None, SearchSettings(exact=True)):
+        for queries in (rows[:5], rows[0]):
+            before, after = (i.search(queries, 10, settings=chosen) for i in (index, loaded))
+            assert [part.tolist() for part in before] == [part.tolist() for part in after]
+
+
+def test_the_same_index_is_the_same_file(tmp_path):
+    for name in ("a", "b"):
+        config = IndexConfig(leaves=20)
+        Index.build(rows_of(2_000, 16), config=config, seed=3).save(tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    Index.build(rows_of(2_000, 16), config=config, seed=3, threads=1).save(tmp_path / "one")
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "a").read_bytes()
+    Index.load(tmp_path / "a", mmap=True).save(tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "a").read_bytes()
+
+
+def test_saving_replaces_a_file_that_is_mapped(tmp_path):
+    path = tmp_path / "a.slx"
+    first, second = Index.build(rows_of(500, 8)), Index.build(rows_of(600, 8, seed=1))
+    first.save(path)
+    mapped = Index.load(path, mmap=True)
+    second.save(path)
+    query = rows_of(1, 8)[0]
+    assert mapped.search(query).rows.tolist() == first.search(query).rows.tolist()
+    assert len(Index.load(path)) == 600
+    assert [file.name for file in tmp_path.iterdir()] == ["a.slx"]
+
+
+def test_a_file_that_cannot_be_written_or_read_is_an_oserror(tmp_path):
+    index = Index.build(rows_of(5, 3))
+    with pytest.raises(FileNotFoundError, match="missing"):
+        index.save(tmp_path / "missing" / "a.slx")
+    with pytest.raises(FileNotFoundError, match=r"b\.slx"):
+        Index.load(tmp_path / "b.slx")
+
+
+@pytest.mark.parametrize("content", [b"", b"SHORTLST", b"x" * 500, b"\0" * 5_000])
+def test_other_files_are_refused(tmp_path, content):
+    path = tmp_path / "a.slx"
+    path.write_bytes(content)
+    for mmap in (False, True):
+        with pytest.raises(ValueError, match="is not a sound Shortlist index"):
+            Index.load(path, mmap=mmap)
+
+
+def test_a_later_format_is_named(tmp_path):
+    path = tmp_path / "a.slx"
+    Index.build(rows_of(5, 3)).save(path)
+    content = bytearray(path.read_bytes())
+    content[8:12] = struct.pack("<I", 2)
+    path.write_bytes(repaired(content))
+    with pytest.raises(ValueError, match="format version 2, this release reads version 1"):
+        Index.load(path)
+
+
+def repaired(content):
+    """`content` with every checksum made right again, as far as its table of sections goes."""
+    content = bytearray(content)
+    if len(content) < HEADER.size:
+        return bytes(content)
+    magic, version, layout, _, count, _, _ = HEADER.unpack_from(content)
+    count = min(count, 64, (len(content) - HEADER.size) // SECTION.size)
+    for at in range(HEADER.size, HEADER.size + count * SECTION.size, SECTION.size):
+        kind, offset, size, _ = SECTION.unpack_from(content, at)
+        body = bytes(content[offset : offset + size])
+        SECTION.pack_into(content, at, kind, offset, size, xxhash.xxh64_intdigest(body))
+    table = bytes(content[HEADER.size : HEADER.size + count * SECTION.size])
+    fields = (magic, version, layout, len(content), count, xxhash.xxh64_intdigest(table))
+    HEADER.pack_into(content, 0, *fields, 0)
+    digest = xxhash.xxh64_intdigest(bytes(content[: HEADER.size - 8]))
+    HEADER.pack_into(content, 0, *fields, digest)
+    return bytes(content)
+
+
+def test_the_checksums_are_xxh64(tmp_path):
+    path = tmp_path / "a.slx"
+    Index.build(rows_of(300, 9), [str(i) for i in range(300)]).save(path)
+    assert repaired(path.read_bytes()) == path.read_bytes()
+
+
+def damaged_files(count):
+    """Index files with bits flipped, ends cut, and parts of others spliced in; half repaired."""
+    rng = np.random.default_rng(5)
+    sound = []
+    for at, (ids, metric, config) in enumerate(
+        [
+            (None, "dot", IndexConfig(leaves=8)),
+            ([f"id {i}" for i in range(200)], "cosine", IndexConfig(leaves=5, codes="int4")),
+            (np.arange(200) * 2, "l2", IndexConfig(leaves=9, codes="pq4")),
+            (None, "dot", IndexConfig(exact=True)),
+        ]
+    ):
+        index = Index.build(rows_of(200, 6 + at, seed=at), ids, metric=metric, config=config)
+        index.save("sound.slx")
+        sound.append(Path("sound.slx").read_bytes())
+    for number in range(count):
+        content = bytearray(sound[rng.integers(len(sound))])
+        where = rng.integers(4)
+        # A quarter of the damage goes to the header and the table, a quarter to the small sections.
+        span = (HEADER.size, 1_000, 2_500, len(content))[where]
+        kind = rng.integers(5)
+        if kind == 0:
+            at = int(rng.integers(span))
+            content[at] ^= 1 << int(rng.integers(8))
+        elif kind == 1:
+            del content[int(rng.integers(len(content))) :]
+        elif kind == 2:
+            other = sound[rng.integers(len(sound))]
+            at, size = int(rng.integers(span)), int(rng.integers(1, 300))
+            content[at : at + size] = other[at : at + size]
+        elif kind == 3:
+            at = int(rng.integers(span // 8)) * 8
+            extremes = [0, 1, 2**31, 2**32 - 1, 2**63, 2**64 - 1, 0x7FC00000]
+            content[at : at + 8] = struct.pack("<Q", extremes[rng.integers(len(extremes))])
+        else:
+            at = int(rng.integers(span // 4)) * 4
+            special = rng.choice([np.nan, np.inf, -np.inf, -1.0, 1e38, 0.0])
+            content[at : at + 4] = struct.pack("<f", special)
+        yield repaired(content) if number % 2 else bytes(content)
+
+
+def search_damaged_files(count):
+    """Run in a child process: loads and searches them all, within bounds of memory."""
+    import resource
+
+    path = Path("damaged.slx")
+    refused = answered = 0
+    Index.build(rows_of(200, 4), config=IndexConfig(leaves=4)).search(np.ones((4, 4)), threads=1)
+    in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (in_use + 32 * 2**20,) * 2)
+    for number, content in enumerate(damaged_files(count)):
+        path.write_bytes(content)
+        try:
+            index = Index.load(path, mmap=number % 3 == 0)
+        except ValueError:
+            refused += 1
+            continue
+        answered += 1
+        queries = np.ones((3, index.dim), np.float32)
+        for chosen in (None, SearchSettings(exact=True), SearchSettings(leaves=9, rerank=200)):
+            found = index.search(queries, 20, settings=chosen, exclude=[[], [], []], threads=1)
+            assert ((found.rows >= -1) & (found.rows < len(index))).all()
+        index.search(queries[0], 5, allow=np.zeros(len(index), bool))
+        assert len(index.ids) == len(index)
+    sys.stdout.write(f"{refused} {answered}")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory by Linux's means")
+def test_5000_damaged_files_are_refused_or_searched_within_bounds(tmp_path):
+    script = (
+        "import runpy\n"
+        f"names = runpy.run_path({str(Path(__file__))!r})\n"
+        "names['search_damaged_files'](5_000)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert ran.returncode == 0, ran.stderr
+    refused, answered = map(int, ran.stdout.split())
+    assert refused + answered == 5_000
+    assert min(refused, answered) > 100

@@ -1,0 +1,200 @@
+"""`shortlist.scann` keeps ScaNN's vocabulary, dtypes and signs."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+from shortlist import scann
+from shortlist.scann import IncrementalMode, ReorderType, builder, load_searcher
+
+RNG = np.random.default_rng(0)
+DB = RNG.standard_normal((3_000, 16)).astype(np.float32)
+QUERIES = RNG.standard_normal((20, 16)).astype(np.float32)
+
+
+def distances_by_numpy(measure):
+    if measure == "dot_product":
+        return QUERIES.astype(np.float64) @ DB.T.astype(np.float64)
+    return ((QUERIES[:, None].astype(np.float64) - DB[None]) ** 2).sum(axis=2)
+
+
+def partitioned(measure, k=10, search=20):
+    build = builder(DB, k, measure).tree(num_leaves=60, num_leaves_to_search=search)
+    return build.score_ah(2, anisotropic_quantization_threshold=0.2).reorder(100)
+
+
+@pytest.mark.parametrize("measure", ["dot_product", "squared_l2"])
+def test_brute_force_finds_the_true_neighbours(measure):
+    wanted = distances_by_numpy(measure)
+    order = np.argsort(-wanted if measure == "dot_product" else wanted, axis=1)[:, :5]
+    indices, distances = builder(DB, 5, measure).score_brute_force().build().search_batched(QUERIES)
+    assert (indices.dtype, distances.dtype) == (np.uint32, np.float32)
+    assert indices.tolist() == order.tolist()
+    np.testing.assert_allclose(distances, np.take_along_axis(wanted, order, axis=1), rtol=1e-4)
+
+
+@pytest.mark.parametrize("measure", ["dot_product", "squared_l2"])
+def test_distances_have_scann_signs_and_belong_to_their_indices(measure):
+    result = partitioned(measure).build().search_batched(QUERIES)
+    own = np.take_along_axis(distances_by_numpy(measure), result.indices.astype(int), axis=1)
+    np.testing.assert_allclose(result.distances, own, rtol=1e-4)
+    steps = np.diff(result.distances, axis=1)
+    assert (steps <= 0).all() if measure == "dot_product" else (steps >= 0).all()
+
+
+@pytest.mark.parametrize("measure", ["dot_product", "squared_l2"])
+def test_a_partitioned_search_finds_most_of_them(measure):
+    exact = builder(DB, 10, measure).score_brute_force().build().search_batched(QUERIES)
+    found = partitioned(measure).build().search_batched(QUERIES)
+    shared = [len(np.intersect1d(a, b)) for a, b in zip(exact[0], found[0], strict=True)]
+    assert np.mean(shared) / 10 > 0.7
+
+
+def test_tree_with_brute_force_and_all_leaves_is_exact():
+    build = builder(DB, 10, "dot_product").tree(num_leaves=30, num_leaves_to_search=30)
+    exact = builder(DB, 10, "dot_product").score_brute_force().build().search_batched(QUERIES)
+    found = build.score_brute_force().build().search_batched(QUERIES)
+    assert found.indices.tolist() == exact.indices.tolist()
+
+
+def test_all_ways_to_search_agree():
+    searcher = partitioned("squared_l2").build()
+    batched = searcher.search_batched(QUERIES)
+    searcher.set_num_threads(2)
+    parallel = searcher.search_batched_parallel(QUERIES, batch_size=7)
+    assert parallel.indices.tolist() == batched.indices.tolist()
+    for i, query in enumerate(QUERIES):
+        indices, distances = searcher.search(query)
+        assert indices.tolist() == batched.indices[i].tolist()
+        assert distances.tolist() == batched.distances[i].tolist()
+
+
+def test_a_search_can_ask_for_more_neighbours_and_leaves():
+    searcher = partitioned("dot_product", search=1).build()
+    exact = np.argsort(-distances_by_numpy("dot_product"), axis=1)[:, :25]
+    indices, _ = searcher.search_batched(QUERIES, 25, 3_000, 60)
+    assert indices.tolist() == exact.tolist()
+    assert searcher.search(QUERIES[0], 25, 3_000, 60).indices.tolist() == exact[0].tolist()
+    assert searcher.search_batched(QUERIES).indices.shape == (20, 10)
+
+
+def test_a_single_search_is_short_and_a_batch_padded_where_there_are_fewer():
+    for measure, worst in [("dot_product", -np.inf), ("squared_l2", np.inf)]:
+        searcher = builder(DB[:3], 5, measure).score_brute_force().build()
+        assert searcher.search(QUERIES[0]).indices.shape == (3,)
+        indices, distances = searcher.search_batched(QUERIES[:2])
+        assert indices[:, 3:].tolist() == [[2**32 - 1] * 2] * 2
+        assert distances[:, 3:].tolist() == [[worst] * 2] * 2
+
+
+def test_docids_take_the_place_of_indices():
+    docids = [f"d{i}" for i in range(len(DB))]
+    plain = partitioned("dot_product").build()
+    searcher = partitioned("dot_product").build(docids=docids)
+    indices, _ = plain.search_batched(QUERIES)
+    names, distances = searcher.search_batched(QUERIES)
+    assert names == [[f"d{i}" for i in row] for row in indices.tolist()]
+    assert distances.shape == (20, 10)
+    assert searcher.search(QUERIES[0])[0] == names[0]
+
+
+def test_autopilot_needs_nothing_else():
+    searcher = builder(DB, 10, "dot_product").autopilot(IncrementalMode.NONE).build()
+    assert searcher.search(QUERIES[0]).indices.shape == (10,)
+
+
+@pytest.mark.parametrize("quantize", [False, ReorderType.FLOAT32])
+def test_rows_may_be_kept_less_precisely(quantize):
+    for build in (
+        builder(DB, 10, "dot_product").score_brute_force(quantize),
+        builder(DB, 10, "dot_product").tree(20, 20).score_ah(2).reorder(50, quantize=quantize),
+        builder(DB, 10, "dot_product").autopilot(quantize=quantize),
+    ):
+        indices, distances = build.build().search(QUERIES[0])
+        own = DB[indices] @ QUERIES[0]
+        np.testing.assert_allclose(distances, own, atol=0.15)
+
+
+def test_a_searcher_survives_serialize_and_load(tmp_path):
+    for docids in (None, [str(i) for i in range(len(DB))]):
+        searcher = partitioned("squared_l2", k=7).build(docids=docids)
+        searcher.serialize(tmp_path / "s")
+        loaded = load_searcher(str(tmp_path / "s"))
+        before, after = searcher.search_batched(QUERIES), loaded.search_batched(QUERIES)
+        assert np.array_equal(before.indices, after.indices)
+        assert np.array_equal(before.distances, after.distances)
+        assert loaded.size() == 3_000
+
+
+def test_other_folders_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="holds no searcher that `serialize`"):
+        load_searcher(tmp_path)
+    builder(DB, 5, "dot_product").score_brute_force().build().serialize(tmp_path)
+    (tmp_path / "searcher.json").write_text("{}")
+    with pytest.raises(ValueError, match="is damaged"):
+        load_searcher(tmp_path)
+
+
+def test_mistakes_are_named():
+    with pytest.raises(ValueError, match="`distance_measure` must be one of"):
+        builder(DB, 10, "cosine")
+    with pytest.raises(ValueError, match="`num_neighbors` must be at least 1"):
+        builder(DB, 0, "dot_product")
+    with pytest.raises(ValueError, match="Exactly one of `score_ah` and `score_brute_force`"):
+        builder(DB, 10, "dot_product").tree(10, 2).build()
+    with pytest.raises(ValueError, match="Exactly one of `score_ah` and `score_brute_force`"):
+        builder(DB, 10, "dot_product").score_ah(2).score_brute_force().build()
+    with pytest.raises(ValueError, match="`tree` has already been configured"):
+        builder(DB, 10, "dot_product").tree(10, 2).tree(10, 2)
+    with pytest.raises(ValueError, match="`soar_lambda` need the distance measure 'dot_product'"):
+        builder(DB, 10, "squared_l2").tree(10, 2, soar_lambda=1.5)
+    with pytest.raises(ValueError, match="`hash_type` must be"):
+        builder(DB, 10, "dot_product").score_ah(2, hash_type="lut8")
+    searcher = builder(DB, 10, "dot_product").score_brute_force().build()
+    with pytest.raises(ValueError, match=r"`q` must have shape \(16,\), got \(20, 16\)"):
+        searcher.search(QUERIES)
+    with pytest.raises(ValueError, match=r"`queries` must have shape \(n, 16\), got \(16,\)"):
+        searcher.search_batched(QUERIES[0])
+    with pytest.raises(ValueError, match="finite"):
+        searcher.search(np.full(16, np.nan, np.float32))
+    with pytest.raises(ValueError, match="finite"):
+        builder(np.full((3, 2), np.nan), 1, "dot_product").score_brute_force().build()
+    with pytest.raises(ValueError, match="at least one row"):
+        builder(np.empty((0, 2), np.float32), 1, "dot_product").autopilot().build()
+    with pytest.raises(ValueError, match="`ids` must be unique"):
+        builder(DB[:2], 1, "dot_product").autopilot().build(docids=["a", "a"])
+
+
+def test_the_usual_ways_to_import_it_work():
+    assert scann.scann_ops_pybind.builder is builder
+    assert scann.scann_ops_pybind.load_searcher is load_searcher
+
+
+# The signatures of scann 1.4.2: names, in order, and defaults.
+SIGNATURES = {
+    "tree": "num_leaves num_leaves_to_search training_sample_size=100000 min_partition_size=50 "
+    "training_iterations=12 spherical=False quantize_centroids=False random_init=True "
+    "incremental_threshold=None avq=None soar_lambda=None overretrieve_factor=None",
+    "score_ah": "dimensions_per_block anisotropic_quantization_threshold=nan "
+    "training_sample_size=100000 min_cluster_size=100 hash_type=lut16 training_iterations=10",
+    "score_brute_force": "quantize=ReorderType.FLOAT32",
+    "reorder": "reordering_num_neighbors quantize=ReorderType.FLOAT32 "
+    "anisotropic_quantization_threshold=nan",
+    "autopilot": "mode=IncrementalMode.NONE quantize=ReorderType.FLOAT32",
+    "search": "q final_num_neighbors=-1 pre_reorder_num_neighbors=-1 leaves_to_search=-1",
+    "search_batched": "queries final_num_neighbors=None pre_reorder_num_neighbors=None "
+    "leaves_to_search=None",
+    "search_batched_parallel": "queries final_num_neighbors=None pre_reorder_num_neighbors=None "
+    "leaves_to_search=None batch_size=256",
+    "serialize": "artifacts_dir relative_path=False",
+}
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_signatures_are_those_of_scann(name):
+    owner = scann.ScannBuilder if hasattr(scann.ScannBuilder, name) else scann.ScannSearcher
+    parameters = list(inspect.signature(getattr(owner, name)).parameters.values())[1:]
+    empty = inspect.Parameter.empty
+    told = [p.name if p.default is empty else f"{p.name}={p.default}" for p in parameters]
+    assert " ".join(told) == SIGNATURES[name]
