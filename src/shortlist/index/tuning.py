@@ -69,6 +69,7 @@ class Tuning:
     def plot(self) -> Figure:
         """Recall against latency, as a Matplotlib figure (needs the package `matplotlib`)."""
         from matplotlib.figure import Figure
+        from matplotlib.ticker import StrMethodFormatter
 
         figure = Figure(figsize=(6.5, 4.2), layout="constrained")
         axes = figure.subplots()
@@ -92,6 +93,7 @@ class Tuning:
         )
         axes.axhline(self.target, color="#7f8c8d", linewidth=0.8, linestyle="--")
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
         axes.set_xlabel("median latency of one query, µs")
         axes.set_ylabel(f"recall@{self.k}")
         axes.legend(frameon=False, fontsize=9, loc="lower right")
