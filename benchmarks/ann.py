@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from ann import report, sets
 from ann.environments import PEERS
-from ann.fronts import TARGETS
+from ann.fronts import TARGETS, front
 from ann.sweep import Engine, Sweep, point_from, summary
 
 ROOT = Path(__file__).resolve().parent.parent
