@@ -25,40 +25,13 @@ std::size_t select(const Kernels& kernels, const Quantizer& quantizer, const Cod
 
 }  // namespace
 
-float reached_by(const float* scores, std::size_t count, std::size_t keep) {
-  constexpr int kSteps = 12;
-  float low = scores[0];
-  float high = scores[0];
-  for (std::size_t i = 1; i < count; ++i) {
-    low = scores[i] < low ? scores[i] : low;
-    high = scores[i] > high ? scores[i] : high;
-  }
-  const std::size_t enough = keep + keep / 4;
-  for (int step = 0; step < kSteps; ++step) {
-    const float middle = low + 0.5f * (high - low);
-    std::int32_t reaching = 0;
-    for (std::size_t i = 0; i < count; ++i) reaching += scores[i] >= middle ? 1 : 0;
-    if (static_cast<std::size_t>(reaching) < keep) {
-      high = middle;
-    } else {
-      low = middle;
-      if (static_cast<std::size_t>(reaching) <= enough) break;
-    }
-  }
-  return low;
-}
-
 void Survivors::shrink() {
   if (size_ <= keep_) return;
-  threshold_ = reached_by(scores_.data(), size_, keep_);
-  std::size_t kept = 0;
-  for (std::size_t i = 0; i < size_; ++i) {
-    scores_[kept] = scores_[i];
-    rows_[kept] = rows_[i];
-    kept += scores_[i] >= threshold_ ? 1 : 0;
-  }
+  const Kernels& kernels = active_kernels();
+  threshold_ = kernels.reached_by(scores_.data(), size_, keep_);
+  size_ = kernels.keep_reaching(threshold_, scores_.data(), rows_.data(), size_);
   // Only rows with equal scores are still too many: the first ones stay.
-  size_ = std::min(kept, 2 * keep_);
+  size_ = std::min(size_, 2 * keep_);
 }
 
 std::int32_t least_sum(float score, float base, float scale, const CodedQuery& query) {
@@ -72,8 +45,8 @@ std::int32_t least_sum(float score, float base, float scale, const CodedQuery& q
 }
 
 std::size_t scan_some(const Codes& codes, const CodedQuery& query, const Cell* cells, std::size_t num_cells,
-                      const std::uint16_t* allow, float threshold, std::size_t num_rows, ScanPlace& place,
-                      ScanSpace& space) {
+                      const std::uint16_t* allow, float reach, float threshold, std::size_t num_rows,
+                      ScanPlace& place, ScanSpace& space) {
   const std::size_t block_bytes = codes.quantizer.block_bytes();
   space.rows.resize(std::max(space.rows.size(), num_rows));
   space.sums.resize(std::max(space.sums.size(), num_rows));
@@ -82,6 +55,10 @@ std::size_t scan_some(const Codes& codes, const CodedQuery& query, const Cell* c
   std::size_t room = num_rows / kBlockRows;
   while (room > 0 && place.next < num_cells) {
     const Cell& cell = cells[place.next];
+    if (place.block == 0 && reach > 0.0f && cell.base + reach * codes.radii[cell.cell] < threshold) {
+      ++place.next;
+      continue;
+    }
     const std::size_t first = codes.first_block[cell.cell] + place.block;
     const std::size_t left = codes.first_block[cell.cell + 1] - first;
     const std::size_t taken = std::min(left, room);
@@ -102,11 +79,11 @@ std::size_t scan_some(const Codes& codes, const CodedQuery& query, const Cell* c
 }
 
 void scan(const Codes& codes, const CodedQuery& query, const Cell* cells, std::size_t num_cells,
-          const std::uint16_t* allow, const Excluded& excluded, ScanSpace& space, Survivors& survivors) {
+          const std::uint16_t* allow, const Excluded& excluded, float reach, ScanSpace& space, Survivors& survivors) {
   std::size_t batch = kFirstBatch;
   for (ScanPlace place; place.next < num_cells;) {
     const std::size_t found =
-        scan_some(codes, query, cells, num_cells, allow, survivors.threshold(), batch, place, space);
+        scan_some(codes, query, cells, num_cells, allow, reach, survivors.threshold(), batch, place, space);
     survivors.reserve(found);
     std::size_t i = 0;
     for (std::size_t s = 0; s < space.spans.size(); ++s) {

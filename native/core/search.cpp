@@ -29,8 +29,8 @@ void choose_groups(const Index& index, std::size_t wanted, const Filter* allow, 
       if (allow->groups[g] == 0) scores[g] = -std::numeric_limits<float>::max();
     }
   }
-  const float least =
-      wanted < groups.num_rows ? reached_by(scores, groups.num_rows, wanted) : -std::numeric_limits<float>::infinity();
+  const float least = wanted < groups.num_rows ? active_kernels().reached_by(scores, groups.num_rows, wanted)
+                                               : -std::numeric_limits<float>::infinity();
   space.cells.resize(groups.num_rows);
   std::size_t chosen = 0;
   std::size_t best = 0;
@@ -64,7 +64,7 @@ void choose_leaves(const Index& index, const CodedQuery& query, const Settings& 
     coded = quantizer.encode_query(space.lifted.data(), space.centroid_query.data(), nullptr);
   }
   scan(index.centroids, coded, space.cells.data(), space.cells.size(),
-       allow == nullptr ? nullptr : allow->leaves.data(), kNoneExcluded, space.scan, space.leaves);
+       allow == nullptr ? nullptr : allow->leaves.data(), kNoneExcluded, 0.0f, space.scan, space.leaves);
   space.leaves.shrink();
   const std::size_t chosen = space.leaves.size();
   const std::size_t first = index.has_tier() ? 1 : 0;
@@ -93,7 +93,7 @@ void approximate_search(const Index& index, const CodedQuery& query, const Setti
   choose_leaves(index, query, settings, allow, space);
   space.survivors.reset(std::max<std::size_t>(k, settings.rerank));
   scan(index.codes, query, space.cells.data(), space.cells.size(), allow == nullptr ? nullptr : allow->rows.data(),
-       space.excluded, space.scan, space.survivors);
+       space.excluded, settings.stop * query.norm, space.scan, space.survivors);
   space.survivors.shrink();
   rerank(index, space.survivors.rows(), space.survivors.size(), space, best);
 }

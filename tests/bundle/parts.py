@@ -27,19 +27,21 @@ def lookup_tower(embeddings: np.ndarray) -> bytes:
 
 
 class Parts:
-    """What a bundle is made of: 5 users, 8 films, 4 dimensions."""
+    """What a bundle is made of: 5 users, 8 films unless said otherwise, 4 dimensions."""
 
-    def __init__(self, seed: int = 0, text_ids: bool = True) -> None:
+    def __init__(self, seed: int = 0, text_ids: bool = True, items: int = 8) -> None:
         rng = np.random.default_rng(seed)
         self.users = Vocabulary([f"u{n}" for n in range(5)] if text_ids else list(range(10, 15)))
-        self.item_ids = [f"f{n}" for n in range(8)] if text_ids else list(range(100, 108))
+        self.item_ids = (
+            [f"f{n}" for n in range(items)] if text_ids else list(range(100, 100 + items))
+        )
         self.user_embeddings = rng.normal(size=(6, 4)).astype(np.float32)
-        self.item_embeddings = rng.normal(size=(8, 4)).astype(np.float32)
+        self.item_embeddings = rng.normal(size=(items, 4)).astype(np.float32)
         self.items = pl.DataFrame(
             {
                 "id": self.item_ids,
-                "title": [f"Film {n}" for n in range(8)],
-                "year": range(1990, 1998),
+                "title": [f"Film {n}" for n in range(items)],
+                "year": range(1990, 1990 + items),
             }
         )
         users = self.users.ids.tolist()
