@@ -9,9 +9,9 @@ from keras import ops
 
 POOLINGS = {"mean": 1.0, "sqrt": 0.5, "sum": 0.0}
 
-# Up to this many rows a bag is a row of counts times the table: on a CPU, 30 times as fast to train
-# through as gathering rows (128 bags of 256 indices, 1,700 rows of 256), whose gradient is a
-# scatter of whole rows. Beyond it the counts would outgrow the gathered rows.
+# Up to this many rows a bag is a row of counts times the table: on a CPU 16 times as fast to train
+# through as gathering rows (128 bags of up to 300 indices in 590 places, 1,683 rows of 256, JAX),
+# whose gradient is a scatter of whole rows. Beyond it the counts would outgrow the gathered rows.
 COUNTED_ROWS = 16_384
 
 
