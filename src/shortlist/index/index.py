@@ -280,6 +280,13 @@ class Index:
             f"{self.nbytes / 1e6:,.1f} MB)"
         )
 
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{name}</td><td>{value}</td></tr>"
+            for name, value in {**self.describe(), "settings": self.settings}.items()
+        )
+        return f"<table><tr><th colspan=2>Index</th></tr>{rows}</table>"
+
 
 def _engine_settings(settings: SearchSettings) -> _native.Settings:
     try:
