@@ -96,8 +96,8 @@ void exact_search(const Index& index, const CodedQuery& query, const Filter* all
   std::size_t rows = kFirstRows;
   for (ScanPlace place; place.next < space.cells.size(); rows = std::min(2 * rows, kMostRows)) {
     const float least = rounded_down(bounds.product(std::max(reached, best.threshold())));
-    std::size_t found =
-        scan_some(index.codes, query, space.cells.data(), space.cells.size(), masks, 0.0f, least, rows, place, space.scan);
+    std::size_t found = scan_some(index.codes, query, space.cells.data(), space.cells.size(), masks, 0.0f, least, rows,
+                                  place, space.scan);
     std::uint32_t* positions = space.scan.rows.data();
     if (!space.excluded.empty()) {
       const auto end = std::remove_if(positions, positions + found,

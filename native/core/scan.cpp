@@ -25,28 +25,50 @@ std::size_t select(const Kernels& kernels, const Quantizer& quantizer, const Cod
 
 }  // namespace
 
-void Survivors::shrink() {
-  if (size_ <= keep_) return;
+void Survivors::drop() {
   const Kernels& kernels = active_kernels();
   threshold_ = kernels.reached_by(scores_.data(), size_, keep_);
   size_ = kernels.keep_reaching(threshold_, scores_.data(), rows_.data(), size_);
-  // Only rows with equal scores are still too many: the first ones stay.
-  size_ = std::min(size_, 2 * keep_);
+}
+
+void Survivors::shrink() {
+  if (size_ <= keep_) return;
+  drop();
+  if (size_ > 2 * keep_) choose();  // many are equal
+}
+
+void Survivors::choose() {
+  if (size_ <= keep_) return;
+  drop();
+  ranked_.resize(size_);
+  for (std::size_t i = 0; i < size_; ++i) ranked_[i] = {scores_[i], rows_[i]};
+  std::nth_element(ranked_.begin(), ranked_.begin() + static_cast<std::ptrdiff_t>(keep_ - 1), ranked_.end(), better);
+  size_ = keep_;
+  for (std::size_t i = 0; i < size_; ++i) {
+    scores_[i] = ranked_[i].score;
+    rows_[i] = ranked_[i].row;
+  }
+  threshold_ = scores_[keep_ - 1];
 }
 
 std::int32_t least_sum(float score, float base, float scale, const CodedQuery& query) {
   // Sums stay below 2^27: a limit of 2^30 keeps everything or nothing without overflow.
   constexpr float kLimit = 1 << 30;
-  const float sum = ((score - base) / scale - query.offset) / query.scale;
+  const float product = (score - base) / scale;
+  const float sum = (product - query.offset) / query.scale;
   if (!(sum > -kLimit)) return std::numeric_limits<std::int32_t>::min();  // also where a scale is 0 and score <= base
   if (sum > kLimit) return std::numeric_limits<std::int32_t>::max();
-  const auto whole = static_cast<std::int32_t>(sum);
-  return static_cast<float>(whole) < sum ? whole + 1 : whole;
+  // Both this and the estimate round a few times, each time to 2^-24 of no more than these.
+  const float slack = 0x1p-20f * (std::fabs(base / scale) + std::fabs(product) + std::fabs(query.offset)) / query.scale;
+  const float least = sum - slack;
+  if (!(least > -kLimit)) return std::numeric_limits<std::int32_t>::min();
+  const auto whole = static_cast<std::int32_t>(least);
+  return static_cast<float>(whole) < least ? whole + 1 : whole;
 }
 
 std::size_t scan_some(const Codes& codes, const CodedQuery& query, const Cell* cells, std::size_t num_cells,
-                      const std::uint16_t* allow, float reach, float threshold, std::size_t num_rows,
-                      ScanPlace& place, ScanSpace& space) {
+                      const std::uint16_t* allow, float reach, float threshold, std::size_t num_rows, ScanPlace& place,
+                      ScanSpace& space) {
   const std::size_t block_bytes = codes.quantizer.block_bytes();
   space.rows.resize(std::max(space.rows.size(), num_rows));
   space.sums.resize(std::max(space.sums.size(), num_rows));
@@ -78,23 +100,30 @@ std::size_t scan_some(const Codes& codes, const CodedQuery& query, const Cell* c
   return select(active_kernels(), codes.quantizer, query, space);
 }
 
+void show(const Codes& codes, const CodedQuery& query, const Cell& cell, const std::uint32_t* rows,
+          const std::int32_t* sums, std::size_t count, const Excluded& excluded, Survivors& survivors) {
+  survivors.reserve(count);
+  const float cell_scale = codes.scales[cell.cell];
+  const float base = cell.base + cell_scale * query.offset;
+  const float scale = cell_scale * query.scale;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (!excluded.empty() && excluded.contains(rows[i])) continue;
+    survivors.add(base + scale * static_cast<float>(sums[i]), rows[i]);
+  }
+}
+
 void scan(const Codes& codes, const CodedQuery& query, const Cell* cells, std::size_t num_cells,
           const std::uint16_t* allow, const Excluded& excluded, float reach, ScanSpace& space, Survivors& survivors) {
   std::size_t batch = kFirstBatch;
   for (ScanPlace place; place.next < num_cells;) {
     const std::size_t found =
         scan_some(codes, query, cells, num_cells, allow, reach, survivors.threshold(), batch, place, space);
-    survivors.reserve(found);
     std::size_t i = 0;
     for (std::size_t s = 0; s < space.spans.size(); ++s) {
       const Span& span = space.spans[s];
-      const float cell_scale = codes.scales[space.owners[s].cell];
-      const float base = space.owners[s].base + cell_scale * query.offset;
-      const float scale = cell_scale * query.scale;
-      for (; i < found && space.rows[i] - span.first_row < span.num_rows; ++i) {
-        if (!excluded.empty() && excluded.contains(space.rows[i])) continue;
-        survivors.add(base + scale * static_cast<float>(space.sums[i]), space.rows[i]);
-      }
+      const std::size_t first = i;
+      while (i < found && space.rows[i] - span.first_row < span.num_rows) ++i;
+      show(codes, query, space.owners[s], &space.rows[first], &space.sums[first], i - first, excluded, survivors);
     }
     survivors.settle();
     batch = std::min(4 * batch, kLargestBatch);

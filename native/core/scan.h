@@ -8,6 +8,7 @@
 
 #include "codes.h"
 #include "filter.h"
+#include "topk.h"
 
 namespace shortlist {
 
@@ -46,12 +47,19 @@ class Survivors {
   // takes a third of the time of std::nth_element (0.3 instead of 1 microsecond for a hundred scores).
   void shrink();
 
+  // Leaves exactly the best `keep`, of equal ones those in the lowest rows: what is left does not depend on the order
+  // in which rows were shown.
+  void choose();
+
  private:
+  void drop();
+
   std::size_t keep_ = 0;
   std::size_t size_ = 0;
   float threshold_ = 0.0f;
   std::vector<float> scores_;
   std::vector<std::uint32_t> rows_;
+  std::vector<Scored> ranked_;
 };
 
 // A cell to scan, and the inner product of the query with its centroid.
@@ -74,19 +82,26 @@ struct ScanPlace {
   std::size_t block = 0;
 };
 
-// Selects among the next `num_rows` rows (a multiple of kBlockRows) of the cells, into space.rows and space.sums, those
-// whose estimated score reaches `threshold`, and returns how many there are. space.spans and space.owners say where.
-// Where `reach` is not 0, a cell is passed over when even its base + reach * radius is below the threshold.
+// Selects among the next `num_rows` rows (a multiple of kBlockRows) of the cells, into space.rows and
+// space.sums, those whose estimated score reaches `threshold`, and returns how many there are. space.spans
+// and space.owners say where. Where `reach` is not 0, a cell is passed over when even its base + reach * radius is
+// below the threshold.
 std::size_t scan_some(const Codes& codes, const CodedQuery& query, const Cell* cells, std::size_t num_cells,
-                      const std::uint16_t* allow, float reach, float threshold, std::size_t num_rows,
-                      ScanPlace& place, ScanSpace& space);
+                      const std::uint16_t* allow, float reach, float threshold, std::size_t num_rows, ScanPlace& place,
+                      ScanSpace& space);
 
-// Shows the rows of the cells to `survivors`, in batches so that the threshold is soon tight. `allow`, where given,
-// has one 16-bit mask a block of `codes`; the positions in `excluded` are passed over.
+// Shows what was selected in one cell to `survivors`, except for positions in `excluded`.
+void show(const Codes& codes, const CodedQuery& query, const Cell& cell, const std::uint32_t* rows,
+          const std::int32_t* sums, std::size_t count, const Excluded& excluded, Survivors& survivors);
+
+// Shows the rows of the cells to `survivors`, in batches so that the threshold is soon tight. `allow`, where
+// given, has one 16-bit mask a block of `codes`; the positions in `excluded` are passed over; `reach` is as in
+// scan_some.
 void scan(const Codes& codes, const CodedQuery& query, const Cell* cells, std::size_t num_cells,
           const std::uint16_t* allow, const Excluded& excluded, float reach, ScanSpace& space, Survivors& survivors);
 
-// The least sum that gives a row of a cell with this base and scale `score`.
+// A sum that every row of a cell with this base and scale reaches if its estimate reaches `score`, rounding
+// included; about the least one.
 std::int32_t least_sum(float score, float base, float scale, const CodedQuery& query);
 
 }  // namespace shortlist

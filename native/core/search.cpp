@@ -1,10 +1,12 @@
+#include "search.h"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
+#include "batch.h"
 #include "dispatch.h"
 #include "exact.h"
-#include "index.h"
 #include "rerank.h"
 #include "threads.h"
 #include "topk.h"
@@ -50,7 +52,8 @@ CodedQuery code_query(const Index& index, Workspace& space) {
   return quantizer.encode_query(space.lifted.data(), space.row_query.data(), space.table.data());
 }
 
-// Fills space.cells with the leaves to scan, the tier and then the best leaf first.
+}  // namespace
+
 void choose_leaves(const Index& index, const CodedQuery& query, const Settings& settings, const Filter* allow,
                    Workspace& space) {
   const std::size_t groups = index.groups.num_rows;
@@ -76,6 +79,8 @@ void choose_leaves(const Index& index, const CodedQuery& query, const Settings& 
             [](const Cell& a, const Cell& b) { return a.base > b.base || (a.base == b.base && a.cell < b.cell); });
 }
 
+namespace {
+
 // Puts the rows that query `i` must not get into space.excluded.
 void exclude(const Index& index, const Limits& limits, std::size_t i, Workspace& space) {
   space.excluded.clear();
@@ -95,11 +100,12 @@ void approximate_search(const Index& index, const CodedQuery& query, const Setti
   space.survivors.reset(std::max<std::size_t>(k, settings.rerank));
   scan(index.codes, query, space.cells.data(), space.cells.size(), allow == nullptr ? nullptr : allow->rows.data(),
        space.excluded, settings.stop * query.norm, space.scan, space.survivors);
-  space.survivors.shrink();
+  space.survivors.choose();
   rerank(index, space.survivors.rows(), space.survivors.size(), space, best);
 }
 
-// The k-th score that an approximate search finds: exact search starts from it.
+}  // namespace
+
 float reached_quickly(const Index& index, const CodedQuery& query, const Filter* allow, std::size_t k,
                       Workspace& space) {
   constexpr Settings kQuick{};
@@ -109,20 +115,32 @@ float reached_quickly(const Index& index, const CodedQuery& query, const Filter*
   return best.threshold();
 }
 
-// At most this many rows may be returned; excluded rows may be among those that the filter leaves out anyway.
-std::size_t most_allowed(const Index& index, const Filter* allow, const Workspace& space) {
-  return allow == nullptr ? index.size - space.excluded.size() : allow->count;
+std::size_t most_allowed(const Index& index, const Filter* allow, const Excluded& excluded) {
+  return allow == nullptr ? index.size - excluded.size() : allow->count;
+}
+
+CodedQuery begin_query(const Index& index, const float* query, const Limits& limits, std::size_t i, Workspace& space) {
+  space.query.resize(index.dim);
+  space.lifted.resize(index.lift.coded_dim());
+  prepare_query(index, query, space.query.data());
+  index.lift.query(space.query.data(), space.lifted.data());
+  exclude(index, limits, i, space);
+  return code_query(index, space);
+}
+
+void write_results(TopK& best, const Scored* found, std::size_t k, float* scores, std::int64_t* rows) {
+  best.sort();
+  for (std::size_t j = 0; j < k; ++j) {
+    const bool there = j < best.size();
+    scores[j] = there ? found[j].score : -std::numeric_limits<float>::infinity();
+    rows[j] = there ? static_cast<std::int64_t>(found[j].row) : -1;
+  }
 }
 
 void search_one(const Index& index, const float* query, std::size_t k, const Settings& settings, const Limits& limits,
                 std::size_t i, Workspace& space, float* scores, std::int64_t* rows) {
-  space.query.resize(index.dim);
-  space.lifted.resize(index.lift.coded_dim());
   space.best.resize(k);
-  prepare_query(index, query, space.query.data());
-  index.lift.query(space.query.data(), space.lifted.data());
-  const CodedQuery coded = code_query(index, space);
-  exclude(index, limits, i, space);
+  const CodedQuery coded = begin_query(index, query, limits, i, space);
   const Filter* allow = limits.allow;
   TopK best(space.best.data(), k);
   if (allow != nullptr && allow->count <= Filter::kFew) {
@@ -135,23 +153,21 @@ void search_one(const Index& index, const float* query, std::size_t k, const Set
     exact_search(index, coded, allow, reached_quickly(index, coded, allow, k, space), space, best);
   } else {
     approximate_search(index, coded, settings, allow, k, space, best);
-    if (best.size() < std::min(k, most_allowed(index, allow, space))) {
+    if (best.size() < std::min(k, most_allowed(index, allow, space.excluded))) {
       best = TopK(space.best.data(), k);
       exact_search(index, coded, allow, -std::numeric_limits<float>::infinity(), space, best);
     }
   }
-  best.sort();
-  for (std::size_t j = 0; j < k; ++j) {
-    const bool found = j < best.size();
-    scores[j] = found ? space.best[j].score : -std::numeric_limits<float>::infinity();
-    rows[j] = found ? static_cast<std::int64_t>(space.best[j].row) : -1;
-  }
+  write_results(best, space.best.data(), k, scores, rows);
 }
-
-}  // namespace
 
 void search(const Index& index, const float* queries, std::size_t num_queries, std::size_t k, const Settings& settings,
             const Limits& limits, std::size_t threads, float* scores, std::int64_t* rows) {
+  const std::size_t together = queries_together(index, num_queries, k, settings, limits, threads);
+  if (together > 1) {
+    search_batches(index, queries, num_queries, together, k, settings, limits, threads, scores, rows);
+    return;
+  }
   if (num_queries == 1) {
     const WorkspacePool::Loan space(*index.workspaces);
     search_one(index, queries, k, settings, limits, 0, *space, scores, rows);

@@ -1,4 +1,4 @@
-// Memory for the search of one query at a time, kept from query to query so that none is allocated for each.
+// Memory for the search of one query or of a batch, kept from query to query so that none is allocated for each.
 #pragma once
 
 #include <cstddef>
@@ -13,9 +13,33 @@
 
 namespace shortlist {
 
+// One of several queries that are searched together.
+struct BatchQuery {
+  std::vector<float> query;             // as scored
+  std::vector<std::uint8_t> row_query;  // coded for the rows
+  CodedQuery coded;
+  Excluded excluded;
+  Survivors survivors;
+};
+
+// A cell that a query visits.
+struct Visit {
+  Cell cell;
+  std::uint32_t query;
+};
+
+struct Batch {
+  std::vector<BatchQuery> queries;
+  std::vector<Visit> visits;
+  std::vector<Visit> by_cell;
+  std::vector<std::uint32_t> ends;  // by cell
+  std::vector<std::uint32_t> rows;
+  std::vector<std::int32_t> sums;
+};
+
 struct Workspace {
-  std::vector<float> query;   // as scored
-  std::vector<float> lifted;  // as coded
+  std::vector<float> query;                  // as scored
+  std::vector<float> lifted;                 // as coded
   std::vector<std::uint8_t> centroid_query;  // coded for the centroids
   std::vector<std::uint8_t> row_query;       // coded for the rows
   std::vector<float> table;
@@ -28,6 +52,7 @@ struct Workspace {
   std::vector<std::uint32_t> few;  // positions, where a filter allows few
   std::vector<float> scores;
   std::vector<Scored> best;
+  Batch batch;
 };
 
 // Lends workspaces to the threads that search one index. A thread takes the lock for two pointer moves.

@@ -1,6 +1,7 @@
 """The table of candidates: id, title and whatever else is known of each."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,6 @@ class Items:
             if self.ids.dtype == pl.Int64
             else np.array(self.ids.to_list(), dtype=object)
         )
-        self._searched = (" " + titles).str.to_lowercase()
 
     @classmethod
     def read(cls, path: Path) -> "Items":
@@ -73,6 +73,10 @@ class Items:
     def details(self, row: int) -> dict[str, Any]:
         """Return everything the table says of the candidate at `row`."""
         return self.table.row(row, named=True)
+
+    @cached_property
+    def _searched(self) -> pl.Series:
+        return (" " + pl.Series(self._titles, dtype=pl.String)).str.to_lowercase()
 
     def find(self, text: str, limit: int) -> npt.NDArray[np.int64]:
         """Return the rows of candidates with a word of the title, or the id, beginning with `text`.

@@ -109,6 +109,7 @@ def train(
         },
         "arguments": recipe.to_dict(),
         "history": history.to_dict(),
+        "peak_memory_mb": _peak_memory(),
         "metrics": dict(result.metrics),
         "baselines": result.to_dict()["baselines"],
     }
@@ -141,3 +142,12 @@ def _items(model: TwoTower, interactions: Interactions) -> pl.DataFrame:
     if interactions.items is not None:
         ids = ids.join(interactions.items, on="item_id", how="left", maintain_order="left")
     return ids.rename({"item_id": "id"})
+
+
+def _peak_memory() -> float:
+    """The most memory this process had, in MB."""
+    import resource
+    import sys
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / 1e6 if sys.platform == "darwin" else most / 1e3

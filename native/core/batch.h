@@ -1,0 +1,21 @@
+// Searches of many queries together, leaf by leaf: a leaf is read from memory once for all queries of a batch that
+// visit it, and eight of them at a time share what is read. Answers equal those of search_one.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "index.h"
+
+namespace shortlist {
+
+// How many queries are best searched together; 1 = each alone.
+std::size_t queries_together(const Index& index, std::size_t num_queries, std::size_t k, const Settings& settings,
+                             const Limits& limits, std::size_t threads);
+
+// As `search`, `together` queries at a time.
+void search_batches(const Index& index, const float* queries, std::size_t num_queries, std::size_t together,
+                    std::size_t k, const Settings& settings, const Limits& limits, std::size_t threads, float* scores,
+                    std::int64_t* rows);
+
+}  // namespace shortlist
