@@ -69,7 +69,8 @@ bench: .venv/.tested
 	$(BIN)/python benchmarks/ann.py
 
 docs: .venv/.tested
-	$(BIN)/mkdocs build --strict
+	@$(PIP) install --group docs
+	$(BIN)/zensical build --clean --strict
 
 clean:
 	rm -rf .venv build site .cache

@@ -148,7 +148,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batches", type=int, default=10, help="of 1,000 queries, a round")
     parser.add_argument("--brute-batch", type=int, default=100)
     parser.add_argument("--data-dir", type=Path, help="MovieLens 100k, the folder with u.data")
-    parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "bench")
+    parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "ann")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()

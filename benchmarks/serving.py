@@ -110,6 +110,7 @@ class Server:
             except OSError:
                 time.sleep(0.01)
         self.first_answer = time.perf_counter() - start
+        self.first_answer_cpu = self.cpu_seconds()
 
     def ask(self) -> float:
         """Ask once; the seconds it took."""
@@ -119,6 +120,11 @@ class Server:
         with urllib.request.urlopen(urllib.request.Request(url, body), timeout=10) as answer:
             answer.read()
         return time.perf_counter() - start
+
+    def cpu_seconds(self) -> float:
+        """Processor time it has used (Linux)."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def memory_mb(self) -> float:
         """Resident memory in MB (Linux)."""
@@ -136,12 +142,15 @@ async def measure(server: Server, seconds: float, full: bool) -> dict[str, Any]:
     client = Client(server.port, requests(943))
     await client.closed_loop(16, 2)  # warm
     saturation = (await client.closed_loop(32, min(seconds, 10))).rps
+    used = server.cpu_seconds()
     steady = await client.open_loop(RATE, seconds, seed=1)
+    used = (server.cpu_seconds() - used) / max(steady.statuses.total(), 1)
     figures: dict[str, Any] = {
         "saturation_rps": round(saturation, 1),
         "rate_rps": RATE,
         **summary(steady),
         "errors": steady.errors + steady.statuses[429],
+        "server_cpu_us_per_request": round(used * 1e6),
     }
     if full:
         figures["at_60_percent"] = summary(await client.open_loop(0.6 * saturation, 120, seed=2))
@@ -193,6 +202,7 @@ def main() -> None:
         figures = {
             **about,
             "seconds_to_first_answer": round(server.first_answer, 2),
+            "cpu_seconds_to_first_answer": round(server.first_answer_cpu, 2),
             "alone_ms": round(one * 1e3, 3),
             **uvloop.run(measure(server, arguments.seconds, arguments.full)),
             "memory_mb": round(server.memory_mb()),

@@ -254,7 +254,7 @@ def test_a_damaged_file_is_a_value_error_or_still_searches_in_range(tmp_path, mm
         (lambda i: i.vectors([100]), "`rows` must be from 0 to 99, got 100"),
         (
             lambda i: i.filter_rows(np.ones(3, bool)),
-            r"`mask` must be a boolean array of shape \(100,\)",
+            r"`allow` must be a boolean array of shape \(100,\)",
         ),
         (
             lambda _: _native.Index.build(np.zeros((0, 3))),

@@ -18,6 +18,7 @@ void exact_scores(const Index& index, const float* query, const std::uint32_t* p
 
 void rerank(const Index& index, const std::uint32_t* positions, std::size_t count, Workspace& space, TopK& best) {
   space.scores.resize(count);
+  for (std::size_t i = 0; i < count; ++i) __builtin_prefetch(&index.row_of[positions[i]]);
   exact_scores(index, space.query.data(), positions, 0, count, space.scores.data());
   for (std::size_t i = 0; i < count; ++i) {
     if (space.scores[i] >= best.threshold()) best.push({space.scores[i], index.row_of[positions[i]]});

@@ -6,6 +6,7 @@ import onnx
 import onnxruntime
 import pytest
 
+from shortlist.bundle import BundleError
 from shortlist.bundle.export import to_onnx
 
 N, D = 23, 6
@@ -73,3 +74,42 @@ def test_the_graph_is_plain_onnx():
     model = onnx.load_from_string(to_onnx(_deep()))
     assert {opset.domain for opset in model.opset_import} == {""}
     assert model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.INT64
+
+
+class _Squared(keras.layers.Layer):
+    """A layer that only its own code knows."""
+
+    def call(self, x):
+        return keras.ops.square(x)
+
+
+def _unwritten() -> keras.Model:
+    user = keras.Input((), dtype="int32")
+    return keras.Model(user, _Squared()(keras.layers.Embedding(N, D)(user)))
+
+
+def test_a_layer_it_cannot_write_goes_through_keras(monkeypatch: pytest.MonkeyPatch):
+    tower = _unwritten()
+    plain = to_onnx(_embedding())
+    asked = {}
+
+    def export(path, **options):
+        asked.update(options)
+        path.write_bytes(plain)
+
+    monkeypatch.setattr(tower, "export", export)
+    assert to_onnx(tower) == plain
+    assert asked["format"] == "onnx"
+
+
+def test_what_keras_cannot_export_either_is_named(monkeypatch: pytest.MonkeyPatch):
+    tower = _unwritten()
+
+    def export(path, **options):
+        raise ImportError("no exporter is installed")
+
+    monkeypatch.setattr(tower, "export", export)
+    with pytest.raises(
+        BundleError, match=r"has _Squared \(.*\), which .* no exporter is installed"
+    ):
+        to_onnx(tower)

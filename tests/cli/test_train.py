@@ -1,3 +1,4 @@
+import polars as pl
 import pytest
 
 from shortlist.bundle import Bundle
@@ -22,3 +23,55 @@ def test_what_stands_there_and_is_no_bundle_is_kept(fail, ratings, tmp_path) -> 
 @pytest.mark.parametrize("share", ["0", "1.5", "x"])
 def test_a_share_out_of_range_is_wrong_usage(fail, tmp_path, share) -> None:
     assert fail("train", str(tmp_path / "b"), "--test", share)[0] == 2
+
+
+@pytest.fixture
+def own_files(tmp_path, ratings):
+    """Files under names of their own, and a TOML file that knows them."""
+    frame = pl.read_csv(ratings).rename({"user_id": "viewer", "item_id": "film"})
+    frame.write_parquet(tmp_path / "views.parquet")
+    viewers = frame.select("viewer").unique().with_columns((pl.col("viewer") % 2).alias("camp"))
+    viewers.write_csv(tmp_path / "viewers.csv")
+    (tmp_path / "train.toml").write_text(
+        """
+        [data]
+        dataset = "views.parquet"
+        users = "viewers.csv"
+        columns = { user_id = "viewer", item_id = "film" }
+        [model]
+        embedding_dim = 4
+        layer_sizes = [8, 4]
+        [training]
+        epochs = 2
+        patience = 0
+        [features.user]
+        camp = { kind = "category" }
+        """
+    )
+    return tmp_path
+
+
+def test_files_of_ones_own_train_by_a_toml_file(answer, own_files) -> None:
+    out = str(own_files / "bundle")
+    run = answer("train", out, "--config", str(own_files / "train.toml"), "--epochs", "3")
+    assert run["data"]["name"] == "views.parquet"
+    assert run["arguments"]["layer_sizes"] == [8, 4]
+    assert run["arguments"]["user_features"] == {"camp": {"kind": "category"}}
+    assert len(run["history"]["loss"]) == 3  # the option overrides the file
+    again = answer("evaluate", out, "--dataset", str(own_files / "views.parquet"))
+    assert again["metrics"]["hit_rate@10"] == pytest.approx(run["metrics"]["hit_rate@10"], abs=1e-6)
+
+
+def test_the_history_tower_trains_into_a_bundle(answer, ratings, tmp_path) -> None:
+    options = ["--objective", "catalogue", "--embedding-dim", "8", "--epochs", "2"]
+    out = str(tmp_path / "bundle")
+    run = answer("train", out, "--dataset", str(ratings), *options)
+    again = answer("evaluate", out, "--dataset", str(ratings))
+    assert again["metrics"]["hit_rate@10"] == pytest.approx(run["metrics"]["hit_rate@10"], abs=1e-6)
+
+
+def test_an_unknown_key_of_the_toml_file_is_wrong_usage(fail, tmp_path) -> None:
+    (tmp_path / "train.toml").write_text("[training]\nepoch = 3")
+    code, said = fail("train", str(tmp_path / "b"), "--config", str(tmp_path / "train.toml"))
+    assert code == 2
+    assert "did you mean 'epochs'" in " ".join(said.split())

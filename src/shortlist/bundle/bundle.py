@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -95,13 +96,7 @@ class Bundle:
             if interactions is None
             else Histories.from_interactions(interactions, ordered["id"])
         )
-        facts = {
-            "candidates": len(index),
-            "users": len(users),
-            "dimensions": index.dim,
-            "metric": index.metric,
-            "users with a history": len(histories or ()),
-        }
+        facts = _facts(index, users, histories)
         with replaced_folder(Path(path)) as folder:
             (folder / "query_tower.onnx").write_bytes(graph)
             query = {"user_id": {"vocabulary": users.to_dict()}}
@@ -115,6 +110,41 @@ class Bundle:
             )
             (folder / "README.md").write_text(model_card(run, facts), encoding="utf-8")
             return write_manifest(folder, f"shortlist {metadata.version('shortlist')}")
+
+    @classmethod
+    def update(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        settings: SearchSettings,
+        run: Mapping[str, Any] | None = None,
+    ) -> Manifest:
+        """Change how the index of a saved bundle searches, in one step.
+
+        Args:
+            path: The folder of the bundle.
+            settings: The index's new default settings.
+            run: What else to remember of the making, beside what is there.
+
+        Returns:
+            The new manifest.
+
+        Raises:
+            BundleError: There is no sound bundle at `path`.
+        """
+        folder, bundle = Path(path), cls.load(path)
+        bundle.index.settings = settings
+        known = {**bundle.run, **(run or {})}
+        with replaced_folder(folder) as new:
+            for name in bundle.manifest.files:
+                shutil.copyfile(folder / name, new / name)
+            bundle.index.save(new / "index.slx")
+            (new / "run.json").write_bytes(
+                msgspec.json.format(msgspec.json.encode(known), indent=2) + b"\n"
+            )
+            facts = _facts(bundle.index, bundle.tower.users, bundle.histories)
+            (new / "README.md").write_text(model_card(known, facts), encoding="utf-8")
+            return write_manifest(new, f"shortlist {metadata.version('shortlist')}")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, mmap: bool = False) -> "Bundle":
@@ -303,6 +333,17 @@ class Bundle:
         check_dimension(tower, index)
         run = _read_json(folder / "run.json")
         return cls(manifest, tower, index, items, histories, run)
+
+
+def _facts(index: Index, users: Vocabulary, histories: Histories | None) -> dict[str, Any]:
+    """What the model card says of the contents."""
+    return {
+        "candidates": len(index),
+        "users": len(users),
+        "dimensions": index.dim,
+        "metric": index.metric,
+        "users with a history": len(histories or ()),
+    }
 
 
 def _state(folder: Path) -> tuple[int, int] | None:

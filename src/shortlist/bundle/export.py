@@ -60,8 +60,7 @@ class _Graph:
         self._numbers = itertools.count()
 
     def write(self, model: Any) -> bytes:
-        shapes = getattr(model, "input_shape", None) or (None,)
-        user = keras.Input(batch_shape=(None, *shapes[1:]), dtype="int32", name="user")
+        user = keras.Input(batch_shape=(None, *_row_shape(model)), dtype="int32", name="user")
         output = self.follow(model, user, "user")
         self.nodes.append(helper.make_node("Identity", [output], ["embedding"]))
         shape = ["n", *user.shape[1:]]
@@ -109,10 +108,15 @@ class _Graph:
         return writer(self, operation, *inputs)
 
 
+def _row_shape(model: Any) -> tuple[int, ...]:
+    return tuple(getattr(model, "input_shape", None) or (None,))[1:]
+
+
 def _exported_by_keras(model: Any, unwritten: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tower.onnx"
         try:
+            model(np.zeros((1, *_row_shape(model)), np.int32))  # Keras exports what was called
             model.export(path, format="onnx", verbose=False)
         except Exception as error:  # whatever the backend's exporter raises
             raise BundleError(

@@ -17,9 +17,11 @@ from shortlist.cli.doctor import doctor
 from shortlist.cli.evaluate import evaluate
 from shortlist.cli.inspect import inspect
 from shortlist.cli.recommend import recommend
+from shortlist.cli.report import report
 from shortlist.cli.serve import serve
 from shortlist.cli.similar import similar
 from shortlist.cli.train import train
+from shortlist.cli.tune import tune
 from shortlist.cli.verify import verify
 
 USAGE, DATA, BUNDLE = 2, 3, 4
@@ -32,7 +34,19 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help needs no Rich, and is there in half the time
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, train, evaluate, recommend, similar, serve, inspect, verify, doctor):
+for command in (
+    demo,
+    train,
+    evaluate,
+    tune,
+    recommend,
+    similar,
+    report,
+    serve,
+    inspect,
+    verify,
+    doctor,
+):
     app.command()(command)
 
 

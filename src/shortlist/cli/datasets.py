@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
@@ -26,12 +27,22 @@ DataDir = Annotated[
 ]
 
 
-def open_dataset(name: str, data_dir: Path | None) -> Interactions:
+def open_dataset(
+    name: str,
+    data_dir: Path | None,
+    *,
+    users: Path | None = None,
+    items: Path | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> Interactions:
     """Returns the interactions of a data set.
 
     Args:
         name: One of `NAMES`, or the path of a CSV or Parquet file.
         data_dir: Where MovieLens lies; None downloads it.
+        users: For a file: the table of user features, CSV or Parquet.
+        items: For a file: the table of item features.
+        columns: For a file: what the columns are called, by our name.
 
     Raises:
         DataError: If there is no such data set, naming the nearest.
@@ -39,12 +50,15 @@ def open_dataset(name: str, data_dir: Path | None) -> Interactions:
     from shortlist.data import DataError, Interactions, movielens, sample
     from shortlist.data.errors import nearest
 
+    path = Path(name)
+    if path.is_file():
+        parquet = path.suffix.lower() in (".parquet", ".pq")
+        read = Interactions.from_parquet if parquet else Interactions.from_csv
+        return read(path, users=users, items=items, columns=columns)
+    if users or items or columns:
+        raise DataError(f"`users`, `items` and `columns` belong to a file; {name!r} is none.")
     if name == "sample":
         return sample().interactions
     if name in EDITIONS:
         return movielens(EDITIONS[name], data_dir)
-    path = Path(name)
-    if path.is_file():
-        parquet = path.suffix.lower() in (".parquet", ".pq")
-        return (Interactions.from_parquet if parquet else Interactions.from_csv)(path)
     raise DataError(f"no data set and no file is called {name!r}{nearest(name, NAMES)}")

@@ -32,7 +32,7 @@ def demo(
     from shortlist.cli.recipe import Recipe
 
     started = time.perf_counter()
-    recipe = Recipe(seed=seed, patience=None)
+    recipe = Recipe(seed=seed, patience=0)
     with status("reading the data"):
         oracle, interactions = _open(dataset, data_dir)
         split = recipe.parts(interactions)

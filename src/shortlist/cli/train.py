@@ -19,46 +19,78 @@ if TYPE_CHECKING:
 
 def train(
     out: Annotated[Path, typer.Argument(help="Where the bundle goes; another bundle is replaced.")],
-    dataset: Dataset = "sample",
+    config: Annotated[
+        Path | None,
+        typer.Option(help="A TOML file with data, features, model and training; options override."),
+    ] = None,
+    dataset: Annotated[str | None, Dataset.__metadata__[0]] = None,
     data_dir: DataDir = None,
     objective: Annotated[
-        Literal["retrieval", "rating"], typer.Option(help="What the model learns.")
-    ] = "retrieval",
-    embedding_dim: Annotated[int, typer.Option(min=1, help="Length of an embedding.")] = 32,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the data, at most.")] = 30,
-    batch_size: Annotated[int, typer.Option(min=1, help="Interactions in a batch.")] = 512,
-    learning_rate: Annotated[float, typer.Option(min=1e-6, help="Step of Adam.")] = 0.005,
+        Literal["retrieval", "rating", "multitask", "catalogue"] | None,
+        typer.Option(help="What the model learns; retrieval if not said. catalogue finds most."),
+    ] = None,
+    embedding_dim: Annotated[
+        int | None, typer.Option(min=1, help="Length of an embedding.")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the data, at most.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Interactions in a batch; users for catalogue.")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(min=1e-6, help="Step of the optimizer.")
+    ] = None,
     patience: Annotated[
-        int, typer.Option(min=1, help="Epochs without improvement before training stops.")
-    ] = 3,
+        int | None,
+        typer.Option(
+            min=0, help="Epochs without improvement before training stops; 0 for all epochs."
+        ),
+    ] = None,
     split: Annotated[
-        Literal["random", "time", "last"],
+        Literal["random", "time", "last"] | None,
         typer.Option(help="How to hold out: at random, the latest, or the last of each user."),
-    ] = "random",
+    ] = None,
     test: Annotated[
-        float, typer.Option(min=0.001, max=0.999, help="Share to hold out, for random and time.")
-    ] = 0.2,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the split and of the training.")] = 0,
+        float | None,
+        typer.Option(min=0.001, max=0.999, help="Share to hold out, for random and time."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of the split and of the training.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train a two-tower model, stop when it no longer improves, and write a bundle."""
     from shortlist.bundle import Bundle
+    from shortlist.cli.config import Config, ConfigError
     from shortlist.cli.recipe import Recipe, fingerprint
     from shortlist.evaluation import evaluate
 
-    recipe = Recipe(
-        split=split,
-        test=test,
-        objective=objective,
-        embedding_dim=embedding_dim,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        patience=patience,
-        seed=seed,
-    )
+    try:
+        read = Config.read(config) if config else Config()
+    except ConfigError as error:
+        raise typer.BadParameter(str(error), param_hint="--config") from None
+    options = {
+        "split": split,
+        "test": test,
+        "objective": objective,
+        "embedding_dim": embedding_dim,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "patience": patience,
+        "seed": seed,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    recipe = Recipe.of(**{**read.settings, **given})
+    source = dataset or read.dataset
     with status("reading the data"):
-        interactions = open_dataset(dataset, data_dir)
+        if dataset:
+            interactions = open_dataset(dataset, data_dir, columns=read.columns)
+        else:
+            interactions = open_dataset(
+                source, data_dir, users=read.users, items=read.items, columns=read.columns
+            )
         parts = recipe.parts(interactions)
     with status("starting Keras"):
         model = recipe.model(parts.train)
@@ -66,16 +98,18 @@ def train(
     with status("measuring"):
         result = evaluate(model, parts.test, train=parts.train)
     run: dict[str, Any] = {
-        "seed": seed,
+        "seed": recipe.seed,
         "data": {
-            "name": Path(dataset).name,
+            "name": Path(source).name,
             "interactions": len(interactions),
             "users": len(interactions.user_ids),
             "items": len(interactions.item_ids),
+            "columns": read.columns,
             "sha256": fingerprint(interactions),
         },
         "arguments": recipe.to_dict(),
         "history": history.to_dict(),
+        "peak_memory_mb": _peak_memory(),
         "metrics": dict(result.metrics),
         "baselines": result.to_dict()["baselines"],
     }
@@ -108,3 +142,12 @@ def _items(model: TwoTower, interactions: Interactions) -> pl.DataFrame:
     if interactions.items is not None:
         ids = ids.join(interactions.items, on="item_id", how="left", maintain_order="left")
     return ids.rename({"item_id": "id"})
+
+
+def _peak_memory() -> float:
+    """The most memory this process had, in MB."""
+    import resource
+    import sys
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / 1e6 if sys.platform == "darwin" else most / 1e3

@@ -109,8 +109,6 @@ class Index:
             raise ValueError(f"`seed` must be at least 0, got {seed}.")
         fields = dataclasses.asdict(config)
         exact = fields.pop("exact")
-        if exact and fields["leaves"] is None:
-            fields["leaves"] = 1
         native = _native.Index.build(
             embeddings, ids, metric=metric, seed=seed, threads=threads, progress=progress, **fields
         )
@@ -279,6 +277,13 @@ class Index:
             f"Index({len(self):,} x {self.dim}, {self.metric}, {self._engine.num_leaves:,} leaves, "
             f"{self.nbytes / 1e6:,.1f} MB)"
         )
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{name}</td><td>{value}</td></tr>"
+            for name, value in {**self.describe(), "settings": self.settings}.items()
+        )
+        return f"<table><tr><th colspan=2>Index</th></tr>{rows}</table>"
 
 
 def _engine_settings(settings: SearchSettings) -> _native.Settings:

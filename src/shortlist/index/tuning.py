@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,11 +29,13 @@ class TuningPoint:
         settings: What was measured.
         recall: Mean recall@k on the tuning queries.
         latency: Median microseconds of a single query through `Index.search` on one thread.
+        latency_p99: 99th percentile of the same.
     """
 
     settings: SearchSettings
     recall: float
     latency: float
+    latency_p99: float
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Tuning:
         recall: Mean recall@k of `settings` on queries that were not used to choose them.
         interval: 95 % confidence interval of that mean.
         latency: Median microseconds of a single query with `settings`, on one thread.
+        latency_p99: 99th percentile of the same.
         target: The recall asked for.
         k: Number of results that recall was measured for.
         curve: The measured points that no other beats in both recall and latency, by rising
@@ -56,6 +59,7 @@ class Tuning:
     recall: float
     interval: tuple[float, float]
     latency: float
+    latency_p99: float
     target: float
     k: int
     curve: tuple[TuningPoint, ...]
@@ -66,9 +70,41 @@ class Tuning:
         """Whether the confirmed recall is at least the target."""
         return self.recall >= self.target
 
+    def to_dict(self) -> dict[str, Any]:
+        """The tuning as plain data, fit for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Tuning:
+        """The tuning that `to_dict` gave as plain data; other keys are passed over."""
+        values = {field.name: document[field.name] for field in fields(cls)}
+        values["settings"] = SearchSettings(**values["settings"])
+        values["curve"] = tuple(
+            TuningPoint(**{**point, "settings": SearchSettings(**point["settings"])})
+            for point in values["curve"]
+        )
+        for name in ("interval", "queries"):
+            values[name] = tuple(values[name])
+        return cls(**values)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{point.settings.leaves if not point.settings.exact else 'exact'}</td>"
+            f"<td>{point.settings.rerank}</td><td>{point.recall:.4f}</td>"
+            f"<td>{point.latency:.1f}</td><td>{point.latency_p99:.1f}</td></tr>"
+            for point in self.curve
+        )
+        low, high = self.interval
+        return (
+            f"<p>recall@{self.k} <b>{self.recall:.4f}</b> ({low:.4f} to {high:.4f}) at "
+            f"<b>{self.latency:.1f} µs</b>, target {self.target}</p><table><tr><th>leaves</th>"
+            f"<th>rerank</th><th>recall</th><th>µs</th><th>µs p99</th></tr>{rows}</table>"
+        )
+
     def plot(self) -> Figure:
         """Recall against latency, as a Matplotlib figure (needs the package `matplotlib`)."""
         from matplotlib.figure import Figure
+        from matplotlib.ticker import FuncFormatter
 
         figure = Figure(figsize=(6.5, 4.2), layout="constrained")
         axes = figure.subplots()
@@ -92,9 +128,12 @@ class Tuning:
         )
         axes.axhline(self.target, color="#7f8c8d", linewidth=0.8, linestyle="--")
         axes.set_xscale("log")
+        for formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+            formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.set_xlabel("median latency of one query, µs")
         axes.set_ylabel(f"recall@{self.k}")
-        axes.legend(frameon=False, fontsize=9, loc="lower right")
+        axes.spines[["top", "right"]].set_visible(False)
+        figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=9)
         return figure
 
 
@@ -105,6 +144,7 @@ def tune(
     k: int = 10,
     recall: float = 0.95,
     latency: float | None = None,
+    latency_p99: float | None = None,
     settings: SearchSettings | None = None,
     seed: int = 0,
 ) -> Tuning:
@@ -124,6 +164,7 @@ def tune(
         recall: The recall@k to reach, above 0 and at most 1.
         latency: Most median microseconds for a single query. Where `recall` cannot be had within
             it, the best recall that can is chosen. None sets no limit.
+        latency_p99: The same for the 99th percentile.
         settings: Gives the fields that are not tuned (all but leaves and rerank); None takes
             `index.settings`.
         seed: Seed of the split into halves.
@@ -146,8 +187,9 @@ def tune(
     """
     if not 0 < recall <= 1:
         raise ValueError(f"`recall` must be above 0 and at most 1, got {recall}.")
-    if latency is not None and not latency > 0:
-        raise ValueError(f"`latency` must be above 0 microseconds, got {latency}.")
+    for name, limit in (("latency", latency), ("latency_p99", latency_p99)):
+        if limit is not None and not limit > 0:
+            raise ValueError(f"`{name}` must be above 0 microseconds, got {limit}.")
     asked = np.ascontiguousarray(queries, np.float32)
     if asked.ndim != 2 or len(asked) < 20:
         raise ValueError(
@@ -169,13 +211,19 @@ def tune(
                 break
             last = reached
     curve = _front(points)
+    affordable = [
+        point
+        for point in curve
+        if (latency is None or point.latency <= latency)
+        and (latency_p99 is None or point.latency_p99 <= latency_p99)
+    ] or curve[:1]
     margin = 0.0
     for _ in range(4):
-        chosen = _choose(curve, recall + margin, latency)
+        chosen = next((p for p in affordable if p.recall >= recall + margin), affordable[-1])
         chosen = _refine(choosing, chosen, recall + margin)
         found = confirming.recalls(chosen.settings)
         short = recall - float(found.mean())
-        if short <= 0 or chosen is curve[-1] or latency is not None:
+        if short <= 0 or chosen is affordable[-1]:
             break
         margin += short
     error = 1.96 * float(found.std(ddof=1)) / math.sqrt(len(found))
@@ -185,6 +233,7 @@ def tune(
         recall=mean,
         interval=(max(0.0, mean - error), min(1.0, mean + error)),
         latency=chosen.latency,
+        latency_p99=chosen.latency_p99,
         target=recall,
         k=k,
         curve=tuple(curve),
@@ -217,7 +266,8 @@ class _Judge:
             search(query, self.k, settings=settings, threads=1)
             times.append(clock() - before)
         mean = float(self.recalls(settings).mean())
-        return TuningPoint(settings, mean, float(np.median(times)) / 1e3)
+        median, p99 = np.percentile(times, (50, 99)) / 1e3
+        return TuningPoint(settings, mean, float(median), float(p99))
 
 
 def _ladders(start: SearchSettings, k: int, index: Index) -> Iterator[Iterator[SearchSettings]]:
@@ -236,11 +286,6 @@ def _front(points: list[TuningPoint]) -> list[TuningPoint]:
         if not front or point.latency < front[-1].latency:
             front.append(point)
     return front[::-1]
-
-
-def _choose(curve: list[TuningPoint], recall: float, latency: float | None) -> TuningPoint:
-    affordable = [p for p in curve if latency is None or p.latency <= latency] or curve[:1]
-    return next((p for p in affordable if p.recall >= recall), affordable[-1])
 
 
 def _refine(judge: _Judge, chosen: TuningPoint, recall: float) -> TuningPoint:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -27,3 +30,9 @@ class History:
     def to_dict(self) -> dict[str, Any]:
         """Returns the history as plain data, fit for JSON."""
         return asdict(self)
+
+    def plot(self) -> Figure:
+        """Loss and validation by epoch, as a Matplotlib figure (needs the package `matplotlib`)."""
+        from shortlist.evaluation.report.plots import training_figure
+
+        return training_figure(self.to_dict())

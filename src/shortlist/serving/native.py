@@ -212,7 +212,7 @@ def _ranked(
     rows = result.rows[0]
     rows = rows[rows >= 0]
     ids, scores = result.ids[0][: len(rows)].tolist(), result.scores[0][: len(rows)].tolist()
-    titles = model.bundle.items.titles(rows)
+    titles = model.bundle.items.titles(rows.tolist())
     return RankedItems(
         items=[ScoredItem(*item) for item in zip(ids, titles, scores, strict=True)],
         model_version=model.version,

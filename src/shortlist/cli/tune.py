@@ -1,0 +1,122 @@
+"""`shortlist tune`: settings of a bundle's index that reach a recall or keep to a time."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from shortlist.cli.output import Json, console, print_json, status
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from shortlist.index import Tuning
+
+MOST_QUERIES = 2_000
+UNITS = {"us": 1.0, "µs": 1.0, "ms": 1e3, "s": 1e6}
+
+
+def tune(
+    bundle: Annotated[Path, typer.Argument(help="A bundle written by `shortlist train`.")],
+    recall: Annotated[
+        float, typer.Option(min=0.01, max=1.0, help="Share of the exact top k to find.")
+    ] = 0.95,
+    latency_p99: Annotated[
+        str | None,
+        typer.Option(help="Most time for 99 of 100 single queries, such as 200us or 1ms."),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Results of a query.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Which users are the queries.")] = 0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Measure only; leave the bundle as it is.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Find the fastest settings that reach a recall, and save them in the bundle."""
+    limit = _microseconds(latency_p99)
+
+    import numpy as np
+
+    from shortlist.bundle import Bundle
+    from shortlist.data import DataError
+    from shortlist.index import tune as measure
+
+    with status("measuring"):
+        loaded = Bundle.load(bundle)
+        users = np.asarray(loaded.tower.users.ids)
+        if len(users) < 20:
+            raise DataError(f"tuning needs at least 20 users, this bundle knows {len(users)}.")
+        chosen = np.random.default_rng(seed).permutation(len(users))[:MOST_QUERIES]
+        tuning = measure(
+            loaded.index,
+            loaded.tower.embed(users[chosen].tolist()),
+            k=k,
+            recall=recall,
+            latency_p99=limit,
+            seed=seed,
+        )
+    found = {**tuning.to_dict(), "reached": tuning.reached, "latency_p99_limit": limit}
+    if not dry_run:
+        with status("writing the bundle"):
+            Bundle.update(bundle, settings=tuning.settings, run={"tuning": found})
+    if as_json:
+        print_json({"bundle": str(bundle), "saved": not dry_run, **found})
+    else:
+        _show(console(), tuning, limit, bundle if not dry_run else None)
+
+
+def _microseconds(text: str | None) -> float | None:
+    if text is None:
+        return None
+    parts = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(us|µs|ms|s)\s*", text)
+    if parts is None or float(parts[1]) == 0:
+        raise typer.BadParameter(f"expected a time such as 200us or 1ms, got {text!r}")
+    return float(parts[1]) * UNITS[parts[2]]
+
+
+def _show(out: Console, tuning: Tuning, limit: float | None, written: Path | None) -> None:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(
+        title=f"Recall@{tuning.k} against time, {tuning.queries[0]:,} queries",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    for name in ("leaves", "rerank", "recall", "µs", "µs p99"):
+        table.add_column(name, justify="right")
+    for point in tuning.curve:
+        table.add_row(
+            "exact" if point.settings.exact else f"{point.settings.leaves:,}",
+            "" if point.settings.exact else f"{point.settings.rerank:,}",
+            f"{point.recall:.4f}",
+            f"{point.latency:.1f}",
+            f"{point.latency_p99:.1f}",
+        )
+    out.print(table)
+    settings, (low, high) = tuning.settings, tuning.interval
+    said = (
+        "exact search"
+        if settings.exact
+        else f"{settings.leaves:,} leaves, {settings.rerank:,} rows reranked"
+    )
+    out.print(
+        f"  Chosen: [bold]{said}[/], recall@{tuning.k} {tuning.recall:.4f} "
+        f"(95 % interval {low:.4f} to {high:.4f}, on {tuning.queries[1]:,} other queries), "
+        f"{tuning.latency:.1f} µs a query"
+    )
+    out.print(f"  Why: {_why(tuning, limit)}")
+    if written is not None:
+        out.print(f"  Written: [bold]{written}[/]")
+
+
+def _why(tuning: Tuning, limit: float | None) -> str:
+    within = "" if limit is None else f" within {limit:g} µs at p99"
+    if not tuning.reached:
+        return f"no settings reach {tuning.target}{within}; this is the most that can be had."
+    if tuning.settings.exact:
+        return f"no approximate settings reach {tuning.target}{within} in less time."
+    return f"the fastest measured that reaches {tuning.target}{within}."
