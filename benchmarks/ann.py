@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from ann import report, sets
 from ann.environments import PEERS
-from ann.fronts import TARGETS
+from ann.fronts import TARGETS, front
 from ann.sweep import Engine, Sweep, point_from, summary
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -123,7 +123,8 @@ def _rounds(
                 for at, chosen in enumerate(settings[key]):
                     if isinstance(key, str) and turn >= 2:
                         continue  # exact search is slow and steady: two rounds tell
-                    answer = worker.measure(chosen, which, options.threads, recall=turn == 0)
+                    some = which[:100] if isinstance(key, str) else which
+                    answer = worker.measure(chosen, some, options.threads, recall=turn == 0)
                     answers.setdefault((key, at), []).append(answer)
     finally:
         for worker in workers.values():
@@ -141,8 +142,6 @@ def _rounds(
 
 def _worth_measuring(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The settings on the tuning fronts, single and batch, from below .90 to above .98."""
-    from ann.fronts import front
-
     chosen: list[dict[str, Any]] = []
     for cost in ("p50_us", "batch_us"):
         line = front(points, cost)

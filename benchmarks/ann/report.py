@@ -165,6 +165,7 @@ def _row(cells: list[str]) -> str:
 
 def _plot(result: dict[str, Any], out: Path, name: str) -> None:
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     threads = result["threads"]
     for part, cost, label in [
@@ -191,6 +192,9 @@ def _plot(result: dict[str, Any], out: Path, name: str) -> None:
                 **style,
             )
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_xlim(0.7, 1.003)
         for target in TARGETS:
             axes.axvline(target, color="#dddddd", linewidth=0.8, zorder=0)

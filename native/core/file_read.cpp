@@ -20,7 +20,7 @@
 namespace shortlist {
 namespace {
 
-constexpr std::size_t kMaxLiftCopies = 64;
+constexpr std::size_t kMaxLiftCopies = kMaxCodedDim - kMaxDim;
 
 class Reader {
  public:

@@ -25,6 +25,9 @@ inline constexpr std::size_t kSliceTableBytes = 8 * 16;
 
 inline constexpr std::size_t kMaxDim = 2048;
 
+// Rows may be coded with some dimensions more than they have (lift.h).
+inline constexpr std::size_t kMaxCodedDim = kMaxDim + 64;
+
 // A run of consecutive rows, usually a leaf, to be searched for rows whose sum is >= threshold.
 struct Span {
   const std::uint8_t* blocks;  // ceil(num_rows / 16) blocks; the padding of the last one is never selected

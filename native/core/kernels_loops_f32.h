@@ -20,7 +20,7 @@ constexpr std::size_t kMaxTileQueries = 8;
 
 // A tile of queries with value i of each side by side.
 struct QueryTile {
-  alignas(64) float values[kMaxDim * kMaxTileQueries];
+  alignas(64) float values[kMaxCodedDim * kMaxTileQueries];
 
   template <std::size_t kQueries>
   void pack(const float* queries, std::size_t stride, std::size_t dim) {

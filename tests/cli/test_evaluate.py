@@ -36,3 +36,23 @@ def test_a_file_must_be_named(fail, bundle) -> None:
 @pytest.mark.parametrize("ks", ["0", "a", "1,,2"])
 def test_ranks_must_be_numbers(fail, bundle, ks) -> None:
     assert fail("evaluate", str(bundle), "--ks", ks)[0] == 2
+
+
+def test_exact_search_stands_beside_the_tuned(answer, bundle, ratings) -> None:
+    document = answer("evaluate", str(bundle), "--dataset", str(ratings), "--ks", "1,10")
+    retrieval = document["retrieval"]
+    assert 0.9 <= retrieval["recall@10"] <= 1.0
+    assert retrieval["tuned"]["hit_rate@10"] == document["metrics"]["hit_rate@10"]
+    assert retrieval["exact"]["hit_rate@10"] == pytest.approx(
+        document["metrics"]["hit_rate@10"], abs=0.05
+    )
+    assert retrieval["exact"]["queries_per_second"] > 0
+
+
+def test_baselines_are_measured_on_request(answer, fail, bundle, ratings) -> None:
+    asked = ["evaluate", str(bundle), "--dataset", str(ratings), "--ks", "10", "--baselines"]
+    document = answer(*asked, "ease,Popularity")
+    assert set(document["baselines"]) == {"EASE", "Popularity"}
+    code, said = fail(*asked, "magic")
+    assert code == 2
+    assert "Popularity, ItemKNN, EASE, IALS" in " ".join(said.split())

@@ -170,10 +170,14 @@ def test_features_of_users_and_items_come_along(tmp_path: Path) -> None:
 
 
 def test_features_from_a_file_follow_text_ids(tmp_path: Path) -> None:
-    (tmp_path / "films.csv").write_text("item_id,title\n7,Alien\n")
-    interactions = Interactions.from_arrays(["1"], ["7"], items=tmp_path / "films.csv")
+    (tmp_path / "films.csv").write_text("film,title,year\n007,Alien,1979\n")
+    (tmp_path / "views.csv").write_text("user_id,film\n1,007\n")
+    interactions = Interactions.from_csv(
+        tmp_path / "views.csv", items=tmp_path / "films.csv", columns={"item_id": "film"}
+    )
+    assert interactions.item_ids.tolist() == ["007"]
     assert interactions.items is not None
-    assert interactions.items.rows() == [("7", "Alien")]
+    assert interactions.items.rows() == [("007", "Alien", 1979)]
 
 
 def test_rows_may_be_taken_by_number_or_mask() -> None:

@@ -71,5 +71,4 @@ def test_the_config_of_an_index_says_what_was_chosen():
     assert isinstance(config.tier, int)
     exact = Index.build(rows, config=IndexConfig(exact=True))
     assert exact.config.exact
-    assert exact.config.leaves == 1
     assert exact.settings.exact

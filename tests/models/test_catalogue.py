@@ -44,9 +44,17 @@ def test_users_without_items_teach_nothing() -> None:
 
 
 def test_unknown_users_keep_their_history() -> None:
-    (batch,) = batches(unknown_users=1.0)[0]
-    assert batch["query"]["user"].tolist() == [0, 0]
-    assert batch["query"][HISTORY].any()
+    drawn = [batches(seed, unknown_users=1.0)[0][0]["query"] for seed in range(20)]
+    assert all(query["user"].tolist() == [0, 0] for query in drawn)
+    assert any(query[HISTORY].any() for query in drawn)
+
+
+def test_unknown_users_come_with_fewer_items() -> None:
+    known, unknown = (
+        sum((batches(seed, unknown_users=share)[0][0]["known"] > 0).sum() for seed in range(100))
+        for share in (0.0, 1.0)
+    )
+    assert unknown < 0.8 * known
 
 
 def test_a_tower_without_history_gets_none() -> None:

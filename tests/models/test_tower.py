@@ -72,7 +72,8 @@ def test_a_penalty_is_added_to_the_loss() -> None:
     (kernel,) = (layer.kernel for layer in tower.layers if isinstance(layer, keras.layers.Dense))
     values(tower, BATCH)
     expected = 0.5 * np.square(keras.ops.convert_to_numpy(kernel)).sum()
-    np.testing.assert_allclose(float(sum(tower.losses)), expected, rtol=1e-5)
+    loss = keras.ops.convert_to_numpy(sum(tower.losses))
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
 def test_saving_and_loading_change_nothing(tmp_path: Path) -> None:

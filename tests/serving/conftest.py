@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from shortlist.serving import Limits, Settings
+from shortlist.serving import Settings
 from shortlist.serving.answers import Service
 from shortlist.serving.server import create_service_with_model, make_server
 
@@ -84,8 +84,3 @@ def models(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def served(models: Path) -> Iterator[Running]:
     with running(models) as one:
         yield one
-
-
-@pytest.fixture(scope="session")
-def small_limits() -> Settings:
-    return Settings(name="m", limits=Limits(receive_seconds=1.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,8 +12,16 @@ from shortlist.cli.datasets import NAMES, DataDir, open_dataset
 from shortlist.cli.output import Json, console, print_json, status
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from rich.table import Table
+
     from shortlist.bundle import Bundle
-    from shortlist.data import Split
+    from shortlist.data import Interactions, Split
+    from shortlist.evaluation import Evaluation
+    from shortlist.index import SearchResult
+
+BASELINES = ("Popularity", "ItemKNN", "EASE", "IALS")
 
 
 def evaluate(
@@ -28,29 +37,124 @@ def evaluate(
     keep_seen: Annotated[
         bool, typer.Option("--keep-seen", help="Let answers contain items seen in training.")
     ] = False,
+    baselines: Annotated[
+        str, typer.Option(help=f"What to measure beside it, of {', '.join(BASELINES)}; or all.")
+    ] = "Popularity",
     as_json: Json = False,
 ) -> None:
-    """Measure a bundle on the interactions held out of its training, beside Popularity."""
+    """Measure a bundle on interactions held out of its training, searched exactly and as tuned."""
     ranks = _ranks(ks)
+    beside = _baselines(baselines)
 
     from shortlist.bundle import Bundle
     from shortlist.evaluation import evaluate as measure
+    from shortlist.evaluation import recall_at_k
 
     with status("measuring"):
         loaded = Bundle.load(bundle)
         parts = _parts(loaded, dataset, data_dir)
+        tuned = _Timed(loaded, exact=False)
         result = measure(
-            loaded.index,
+            tuned,
             parts.test,
             train=parts.train,
             ks=ranks,
             exclude_seen=not keep_seen,
-            queries=lambda users: loaded.tower.embed(users.tolist()),
+            baselines={name: _fitted(name, parts.train) for name in beside},
         )
+        exact = _Timed(loaded, exact=True)
+        exactly = measure(
+            exact,
+            parts.test,
+            train=parts.train,
+            ks=ranks,
+            exclude_seen=not keep_seen,
+            baselines={},
+        )
+    retrieval = {
+        "exact": {**_hit_rates(exactly), **exact.speed()},
+        "tuned": {**_hit_rates(result), **tuned.speed()},
+        f"recall@{max(ranks)}": recall_at_k(exact.found(), tuned.found()),
+    }
     if as_json:
-        print_json(result.to_dict())
+        print_json({**result.to_dict(), "retrieval": retrieval})
     else:
         console().print(result)
+        console().print(_retrieval_table(retrieval, ranks))
+
+
+class _Timed:
+    """Searches a bundle, and remembers what it found and how long that took."""
+
+    def __init__(self, bundle: Bundle, *, exact: bool) -> None:
+        self._bundle, self._exact = bundle, exact
+        self._rows: list[npt.NDArray[np.int64]] = []
+        self._seconds = 0.0
+        self._width = 0
+
+    def __call__(self, users: Any, k: int, exclude: Any) -> SearchResult:
+        queries = self._bundle.tower.embed(users.tolist())
+        started = time.perf_counter()
+        result = self._bundle.search(queries, k, exclude=exclude, exact=self._exact)
+        self._width = self._width or k
+        if k == self._width:  # not when it is asked further, where scores are equal
+            self._seconds += time.perf_counter() - started
+            self._rows.append(result.rows)
+        return result
+
+    def found(self) -> npt.NDArray[np.int64]:
+        import numpy as np
+
+        return np.concatenate(self._rows)
+
+    def speed(self) -> dict[str, float]:
+        searched = sum(map(len, self._rows))
+        return {
+            "seconds": round(self._seconds, 6),
+            "queries_per_second": round(searched / max(self._seconds, 1e-9), 1),
+        }
+
+
+def _hit_rates(result: Evaluation) -> dict[str, float]:
+    return {f"hit_rate@{k}": result[f"hit_rate@{k}"] for k in result.ks}
+
+
+def _retrieval_table(retrieval: dict[str, Any], ks: list[int]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    (recall,) = (name for name in retrieval if name.startswith("recall@"))
+    table = Table(
+        title=f"Hit rate by exact and by tuned search; {recall} {retrieval[recall]:.4f}",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    for name in ("search", *(f"@{k}" for k in sorted(ks)), "queries/s"):
+        table.add_column(name, justify="left" if name == "search" else "right")
+    for name in ("exact", "tuned"):
+        values = retrieval[name]
+        shown = [f"{values[f'hit_rate@{k}']:.4f}" for k in sorted(ks)]
+        table.add_row(name, *shown, f"{values['queries_per_second']:,.0f}")
+    return table
+
+
+def _baselines(names: str) -> list[str]:
+    if names == "all":
+        return list(BASELINES)
+    known = {name.lower(): name for name in BASELINES}
+    chosen = [name.strip() for name in names.split(",") if name.strip()]
+    for name in chosen:
+        if name.lower() not in known:
+            raise typer.BadParameter(
+                f"expected some of {', '.join(BASELINES)}, or all; got {name!r}"
+            )
+    return [known[name.lower()] for name in chosen]
+
+
+def _fitted(name: str, train: Interactions) -> Any:
+    from shortlist.evaluation import baselines
+
+    return getattr(baselines, name)(train)
 
 
 def _ranks(ks: str) -> list[int]:

@@ -17,7 +17,7 @@ def read_csv(
     *,
     separator: str = ",",
     encoding: str = "utf-8",
-    infer: bool = False,
+    text: Sequence[str] | None = None,
 ) -> tuple[pl.DataFrame, Source]:
     """Read a CSV file with a header; blank lines are left out.
 
@@ -25,7 +25,7 @@ def read_csv(
         path: The file.
         separator: One character.
         encoding: The encoding of the text.
-        infer: Whether to give columns types; otherwise all are text.
+        text: The columns to leave as text, if they are there; None for all.
 
     Raises:
         DataError: A file that is empty, in another encoding, or no table.
@@ -34,7 +34,7 @@ def read_csv(
     path = _existing(path)
     if len(separator) != 1:
         raise DataError(f"`separator` must be one character, got {separator!r}.")
-    return parse_csv(path, path.name, separator=separator, encoding=encoding, infer=infer)
+    return parse_csv(path, path.name, separator=separator, encoding=encoding, text=text)
 
 
 def parse_csv(
@@ -43,7 +43,7 @@ def parse_csv(
     *,
     separator: str = ",",
     encoding: str = "utf-8",
-    infer: bool = False,
+    text: Sequence[str] | None = None,
     header: Sequence[str] | None = None,
     types: Mapping[str, Any] | None = None,
 ) -> tuple[pl.DataFrame, Source]:
@@ -54,7 +54,7 @@ def parse_csv(
         name: Its name in error messages.
         separator: One character.
         encoding: The encoding of the text.
-        infer: Whether to give columns types; otherwise all are text.
+        text: The columns to leave as text, if they are there; None for all.
         header: The columns of a file without a header, where quotes are letters like others.
         types: The types columns should have; if they do not, all come as text.
 
@@ -71,7 +71,13 @@ def parse_csv(
         readable = _in_utf8(content, encoding)
         frame = None if types is None else _typed(readable, types, options)
         if frame is None:
-            frame = pl.read_csv(readable, infer_schema=infer, infer_schema_length=None, **options)
+            frame = pl.read_csv(
+                readable,
+                infer_schema=text is not None,
+                infer_schema_length=None,
+                schema_overrides=dict.fromkeys(text or (), pl.String),
+                **options,
+            )
     except pl.exceptions.NoDataError as error:
         raise DataError(f"{name} is empty.") from error
     except (pl.exceptions.PolarsError, UnicodeDecodeError, LookupError) as error:

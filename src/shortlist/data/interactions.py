@@ -346,16 +346,15 @@ def _features(
     if isinstance(table, (str, Path)):
         path = Path(table)
         from_file = path.suffix.lower() != ".parquet"
-        table, source = read_csv(path, infer=True) if from_file else read_parquet(path)
+        ids_in = (key, names.get(key, key))
+        table, source = read_csv(path, text=ids_in) if from_file else read_parquet(path)
     given = _columns_of(table)
     theirs = names.get(key, key) if names.get(key, key) in given else key
     if theirs not in given:
         raise DataError(f"{source.name} has no column {theirs!r}{nearest(theirs, given)}")
     features = {name: as_series(table[name], name, source) for name in given if name != theirs}
     ids = as_series(table[theirs], theirs, source)
-    if from_file and ids.dtype.is_integer() and frame[key].dtype == pl.String:
-        ids = ids.cast(pl.String)
-    ids = id_column(ids, source)
+    ids = id_column(ids, source, from_text=from_file and frame[key].dtype == pl.Int64)
     if ids.dtype != frame[key].dtype and len(ids):
         expected = "strings" if frame[key].dtype == pl.String else "integers"
         raise source.error(theirs, 0, ids[0], f"the ids of the interactions are {expected}")

@@ -16,8 +16,9 @@ class IndexConfig:
     Every field left at None is chosen from the number and dimension of the embeddings.
 
     Attributes:
-        exact: Search exactly unless a search's own settings say otherwise; the rows are then not
-            partitioned unless `leaves` says so.
+        exact: Search exactly unless a search's own settings say otherwise. Large sets are still
+            partitioned, because bounds on the leaves let exact search pass over most of them; with
+            `leaves=1` they are not, which builds sooner and searches slower.
         leaves: Number of k-means leaves (cells) that the rows are partitioned into.
         codes: How rows are coded for the first scoring: "int8", 8 bits a dimension; "int4", 4 bits
             a dimension; or "pq4", 4 bits for two dimensions. The smaller, the more reranking is

@@ -109,8 +109,6 @@ class Index:
             raise ValueError(f"`seed` must be at least 0, got {seed}.")
         fields = dataclasses.asdict(config)
         exact = fields.pop("exact")
-        if exact and fields["leaves"] is None:
-            fields["leaves"] = 1
         native = _native.Index.build(
             embeddings, ids, metric=metric, seed=seed, threads=threads, progress=progress, **fields
         )

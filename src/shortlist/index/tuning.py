@@ -104,6 +104,7 @@ class Tuning:
     def plot(self) -> Figure:
         """Recall against latency, as a Matplotlib figure (needs the package `matplotlib`)."""
         from matplotlib.figure import Figure
+        from matplotlib.ticker import FuncFormatter
 
         figure = Figure(figsize=(6.5, 4.2), layout="constrained")
         axes = figure.subplots()
@@ -127,9 +128,12 @@ class Tuning:
         )
         axes.axhline(self.target, color="#7f8c8d", linewidth=0.8, linestyle="--")
         axes.set_xscale("log")
+        for formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+            formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.set_xlabel("median latency of one query, µs")
         axes.set_ylabel(f"recall@{self.k}")
-        axes.legend(frameon=False, fontsize=9, loc="lower right")
+        axes.spines[["top", "right"]].set_visible(False)
+        figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=9)
         return figure
 
 

@@ -4,7 +4,7 @@ import itertools
 import weakref
 from collections.abc import Callable, Sequence
 from functools import cache, partial
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -53,6 +53,9 @@ class HostFunction:
         # PyTorch operators take numbers and tensors only, so theirs finds the function by number.
         self.handle = next(_handles)
         _functions[self.handle] = self
+        # Made here, because torch.compile cannot trace the making of an operator.
+        is_torch = keras.backend.backend() == "torch"
+        self._operator = _torch_operator() if is_torch else None
 
     def __call__(self, k: int, *tensors: Any) -> tuple[Any, ...]:
         """Calls the function with each tensor as an array; the first one's rows are the batch."""
@@ -64,7 +67,7 @@ class HostFunction:
             return self._in_jax(k, *tensors)
         if backend == "tensorflow":
             return self._in_tensorflow(k, *tensors)
-        return tuple(_torch_operator()(self.handle, k, list(tensors)))
+        return self._in_torch(k, *tensors)
 
     def run(self, k: int, *arrays: Any) -> tuple[Array, ...]:
         """Calls the function with arrays and checks the dtypes of what it gives."""
@@ -95,6 +98,10 @@ class HostFunction:
         for result, (width, _) in zip(results, outputs, strict=True):
             result.set_shape((tensors[0].shape[0], width))
         return tuple(results)
+
+    def _in_torch(self, k: int, *tensors: Any) -> tuple[Any, ...]:
+        operator = cast(Callable[..., list[Any]], self._operator)
+        return tuple(operator(self.handle, k, list(tensors)))
 
 
 @cache

@@ -81,6 +81,7 @@ class ApproximateRetrieval(HostRetrieval):
         self.target_recall = target_recall
         self.seed = seed
         self.index: Index | None = None
+        self._index_dim: int | None = None  # torch.compile cannot ask the index.
         self._tuning_queries: Array | None = None
         super().__init__(
             candidate_embeddings,
@@ -162,10 +163,10 @@ class ApproximateRetrieval(HostRetrieval):
             ).settings
         elif self.settings is not None:
             index.settings = self.settings
-        self.index = index
+        self.index, self._index_dim = index, index.dim
 
     def _dim(self) -> int | None:
-        return None if self.index is None else self.index.dim
+        return self._index_dim
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments, except the candidates: they are weights."""
@@ -205,4 +206,4 @@ class ApproximateRetrieval(HostRetrieval):
         if not self.return_rows:
             ids.for_tensors()
         self._check_count(self.k, len(index))
-        self.index, self._ids = index, ids
+        self.index, self._index_dim, self._ids = index, index.dim, ids

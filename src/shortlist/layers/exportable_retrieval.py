@@ -58,13 +58,12 @@ class ExportableRetrieval(keras.layers.Layer):
         # Tables are matrices, one row a gather: that is what every exporter knows.
         if leaves is None:
             self.embeddings = self._table("embeddings", (num_candidates, dim), "float32")
-            self.ids = self._table("ids", (num_candidates, 1), tensor_dtype())
         else:
             self.embeddings = self._table("embeddings", (leaves, num_candidates * dim), "float32")
-            self.ids = self._table("ids", (leaves, num_candidates), tensor_dtype())
             self.centroids = self._table("centroids", (leaves, dim), "float32")
             # 0 where a slot is taken and -inf where it is empty, to be added to scores.
             self.penalties = self._table("penalties", (leaves, num_candidates), "float32")
+        self.ids = self._table("ids", ((leaves or 1) * num_candidates, 1), tensor_dtype())
         self.built = True
 
     def _table(self, name: str, shape: tuple[int, ...], dtype: str) -> Any:
@@ -105,7 +104,7 @@ class ExportableRetrieval(keras.layers.Layer):
             )
         layer = cls(dim, rows.shape[1], leaves=leaves, leaves_to_search=leaves_to_search, **kwargs)
         layer.embeddings.assign(embeddings[rows].reshape(leaves, -1))
-        layer.ids.assign(ids[rows])
+        layer.ids.assign(ids[rows].reshape(-1, 1))
         layer.centroids.assign(centroids)
         layer.penalties.assign(np.where(taken, 0.0, NO_SCORE))
         return layer
@@ -116,7 +115,6 @@ class ExportableRetrieval(keras.layers.Layer):
         if self.leaves is None:
             scores = ops.matmul(queries, ops.transpose(self.embeddings))
             scores, columns = ops.top_k(scores, self.k)
-            ids = ops.reshape(ops.take(self.ids, columns, axis=0), (-1, self.k))
         else:
             of_leaves = ops.matmul(queries, ops.transpose(self.centroids))
             leaves = ops.top_k(of_leaves, self.leaves_to_search)[1]
@@ -125,9 +123,21 @@ class ExportableRetrieval(keras.layers.Layer):
             scores = ops.squeeze(ops.matmul(rows, ops.expand_dims(queries, 2)), 2)
             scores = scores + ops.reshape(ops.take(self.penalties, leaves, axis=0), (-1, width))
             scores, columns = ops.top_k(scores, self.k)
-            ids = ops.reshape(ops.take(self.ids, leaves, axis=0), (-1, width))
-            ids = ops.take_along_axis(ids, columns, axis=1)
+            columns = self._slots(leaves, columns)
+        ids = ops.reshape(ops.take(self.ids, columns, axis=0), (-1, self.k))
         return (scores, ids) if self.return_scores else ids
+
+    def _slots(self, leaves: Any, columns: Any) -> Any:
+        """Where columns of the searched leaves lie in the table of ids.
+
+        Sums of products take the place of take_along_axis, which not every exporter knows.
+        """
+        columns = ops.cast(columns, "int32")
+        place = ops.floor_divide(columns, self.num_candidates)
+        places = ops.arange(self.leaves_to_search, dtype="int32")
+        is_at = ops.cast(ops.equal(ops.expand_dims(place, 2), places), "int32")
+        leaf = ops.sum(is_at * ops.expand_dims(ops.cast(leaves, "int32"), 1), axis=2)
+        return leaf * self.num_candidates + (columns - place * self.num_candidates)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -125,16 +125,17 @@ class RankMetric(keras.metrics.Metric, abc.ABC):
         """How many candidates are above the true one, and how many level with it (itself too)."""
         if not isinstance(self.candidates, ApproximateRetrieval) or self.candidates.is_exact:
             return self._rank_by_counting(queries, rows)
-        shown = min(depth + 1, len(self._table()))
+        shown = min(depth, len(self._table()))
         scores, found = self.candidates.search(queries, shown)
         is_truth = (found == rows[:, None]) & (rows >= 0)[:, None]
         was_found = is_truth.any(axis=1)
         score = scores[np.arange(len(rows)), is_truth.argmax(axis=1)][:, None]
         above = np.where(was_found, (scores > score).sum(axis=1), depth)
         level = np.where(was_found, (scores == score).sum(axis=1), 0)
-        # A tie at the end of the list goes on beyond it, where only counting finds the rest of it.
-        if shown > depth:
-            cut = (scores[:, -1] == scores[:, -2]) & np.isfinite(scores[:, -1])
+        if shown < len(self._table()):
+            # A tie that goes on beyond the list is known whole only by counting.
+            last = self.candidates.search(queries, shown + 1)[0][:, -1]
+            cut = (last == scores[:, -1]) & np.isfinite(last)
             above[cut], level[cut] = self._rank_by_counting(queries[cut], rows[cut])
         return above, level
 

@@ -22,6 +22,9 @@ class FactorizedTopK(RankMetric):
     an `ApproximateRetrieval` its place among what the layer found counts: approximate scores never
     stand in for exact ones, and what the layer misses is a miss.
 
+    A model saved with this metric over a layer must be compiled again after loading: Keras loads
+    the metric with a layer of its own, which has no candidates.
+
     Args:
         candidates: A layer of `shortlist.layers`, whose candidates at the time of each update
             count; or (n, d) embeddings.

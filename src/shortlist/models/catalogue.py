@@ -28,10 +28,10 @@ class Catalogue:
     `Retrieval` samples.
 
     Attributes:
-        hidden: Share of a user's items hidden in an epoch. On MovieLens 100k 0.5 was a little
-            better than 0.3 and 0.7.
-        unknown_users: Share of users who are shown as unknown, known by their history alone, so
-            that the model learns to serve those who were never in training.
+        hidden: Share of a user's items hidden in an epoch.
+        unknown_users: Share of users who are shown as unknown and with fewer items, so that the
+            model learns to serve those who were never in training and have just begun. On
+            MovieLens 100k 0.3 serves them no better than 0.1, and the others worse.
         max_history: The last items of each user to learn from, at most.
         temperature: Scores are divided by it.
 

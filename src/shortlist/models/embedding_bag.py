@@ -95,7 +95,8 @@ def count(indices: Any, size: int, weights: Any = 1.0) -> Any:
         size: Indices lie in [0, size).
         weights: Broadcastable to (b, w): what an index counts.
     """
-    weights = ops.cast(ops.not_equal(indices, 0), "float32") * weights
+    indices = ops.convert_to_tensor(indices)
+    weights = ops.cast(ops.not_equal(indices, 0), "float32") * ops.cast(weights, "float32")
     rows = ops.shape(indices)[0]
     places = indices + size * ops.arange(rows, dtype="int32")[:, None]
     flat = ops.segment_sum(

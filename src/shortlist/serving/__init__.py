@@ -1,7 +1,7 @@
 """The HTTP service over a bundle, and its page; never imports Keras."""
 
 from shortlist.serving.app import create_app
-from shortlist.serving.server import serve
+from shortlist.serving.server import check_address, serve
 from shortlist.serving.settings import Limits, Settings
 
-__all__ = ["Limits", "Settings", "create_app", "serve"]
+__all__ = ["Limits", "Settings", "check_address", "create_app", "serve"]

@@ -67,11 +67,10 @@ class Service:
         Raises:
             RequestError: Neither or both are given (400), or one is not known (404).
         """
-        if (user is None) == (history is None):
-            raise RequestError(400, "Give either `user_id` or `history`.")
-        if user is not None:
+        if user is not None and history is None:
             return await self.recommend_users(model, [user], query)
-        assert history is not None  # as just checked
+        if user is not None or history is None:
+            raise RequestError(400, "Give either `user_id` or `history`.")
         if not history:
             raise RequestError(400, "`history` must hold at least one item.")
         items = [model.item(item) for item in history]

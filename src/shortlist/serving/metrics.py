@@ -1,9 +1,5 @@
 """What the service counts and times, for Prometheus. No ids of users or items stand in it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from time import perf_counter
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 _BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
@@ -61,13 +57,6 @@ class Metrics:
             registry=self.registry,
         )
         self.stages = {name: self._stages.labels(name) for name in ("wait", "embed", "search")}
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time one stage of a request."""
-        start = perf_counter()
-        yield
-        self.stages[name].observe(perf_counter() - start)
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Count an answer."""

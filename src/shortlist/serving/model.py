@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 from shortlist.bundle import Bundle, BundleError, parse_id
-from shortlist.index import SearchResult
 from shortlist.serving.errors import RequestError
 from shortlist.serving.metrics import Metrics
 from shortlist.serving.settings import Limits
@@ -134,6 +133,3 @@ class Workers:
     def close(self) -> None:
         """Let the threads end."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-__all__ = ["SearchResult", "ServedModel", "Workers"]

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from shortlist.bundle import BundleError
@@ -13,14 +12,6 @@ from shortlist.serving.metrics import Metrics
 from shortlist.serving.model import ServedModel
 
 logger = logging.getLogger("shortlist.serving")
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """What a version's manifest was when it was looked at: it is looked at again if it changes."""
-
-    inode: int
-    modified: int
 
 
 class Repository:
@@ -37,7 +28,7 @@ class Repository:
         self.current: ServedModel | None = None
         self.refused: dict[int, str] = {}
         self._metrics = metrics
-        self._seen: dict[int, _Seen] = {}
+        self._seen: dict[int, tuple[int, int]] = {}
 
     def model(self, version: int | None = None) -> ServedModel:
         """Return the model that answers.
@@ -109,12 +100,13 @@ class Repository:
         }
 
 
-def _look(folder: Path) -> _Seen | None:
+def _look(folder: Path) -> tuple[int, int] | None:
+    """Return what changes when a version is written anew; None before its manifest is there."""
     try:
         status = (folder / MANIFEST).stat()
     except OSError:
         return None
-    return _Seen(status.st_ino, status.st_mtime_ns)
+    return status.st_ino, status.st_mtime_ns
 
 
 def _logged(refresh: Callable[[], bool]) -> Callable[[], None]:

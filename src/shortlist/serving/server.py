@@ -42,9 +42,6 @@ def serve(path: str | os.PathLike[str], settings: Settings | None = None) -> Non
     service = create_service_with_model(Path(path), settings)
     server = make_server(service)
     with _listen(settings) as listener:
-        host, port = listener.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
-        logger.info("listening on http://%s:%d", shown, port)
         asyncio.run(server.serve(sockets=[listener]))
 
 
@@ -105,6 +102,12 @@ class _DrainingServer(uvicorn.Server):
         super().__init__(config)
         self._service = service
         self._leave_at = math.inf
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for host, port in (one.getsockname()[:2] for one in sockets or ()):
+            shown = f"[{host}]" if ":" in host else host
+            logger.info("listening on http://%s:%d", shown, port)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._service.draining:  # a second signal: at once
