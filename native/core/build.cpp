@@ -6,6 +6,7 @@
 #include "index.h"
 #include "partition.h"
 #include "random.h"
+#include "routing.h"
 #include "threads.h"
 
 namespace shortlist {
@@ -102,6 +103,7 @@ void Index::finish() {
   for (std::size_t position = 0; position < size; ++position) {
     position_of[row_of[position]] = static_cast<std::uint32_t>(position);
   }
+  usual_groups = groups_needed(*this);
 }
 
 Index build(const float* embeddings, std::size_t size, std::size_t dim, Ids ids, const BuildOptions& options,

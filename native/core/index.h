@@ -81,6 +81,7 @@ struct Index {
   FloatBlocks groups;
   FloatBlocks leaves;                // the centroids, as coded
   double reach = 0.0;                // no coded row is longer
+  std::size_t usual_groups = 1;      // looked into where the settings leave it open
   Array<std::uint32_t> position_of;  // by row
   std::unique_ptr<WorkspacePool> workspaces = std::make_unique<WorkspacePool>();
   void finish();

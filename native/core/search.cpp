@@ -57,7 +57,8 @@ CodedQuery code_query(const Index& index, Workspace& space) {
 void choose_leaves(const Index& index, const CodedQuery& query, const Settings& settings, const Filter* allow,
                    Workspace& space) {
   const std::size_t groups = index.groups.num_rows;
-  const std::size_t wanted = settings.groups != 0 ? settings.groups : std::max<std::size_t>(4, settings.leaves);
+  const std::size_t wanted =
+      settings.groups != 0 ? settings.groups : std::max<std::size_t>(index.usual_groups, settings.leaves);
   choose_groups(index, std::min(groups, wanted), allow, space);
   space.leaves.reset(settings.leaves);
   CodedQuery coded = query;
