@@ -24,8 +24,9 @@ def arguments(description: str | None) -> argparse.Namespace:
 
 def load(options: argparse.Namespace) -> Interactions:
     """Reads MovieLens 100k where it is given, else the sample of invented films."""
+    short = ", in short form (--short)" if options.short else ""
     if options.data_dir is None:
-        print("Data: the embedded sample of invented films")
+        print(f"Data: the embedded sample of invented films{short}")
         return sample().interactions
-    print("Data: MovieLens 100k")
+    print(f"Data: MovieLens 100k{short}")
     return movielens("100k", options.data_dir)

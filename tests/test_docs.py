@@ -35,7 +35,7 @@ def commands(page: Path) -> list[tuple[int, list[str]]]:
     """The commands of a page, each with the number of the first line of its block."""
     found = []
     for line, code in blocks(page, "console"):
-        for command in code.splitlines():
+        for command in code.replace("\\\n", " ").splitlines():
             words = shlex.split(command, comments=True)
             if words:
                 found.append((line, words))
@@ -55,6 +55,8 @@ def test_the_python_of_a_page_runs_in_order(
     if not found:
         return
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "ratings.csv").write_text("userId,movieId,rating\n1,2,3\n1,3,4\n2,3,5\n")
+    (tmp_path / "movies.csv").write_text("movieId,title\n2,Alien\n3,Brazil\n")
     namespace: dict[str, object] = {"__name__": page.stem}
     for line, code in found:
         # The empty lines in front make a traceback name the line of the page.

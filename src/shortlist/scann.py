@@ -12,8 +12,8 @@ uint32, distances float32, dot products as they are and squared L2 distances pos
 - Where a batched search has fewer results than asked for, ScaNN fills up with index 0 and NaN,
   which look like an answer. Here the rest has index 2**32 - 1 (docid "") and the worst distance,
   -inf for "dot_product" and inf for "squared_l2". A single search is shorter, as ScaNN's is.
-- Scores are always reranked from the stored rows, so distances are true ones (to the precision of
-  `quantize`), and equal ones come by lower index. The same input builds the same searcher.
+- Scores are always reranked from the rows kept as float32, so distances are true ones, whatever
+  `quantize` says, and equal ones come by lower index. The same input builds the same searcher.
 - Arguments that steer how ScaNN trains its partitions and codes are accepted and have no effect
   where the engine has its own way: each method says which.
 - `serialize` writes a format of its own, without pickle; directories ScaNN wrote cannot be read.
@@ -198,9 +198,9 @@ class ScannBuilder:
         """Scores rows exactly: all of them, or with `tree` all in the leaves visited.
 
         Args:
-            quantize: Precision of the rows; True means INT8.
+            quantize: No effect.
         """
-        return self._set("score_brute_force", store=_store(quantize))
+        return self._set("score_brute_force")
 
     def reorder(
         self,
@@ -212,10 +212,10 @@ class ScannBuilder:
 
         Args:
             reordering_num_neighbors: How many rows; at least as many as are asked for are.
-            quantize: Precision of the rows; True means INT8.
+            quantize: No effect.
             anisotropic_quantization_threshold: No effect.
         """
-        return self._set("reorder", rerank=reordering_num_neighbors, store=_store(quantize))
+        return self._set("reorder", rerank=reordering_num_neighbors)
 
     def autopilot(
         self,
@@ -226,9 +226,9 @@ class ScannBuilder:
 
         Args:
             mode: No effect.
-            quantize: Precision of the rows that are scored last.
+            quantize: No effect.
         """
-        return self._set("autopilot", store=_store(quantize))
+        return self._set("autopilot")
 
     def set_n_training_threads(self, threads: int) -> ScannBuilder:
         """Sets how many threads build; 0 means all cores."""
@@ -267,9 +267,8 @@ class ScannBuilder:
 
     def _plan(self) -> tuple[IndexConfig, SearchSettings | None]:
         """What the calls mean to `Index`; no settings means those that it chooses."""
-        autopilot = self.params.get("autopilot")
-        if autopilot is not None:
-            return IndexConfig(store=autopilot["store"]), None
+        if "autopilot" in self.params:
+            return IndexConfig(), None
         if ("score_ah" in self.params) == ("score_brute_force" in self.params):
             raise ValueError("Exactly one of `score_ah` and `score_brute_force` must be called.")
         rows = max(len(self.db) if self.db.ndim else 0, 1)
@@ -283,13 +282,11 @@ class ScannBuilder:
                 "iterations": tree["iterations"],
             }
             search = tree["search"]
-        exactly = self.params.get("score_brute_force")
-        if exactly is not None:
-            config = IndexConfig(store=exactly["store"], exact=tree is None, **partition)
-            return config, SearchSettings(exact=tree is None, leaves=search, rerank=rows)
-        last = self.params.get("reorder", {"rerank": self.num_neighbors, "store": "float32"})
-        config = IndexConfig(store=last["store"], **partition)
-        return config, SearchSettings(leaves=search, rerank=last["rerank"])
+        if "score_brute_force" in self.params and tree is None:
+            return IndexConfig(exact=True), None
+        last = self.params.get("reorder", {"rerank": self.num_neighbors})
+        rerank = rows if "score_brute_force" in self.params else last["rerank"]
+        return IndexConfig(**partition), SearchSettings(leaves=search, rerank=rerank)
 
 
 class ScannSearcher:
@@ -445,9 +442,3 @@ def load_searcher(
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{folder / _SEARCHER} is damaged: {error!r}.") from error
     return ScannSearcher(Index.load(folder / _INDEX), num_neighbors, has_docids=has_docids)
-
-
-def _store(quantize: bool | ReorderType) -> Literal["float32", "bfloat16", "int8"]:
-    if quantize is True or quantize == ReorderType.INT8:
-        return "int8"
-    return "bfloat16" if quantize == ReorderType.BFLOAT16 else "float32"

@@ -13,7 +13,7 @@ from shortlist.bundle.atomic import replaced_folder
 
 from .parts import Parts
 
-KILLS = int(os.environ.get("SHORTLIST_KILLS", "10"))
+KILLS = int(os.environ.get("SHORTLIST_KILLS", "5"))
 
 SAVER = """
 import sys

@@ -23,15 +23,15 @@ class IndexConfig:
         codes: How rows are coded for the first scoring: "int8", 8 bits a dimension; "int4", 4 bits
             a dimension; or "pq4", 4 bits for two dimensions. The smaller, the more reranking is
             needed.
-        store: Precision of the rows that rerank, and exact search, score: "float32", "bfloat16"
-            or "int8".
+        store: Precision of the rows that rerank, and exact search, score. Only "float32" so far;
+            "bfloat16" and "int8" are refused.
         tier: How many rows of largest norm every query scores, whichever leaves it visits. Pays
             where norms vary and the metric is "dot"; 0 turns it off.
         sample: How many rows k-means is trained on.
         iterations: Rounds of k-means.
 
     Example:
-        >>> IndexConfig(leaves=2_000, store="bfloat16").leaves
+        >>> IndexConfig(leaves=2_000, codes="int4").leaves
         2000
     """
 

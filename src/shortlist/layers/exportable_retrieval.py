@@ -134,7 +134,7 @@ class ExportableRetrieval(keras.layers.Layer):
         """
         columns = ops.cast(columns, "int32")
         place = ops.floor_divide(columns, self.num_candidates)
-        places = ops.arange(self.leaves_to_search, dtype="int32")
+        places = np.arange(self.leaves_to_search, dtype=np.int32)
         is_at = ops.cast(ops.equal(ops.expand_dims(place, 2), places), "int32")
         leaf = ops.sum(is_at * ops.expand_dims(ops.cast(leaves, "int32"), 1), axis=2)
         return leaf * self.num_candidates + (columns - place * self.num_candidates)
