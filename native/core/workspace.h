@@ -30,6 +30,7 @@ struct Visit {
 
 struct Batch {
   std::vector<BatchQuery> queries;
+  std::vector<Visit> first_visits;
   std::vector<Visit> visits;
   std::vector<Visit> by_cell;
   std::vector<std::uint32_t> ends;  // by cell
