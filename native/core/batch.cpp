@@ -21,25 +21,36 @@ constexpr std::size_t kSelections = 8;   // queries that share a pass over a spa
 constexpr std::size_t kSpanRows = 1024;  // larger leaves are scanned in parts
 static_assert(kSpanRows % kBlockRows == 0);
 
-// Leaves that every query visits by itself, besides the tier, so that its threshold is tight when it meets others.
+// Each query's tier and this many of its best leaves are scanned first, in parts that grow from kFirstRows, so that its
+// threshold is tight when it comes to the others.
 constexpr std::size_t kFirstLeaves = 1;
+constexpr std::size_t kFirstRows = 128;
+static_assert(kFirstRows % kBlockRows == 0);
 
-// Fetches the start of a cell that is scanned soon; the processor fetches the rest by itself.
-inline __attribute__((always_inline)) void fetch_cell(const Codes& codes, std::size_t cell) {
-  constexpr std::size_t kBytes = 2048;
+// Fetches a cell that is scanned soon and what the queries that visit it need.
+inline __attribute__((always_inline)) void fetch_cell(const Codes& codes, const Batch& batch, std::size_t begin) {
+  constexpr std::size_t kBytes = 8192;
+  if (begin >= batch.by_cell.size()) return;
+  const std::size_t cell = batch.by_cell[begin].cell.cell;
   const std::uint8_t* blocks = codes.blocks_of(cell);
   const std::size_t bytes =
       std::min(kBytes, (codes.first_block[cell + 1] - codes.first_block[cell]) * codes.quantizer.block_bytes());
   for (std::size_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(blocks + byte);
+  const std::size_t end = std::min<std::size_t>(batch.ends[cell], begin + kSelections);
+  for (std::size_t i = begin; i < end; ++i) {
+    const BatchQuery& query = batch.queries[batch.by_cell[i].query];
+    __builtin_prefetch(&query);
+    __builtin_prefetch(query.coded.bytes);
+  }
 }
 
-// Sorts batch.visits into batch.by_cell.
-void sort_by_cell(Batch& batch, std::size_t num_cells) {
+// Sorts the visits into batch.by_cell.
+void sort_by_cell(const std::vector<Visit>& visits, std::size_t num_cells, Batch& batch) {
   batch.ends.assign(num_cells + 1, 0);
-  for (const Visit& visit : batch.visits) ++batch.ends[visit.cell.cell + 1];
+  for (const Visit& visit : visits) ++batch.ends[visit.cell.cell + 1];
   for (std::size_t cell = 0; cell < num_cells; ++cell) batch.ends[cell + 1] += batch.ends[cell];
-  batch.by_cell.resize(batch.visits.size());
-  for (const Visit& visit : batch.visits) batch.by_cell[batch.ends[visit.cell.cell]++] = visit;
+  batch.by_cell.resize(visits.size());
+  for (const Visit& visit : visits) batch.by_cell[batch.ends[visit.cell.cell]++] = visit;
 }
 
 // Selects in one span for up to kSelections queries, those of `visits`, and calls found(visit, rows, sums, count).
@@ -61,26 +72,28 @@ void select_together(const Codes& codes, const Span& span, const Visit* visits, 
 }
 
 // Scans every cell for the queries that visit it: `least(query)` is the score that a row must reach by its estimate,
-// `found(query, cell, rows, sums, count)` takes those that do.
+// `found(query, cell, rows, sums, count)` takes those that do. A cell is scanned in parts that grow from `first_rows`.
 template <class Least, class Found>
-void scan_by_cell(const Codes& codes, const Filter* allow, Batch& batch, const Least& least, const Found& found) {
+void scan_by_cell(const Codes& codes, const Filter* allow, const std::vector<Visit>& unsorted, std::size_t first_rows,
+                  Batch& batch, const Least& least, const Found& found) {
   const Kernels& kernels = active_kernels();
-  sort_by_cell(batch, codes.num_cells());
+  sort_by_cell(unsorted, codes.num_cells(), batch);
   batch.rows.resize(kSelections * kSpanRows);
   batch.sums.resize(kSelections * kSpanRows);
   const std::vector<Visit>& visits = batch.by_cell;
   for (std::size_t begin = 0; begin < visits.size();) {
     const std::size_t cell = visits[begin].cell.cell;
     const std::size_t end = batch.ends[cell];
-    if (end < visits.size()) fetch_cell(codes, visits[end].cell.cell);
-    for (std::size_t start = 0; start < codes.count(cell); start += kSpanRows) {
-      const std::size_t block = codes.first_block[cell] + start / kBlockRows;
-      const Span span{codes.blocks.data() + block * codes.quantizer.block_bytes(),
-                      allow == nullptr ? nullptr : allow->rows.data() + block,
-                      static_cast<std::uint32_t>(std::min(kSpanRows, codes.count(cell) - start)),
-                      codes.starts[cell] + static_cast<std::uint32_t>(start), 0};
-      for (std::size_t i = begin; i < end; i += kSelections) {
-        const std::size_t count = std::min(kSelections, end - i);
+    fetch_cell(codes, batch, end);
+    for (std::size_t i = begin; i < end; i += kSelections) {
+      const std::size_t count = std::min(kSelections, end - i);
+      std::size_t part = first_rows;
+      for (std::size_t start = 0; start < codes.count(cell); start += part, part = std::min(4 * part, kSpanRows)) {
+        const std::size_t block = codes.first_block[cell] + start / kBlockRows;
+        const Span span{codes.blocks.data() + block * codes.quantizer.block_bytes(),
+                        allow == nullptr ? nullptr : allow->rows.data() + block,
+                        static_cast<std::uint32_t>(std::min(part, codes.count(cell) - start)),
+                        codes.starts[cell] + static_cast<std::uint32_t>(start), 0};
         if (codes.quantizer.is_int8()) {
           select_together<std::int8_t>(codes, span, &visits[i], count, kernels.int8_select_many, least, found, batch);
         } else {
@@ -101,34 +114,36 @@ void keep_query(Workspace& space, const CodedQuery& coded, BatchQuery& query) {
   std::swap(query.survivors, space.survivors);
 }
 
-// Chooses the cells of query `number`, scans the most promising and notes the others.
+// Chooses the cells of query `number` and notes in which wave they are scanned.
 void begin_approximate(const Index& index, const CodedQuery& coded, const Settings& settings, const Filter* allow,
                        std::size_t k, std::uint32_t number, Workspace& space) {
   choose_leaves(index, coded, settings, allow, space);
-  const std::size_t first = std::min(space.cells.size(), kFirstLeaves + (index.has_tier() ? 1 : 0));
   space.survivors.reset(std::max<std::size_t>(k, settings.rerank));
-  scan(index.codes, coded, space.cells.data(), first, allow == nullptr ? nullptr : allow->rows.data(), space.excluded,
-       0.0f, space.scan, space.survivors);
-  for (std::size_t i = first; i < space.cells.size(); ++i) space.batch.visits.push_back({space.cells[i], number});
+  const std::size_t first = kFirstLeaves + (index.has_tier() ? 1 : 0);
+  for (std::size_t i = 0; i < space.cells.size(); ++i) {
+    (i < first ? space.batch.first_visits : space.batch.visits).push_back({space.cells[i], number});
+  }
 }
 
 void search_batch(const Index& index, const float* queries, std::size_t num_queries, std::size_t first, std::size_t k,
                   const Settings& settings, const Limits& limits, Workspace& space, float* scores, std::int64_t* rows) {
   Batch& batch = space.batch;
   batch.queries.resize(std::max(batch.queries.size(), num_queries));
+  batch.first_visits.clear();
   batch.visits.clear();
   for (std::size_t i = 0; i < num_queries; ++i) {
     const CodedQuery coded = begin_query(index, queries + i * index.dim, limits, first + i, space);
     begin_approximate(index, coded, settings, limits.allow, k, static_cast<std::uint32_t>(i), space);
     keep_query(space, coded, batch.queries[i]);
   }
-  scan_by_cell(
-      index.codes, limits.allow, batch, [](const BatchQuery& query) { return query.survivors.threshold(); },
-      [&](BatchQuery& query, const Cell& cell, const std::uint32_t* found, const std::int32_t* sums,
-          std::size_t count) {
-        show(index.codes, query.coded, cell, found, sums, count, query.excluded, query.survivors);
-        query.survivors.settle();
-      });
+  const auto least = [](const BatchQuery& query) { return query.survivors.threshold(); };
+  const auto found = [&](BatchQuery& query, const Cell& cell, const std::uint32_t* positions, const std::int32_t* sums,
+                         std::size_t count) {
+    show(index.codes, query.coded, cell, positions, sums, count, query.excluded, query.survivors);
+    query.survivors.settle();
+  };
+  scan_by_cell(index.codes, limits.allow, batch.first_visits, kFirstRows, batch, least, found);
+  scan_by_cell(index.codes, limits.allow, batch.visits, kSpanRows, batch, least, found);
   for (std::size_t i = 0; i < num_queries; ++i) {
     BatchQuery& query = batch.queries[i];
     query.survivors.choose();

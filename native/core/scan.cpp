@@ -102,14 +102,23 @@ std::size_t scan_some(const Codes& codes, const CodedQuery& query, const Cell* c
 
 void show(const Codes& codes, const CodedQuery& query, const Cell& cell, const std::uint32_t* rows,
           const std::int32_t* sums, std::size_t count, const Excluded& excluded, Survivors& survivors) {
-  survivors.reserve(count);
   const float cell_scale = codes.scales[cell.cell];
   const float base = cell.base + cell_scale * query.offset;
   const float scale = cell_scale * query.scale;
-  for (std::size_t i = 0; i < count; ++i) {
-    if (!excluded.empty() && excluded.contains(rows[i])) continue;
-    survivors.add(base + scale * static_cast<float>(sums[i]), rows[i]);
+  const Survivors::Room room = survivors.make_room(count);
+  if (excluded.empty()) {
+    for (std::size_t i = 0; i < count; ++i) room.scores[i] = base + scale * static_cast<float>(sums[i]);
+    std::copy_n(rows, count, room.rows);
+    survivors.add(count);
+    return;
   }
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (excluded.contains(rows[i])) continue;
+    room.scores[kept] = base + scale * static_cast<float>(sums[i]);
+    room.rows[kept++] = rows[i];
+  }
+  survivors.add(kept);
 }
 
 void scan(const Codes& codes, const CodedQuery& query, const Cell* cells, std::size_t num_cells,

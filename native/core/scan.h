@@ -26,16 +26,20 @@ class Survivors {
   const float* scores() const { return scores_.data(); }
   const std::uint32_t* rows() const { return rows_.data(); }
 
-  // Makes room for `count` more.
-  void reserve(std::size_t count) {
-    if (scores_.size() >= size_ + count) return;
-    scores_.resize(2 * (size_ + count));
-    rows_.resize(2 * (size_ + count));
+  // Where the next ones go.
+  struct Room {
+    float* scores;
+    std::uint32_t* rows;
+  };
+  Room make_room(std::size_t count) {
+    if (scores_.size() < size_ + count) {
+      scores_.resize(2 * (size_ + count));
+      rows_.resize(2 * (size_ + count));
+    }
+    return {scores_.data() + size_, rows_.data() + size_};
   }
-  void add(float score, std::uint32_t row) {
-    scores_[size_] = score;
-    rows_[size_++] = row;
-  }
+  // Takes `count` that were put there.
+  void add(std::size_t count) { size_ += count; }
 
   // Drops the worst once there are many more than `keep`.
   void settle() {

@@ -15,11 +15,11 @@ namespace shortlist {
 
 // One of several queries that are searched together.
 struct BatchQuery {
+  CodedQuery coded;
+  Survivors survivors;
+  Excluded excluded;
   std::vector<float> query;             // as scored
   std::vector<std::uint8_t> row_query;  // coded for the rows
-  CodedQuery coded;
-  Excluded excluded;
-  Survivors survivors;
 };
 
 // A cell that a query visits.
@@ -30,6 +30,7 @@ struct Visit {
 
 struct Batch {
   std::vector<BatchQuery> queries;
+  std::vector<Visit> first_visits;
   std::vector<Visit> visits;
   std::vector<Visit> by_cell;
   std::vector<std::uint32_t> ends;  // by cell
