@@ -151,9 +151,9 @@ def tune(
     """Finds the fastest settings of `index` that reach a recall.
 
     Half of the queries choose: over ladders of leaves, of rows to rerank and of the early stop,
-    recall@k is measured against exact search, and the time of single queries on one thread. The other half confirms. A
-    found row counts as right if its score is no worse than the exact k-th, so that ties are not
-    errors.
+    recall@k is measured against exact search, and the time of single queries on one thread. The
+    other half confirms. A found row counts as right if its score is no worse than the exact k-th,
+    so that ties are not errors.
 
     Args:
         index: The index; it is not changed. To keep what was found: `index.settings =
