@@ -77,8 +77,8 @@ class Engine:
 def grid(engine: str, config: Config) -> Iterator[list[Config]]:
     """Ladders of search settings: within one, recall rises, so that a ladder can be cut short."""
     if engine == "shortlist":
-        for rerank in (10, 20, 40, 80):
-            yield [{"leaves": leaves, "rerank": rerank} for leaves in _steps(3, 400)]
+        for stop, rerank in itertools.product((0.5, 0.6, 0.8, 0.0), (10, 12, 16, 32, 64)):
+            yield [{"leaves": leaves, "rerank": rerank, "stop": stop} for leaves in _steps(3, 400)]
     elif engine in ("scann", "scann-core"):
         steps = [s for s in _steps(4, config["leaves"]) if s <= 800]
         for rerank in (30, 60, 120, 250, 500):

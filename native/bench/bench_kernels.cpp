@@ -47,8 +47,7 @@ double cycles_per_ns() {
 #undef ADD
 #define ADD "add $1, %0\n"
 #endif
-      asm volatile(ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD
-                   : "+r"(sum));
+      asm volatile(ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD : "+r"(sum));
 #undef ADD
     }
     best = std::max(best, 40000 / (now_ns() - start));
@@ -85,17 +84,14 @@ struct Report {
   bool first = true;
 
   // `reference` is in cycles, 0 where there is none.
-  void row(const char* level, const std::string& kernel, const std::string& where, Time time,
-           double reference) {
+  void row(const char* level, const std::string& kernel, const std::string& where, Time time, double reference) {
     if (json) {
-      std::printf(
-          "%s\n  {\"level\": \"%s\", \"kernel\": \"%s\", \"data\": \"%s\", \"cycles\": %.3f, \"ns\": %.3f",
-          first ? "[" : ",", level, kernel.c_str(), where.c_str(), time.cycles, time.ns);
+      std::printf("%s\n  {\"level\": \"%s\", \"kernel\": \"%s\", \"data\": \"%s\", \"cycles\": %.3f, \"ns\": %.3f",
+                  first ? "[" : ",", level, kernel.c_str(), where.c_str(), time.cycles, time.ns);
       if (reference > 0) std::printf(", \"reference_cycles\": %.2f", reference);
       std::printf("}");
     } else {
-      if (first)
-        std::printf("%-7s %-44s %-9s %9s %9s %9s\n", "level", "kernel", "data", "cycles", "reference", "ns");
+      if (first) std::printf("%-7s %-44s %-9s %9s %9s %9s\n", "level", "kernel", "data", "cycles", "reference", "ns");
       std::printf("%-7s %-44s %-9s %9.3f ", level, kernel.c_str(), where.c_str(), time.cycles);
       if (reference > 0) {
         std::printf("%9.2f ", reference);
@@ -181,8 +177,7 @@ class Bench {
     for (std::size_t q = 0; q < count; ++q) queries[q] = query.data() + q * 2048;
     report(name("int8_scores", dim, "dims", count), "L2", 0, static_cast<double>(blocks * kBlockRows * count),
            [&](std::size_t) {
-             k.int8_scores(bytes.data(), blocks, groups, queries.data(), count, sums.data(),
-                           blocks * kBlockRows);
+             k.int8_scores(bytes.data(), blocks, groups, queries.data(), count, sums.data(), blocks * kBlockRows);
            });
   }
 
@@ -220,16 +215,15 @@ class Bench {
       const std::size_t leaf = random() % (bytes.size() / leaf_bytes);
       s = {bytes.data() + leaf * leaf_bytes, nullptr, 144, static_cast<std::uint32_t>(144 * leaf), kNothing};
     }
-    report(
-        int8 ? "int8_select, 32 dims, random leaves of 144" : "code4_select, 8 codes, random leaves of 144",
-        "memory", 0, 144 * kVisited, [&](std::size_t round) {
-          const Span* visited = spans.data() + round % 4096 * kVisited;
-          if (int8) {
-            k.int8_select(visited, kVisited, slices, query.data(), rows.data(), sums.data());
-          } else {
-            k.code4_select(visited, kVisited, slices, bytes.data(), rows.data(), sums.data());
-          }
-        });
+    report(int8 ? "int8_select, 32 dims, random leaves of 144" : "code4_select, 8 codes, random leaves of 144",
+           "memory", 0, 144 * kVisited, [&](std::size_t round) {
+             const Span* visited = spans.data() + round % 4096 * kVisited;
+             if (int8) {
+               k.int8_select(visited, kVisited, slices, query.data(), rows.data(), sums.data());
+             } else {
+               k.code4_select(visited, kVisited, slices, bytes.data(), rows.data(), sums.data());
+             }
+           });
   }
 
   void f32(std::size_t dim, std::size_t count) {
@@ -239,20 +233,16 @@ class Bench {
     std::vector<float> out(n * count), bias(n, 0.0f), best_scores(count);
     std::vector<std::uint32_t> best(count);
     const float* queries = values.data() + values.size() - count * dim;
-    report(
-        name("f32_scores", dim, "dims", count), "L3", ideal, static_cast<double>(n * count),
-        [&](std::size_t) { k.f32_scores(values.data(), blocks, dim, queries, dim, count, out.data(), n); });
-    report(name("f32_best", dim, "dims", count), "L3", ideal, static_cast<double>(n * count),
-           [&](std::size_t) {
-             k.f32_best(values.data(), blocks, dim, bias.data(), queries, dim, count, best.data(),
-                        best_scores.data());
-           });
+    report(name("f32_scores", dim, "dims", count), "L3", ideal, static_cast<double>(n * count),
+           [&](std::size_t) { k.f32_scores(values.data(), blocks, dim, queries, dim, count, out.data(), n); });
+    report(name("f32_best", dim, "dims", count), "L3", ideal, static_cast<double>(n * count), [&](std::size_t) {
+      k.f32_best(values.data(), blocks, dim, bias.data(), queries, dim, count, best.data(), best_scores.data());
+    });
   }
 
   // 128 sorted rows of a table larger than the caches, drawn anew each time.
   template <class Value, class Kernel>
-  void gather(const char* what, const Value* table, std::size_t table_values, Kernel kernel,
-              std::size_t dim) {
+  void gather(const char* what, const Value* table, std::size_t table_values, Kernel kernel, std::size_t dim) {
     constexpr std::size_t kRows = 128;
     const std::size_t n = table_values / dim;
     std::vector<std::uint32_t> indices(kRows * 2048);
@@ -267,10 +257,9 @@ class Bench {
   void gathers(std::size_t dim) {
     gather("dot_rows_f32", values.data(), values.size(), k.dot_rows_f32, dim);
     gather("l2_rows_f32", values.data(), values.size(), k.l2_rows_f32, dim);
-    gather("dot_rows_bf16", reinterpret_cast<const std::uint16_t*>(bytes.data()), bytes.size() / 2,
-           k.dot_rows_bf16, dim);
-    gather("dot_rows_int8", reinterpret_cast<const std::int8_t*>(bytes.data()), bytes.size(), k.dot_rows_int8,
+    gather("dot_rows_bf16", reinterpret_cast<const std::uint16_t*>(bytes.data()), bytes.size() / 2, k.dot_rows_bf16,
            dim);
+    gather("dot_rows_int8", reinterpret_cast<const std::int8_t*>(bytes.data()), bytes.size(), k.dot_rows_int8, dim);
   }
 
  private:
@@ -285,8 +274,7 @@ class Bench {
   void report(const std::string& kernel, const char* where, double reference, double items,
               const std::function<void(std::size_t)>& run) {
     if (kernel.find(report_.only) == std::string::npos) return;
-    report_.row(k.name, kernel, where, measure(items, run),
-                std::strcmp(k.name, "avx512") == 0 ? reference : 0);
+    report_.row(k.name, kernel, where, measure(items, run), std::strcmp(k.name, "avx512") == 0 ? reference : 0);
   }
 
   const Kernels& k;

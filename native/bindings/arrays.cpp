@@ -39,9 +39,7 @@ nb::object steal(PyObject* object) {
 }
 
 // Any array-like as an array of its own type.
-nb::object any_array(nb::handle object) {
-  return steal(PyArray_FromAny(object.ptr(), nullptr, 0, 0, 0, nullptr));
-}
+nb::object any_array(nb::handle object) { return steal(PyArray_FromAny(object.ptr(), nullptr, 0, 0, 0, nullptr)); }
 
 nb::object convert(nb::handle array, int type) {
   return steal(PyArray_FromAny(array.ptr(), PyArray_DescrFromType(type), 0, 0,
@@ -95,8 +93,8 @@ FloatMatrix::FloatMatrix(nb::handle object, const char* argument, std::size_t di
   if (!right_rank || (dim != 0 && dim_ != dim)) {
     const std::string expected = "(n, " + (dim == 0 ? "d" : std::to_string(dim)) + ")";
     fail(name + " must have shape " + expected +
-         (allow_vector ? " or (" + (dim == 0 ? "d" : std::to_string(dim)) + ",)" : "") + ", got " +
-         shape_of(array_) + ".");
+         (allow_vector ? " or (" + (dim == 0 ? "d" : std::to_string(dim)) + ",)" : "") + ", got " + shape_of(array_) +
+         ".");
   }
   if (dim_ == 0 || dim_ > kMaxDim) {
     fail(name + " must have 1 to " + std::to_string(kMaxDim) + " dimensions, got " + std::to_string(dim_) + ".");
@@ -129,8 +127,8 @@ Integers::Integers(nb::handle object, const char* argument) {
   nb::object array = any_array(object);
   const bool empty = PyArray_SIZE(as_array(array)) == 0;
   if (PyArray_NDIM(as_array(array)) != 1 || !(empty || PyTypeNum_ISINTEGER(PyArray_TYPE(as_array(array))))) {
-    fail("`" + std::string(argument) + "` must be a one-dimensional array of integers, got shape " +
-         shape_of(array) + " and dtype " + dtype_of(array) + ".");
+    fail("`" + std::string(argument) + "` must be a one-dimensional array of integers, got shape " + shape_of(array) +
+         " and dtype " + dtype_of(array) + ".");
   }
   if (PyArray_TYPE(as_array(array)) == NPY_UINT64 && !empty) {
     nb::object wide = convert(array, NPY_UINT64);
@@ -221,8 +219,8 @@ Ids read_ids(nb::handle object, std::size_t size) {
          std::to_string(ids.size()) + ".");
   }
   if (const std::uint32_t row = ids.first_duplicate(); row != Ids::kNone) {
-    const std::string name = ids.kind() == Ids::Kind::strings ? "'" + std::string(ids.string(row)) + "'"
-                                                              : std::to_string(ids.integer(row));
+    const std::string name =
+        ids.kind() == Ids::Kind::strings ? "'" + std::string(ids.string(row)) + "'" : std::to_string(ids.integer(row));
     fail("`ids` must be unique, got " + name + " again at position " + std::to_string(row) + ".");
   }
   return ids;
@@ -230,7 +228,8 @@ Ids read_ids(nb::handle object, std::size_t size) {
 
 Array<std::uint32_t> find_rows(const Ids& ids, nb::handle object, const char* argument) {
   if (holds_strings(object)) {
-    if (ids.kind() != Ids::Kind::strings) fail("`" + std::string(argument) + "` must be integers, as the ids of this index are; got str.");
+    if (ids.kind() != Ids::Kind::strings)
+      fail("`" + std::string(argument) + "` must be integers, as the ids of this index are; got str.");
     std::vector<std::uint32_t> rows;
     for_each_string(object, argument, [&](std::size_t, std::string_view id) { rows.push_back(ids.find(id)); });
     Array<std::uint32_t> result(rows.size());

@@ -71,8 +71,6 @@ class Mask {
   std::span<const std::uint8_t> values_;
 };
 
-
-
 // The ids an index is built with, checked for their number and duplicates.
 Ids read_ids(nb::handle object, std::size_t size);
 

@@ -89,8 +89,14 @@ PyIndex* build_index(nb::handle embeddings, nb::handle ids, const std::string& m
   if (!codes.is_none()) options.codes = parse(kCodes, nb::cast<std::string>(codes), "codes");
   if (store != "float32") fail("`store` must be 'float32', got '" + store + "'.");
   const FloatMatrix matrix(embeddings, "embeddings", 0, false);
-  if (matrix.rows() == 0) fail("`embeddings` must have at least one row, got shape (0, " + std::to_string(matrix.dim()) + ").");
-  if (matrix.rows() >= Ids::kNone) fail("`embeddings` must have fewer than 2**32 - 1 rows, got " + std::to_string(matrix.rows()) + ".");
+  if (matrix.rows() == 0)
+    fail("`embeddings` must have at least one row, got shape (0, " + std::to_string(matrix.dim()) + ").");
+  if (matrix.rows() >= Ids::kNone)
+    fail("`embeddings` must have fewer than 2**32 - 1 rows, got " + std::to_string(matrix.rows()) + ".");
+  if (options.leaves != kAutomatic && options.leaves > matrix.rows()) {
+    fail("`leaves` must be at most the number of rows, " + std::to_string(matrix.rows()) + ", got " +
+         std::to_string(options.leaves) + ".");
+  }
   Ids own = read_ids(ids, matrix.rows());
   const Progress report = report_to(progress);
   auto result = std::make_unique<PyIndex>();
@@ -137,7 +143,8 @@ nb::object search_index(const PyIndex& self, nb::handle queries, nb::handle k, c
   const std::size_t workers = count_or(threads, "threads", matrix.rows() == 1 ? 1 : 0, 1, kMaxThreads);
   Limits limits;
   if (allow != nullptr) {
-    if (allow->row_of.data() != index.row_of.data()) fail("`allow` must be a filter made by this index, got another's.");
+    if (allow->row_of.data() != index.row_of.data())
+      fail("`allow` must be a filter made by this index, got another's.");
     limits.allow = allow;
   }
   Array<std::uint32_t> excluded;
@@ -167,8 +174,8 @@ nb::object search_index(const PyIndex& self, nb::handle queries, nb::handle k, c
   auto rows = new_integers(matrix.rows(), kept, matrix.is_vector());
   {
     const nb::gil_scoped_release release;
-    search(index, matrix.data(), matrix.rows(), kept, settings ? *settings : index.settings,
-           limits, workers, scores.values, rows.values);
+    search(index, matrix.data(), matrix.rows(), kept, settings ? *settings : index.settings, limits, workers,
+           scores.values, rows.values);
   }
   nb::object ids = ids_of_rows(index.ids, rows.values, matrix.rows(), kept, matrix.is_vector());
   return make_result(self.result_type, std::move(scores.object), std::move(ids), std::move(rows.object));
@@ -309,9 +316,8 @@ void bind_index(nb::module_& m) {
            [](const Settings& self, nb::handle other) {
              return nb::isinstance<Settings>(other) && self == nb::cast<const Settings&>(other);
            })
-      .def("__hash__", [](const Settings& s) {
-        return nb::hash(nb::make_tuple(s.exact, s.leaves, s.rerank, s.stop, s.groups));
-      });
+      .def("__hash__",
+           [](const Settings& s) { return nb::hash(nb::make_tuple(s.exact, s.leaves, s.rerank, s.stop, s.groups)); });
 
   nb::class_<Filter>(m, "Filter")
       .def("__len__", [](const Filter& self) { return self.count; })
@@ -324,9 +330,8 @@ void bind_index(nb::module_& m) {
                   "progress"_a = nb::none())
       .def("save", &save_index, "path"_a)
       .def_static("load", &load_index, "path"_a, nb::kw_only(), "mmap"_a = false)
-      .def("search", &search_index, "queries"_a, "k"_a = 10, "settings"_a.none() = nb::none(),
-           "exclude"_a = nb::none(), "exclude_offsets"_a = nb::none(), "allow"_a.none() = nb::none(),
-           "threads"_a = nb::none())
+      .def("search", &search_index, "queries"_a, "k"_a = 10, "settings"_a.none() = nb::none(), "exclude"_a = nb::none(),
+           "exclude_offsets"_a = nb::none(), "allow"_a.none() = nb::none(), "threads"_a = nb::none())
       .def("filter_ids", &filter_ids, "ids"_a)
       .def("filter_rows", &filter_rows, "mask"_a)
       .def("find", &find_ids, "ids"_a)

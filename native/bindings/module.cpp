@@ -24,8 +24,7 @@ NB_MODULE(_native, m) {
       "simd_levels",
       [] {
         std::vector<std::string> names;
-        for (const shortlist::Kernels* level : shortlist::available_kernels())
-          names.emplace_back(level->name);
+        for (const shortlist::Kernels* level : shortlist::available_kernels()) names.emplace_back(level->name);
         return names;
       },
       "The instruction sets this machine can run, best first.");

@@ -19,9 +19,7 @@ std::uint64_t read(const unsigned char* at) {
   return value;
 }
 
-std::uint64_t round(std::uint64_t sum, std::uint64_t input) {
-  return std::rotl(sum + input * kPrime2, 31) * kPrime1;
-}
+std::uint64_t round(std::uint64_t sum, std::uint64_t input) { return std::rotl(sum + input * kPrime2, 31) * kPrime1; }
 
 }  // namespace
 

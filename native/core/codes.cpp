@@ -83,16 +83,15 @@ Codes encode(Quantizer quantizer, Array<std::uint32_t> starts, const float* cent
   codes.radii = Array<float>(cells);
   codes.errors = Array<float>(cells);
   codes.blocks = Array<std::uint8_t>(codes.first_block[cells] * codes.quantizer.block_bytes());
-  parallel_for(
-      (cells + kCellsPerPiece - 1) / kCellsPerPiece, threads,
-      [&](std::size_t piece, std::size_t) {
-        std::vector<float> residuals;
-        const std::size_t last = std::min(cells, (piece + 1) * kCellsPerPiece);
-        for (std::size_t cell = piece * kCellsPerPiece; cell < last; ++cell) {
-          encode_cell(codes, cell, centroids + cell * dim, read, residuals);
-        }
-      },
-      tick);
+  parallel_for((cells + kCellsPerPiece - 1) / kCellsPerPiece, threads,
+               [&](std::size_t piece, std::size_t) {
+                 std::vector<float> residuals;
+                 const std::size_t last = std::min(cells, (piece + 1) * kCellsPerPiece);
+                 for (std::size_t cell = piece * kCellsPerPiece; cell < last; ++cell) {
+                   encode_cell(codes, cell, centroids + cell * dim, read, residuals);
+                 }
+               },
+               tick);
   return codes;
 }
 

@@ -49,8 +49,8 @@ const Kernels& choose() {
   for (const Kernels* level : available_kernels()) {
     names += (names.empty() ? "" : ", ") + std::string(level->name);
   }
-  throw std::invalid_argument("SHORTLIST_SIMD must be one of the levels this machine can run (" + names +
-                              "), got '" + name + "'.");
+  throw std::invalid_argument("SHORTLIST_SIMD must be one of the levels this machine can run (" + names + "), got '" +
+                              name + "'.");
 }
 
 }  // namespace

@@ -62,9 +62,8 @@ class Reader {
   }
   template <typename T>
   Array<T> array_of_any_size(SectionKind kind, bool lazy = false) const {
-    const auto section = std::find_if(table_.begin(), table_.end(), [&](const FileSection& s) {
-      return s.kind == static_cast<std::uint64_t>(kind);
-    });
+    const auto section = std::find_if(table_.begin(), table_.end(),
+                                      [&](const FileSection& s) { return s.kind == static_cast<std::uint64_t>(kind); });
     require(section != table_.end(), "lacks a section");
     require(section->bytes % sizeof(T) == 0, "has a section of the wrong size");
     const std::size_t size = section->bytes / sizeof(T);
@@ -87,8 +86,8 @@ class Reader {
   void map_file() {
     void* memory = ::mmap(nullptr, bytes_, PROT_READ, MAP_SHARED, file_, 0);
     if (memory == MAP_FAILED) throw_error();
-    mapped_ = std::shared_ptr<const void>(
-        memory, [bytes = bytes_](const void* p) { ::munmap(const_cast<void*>(p), bytes); });
+    mapped_ =
+        std::shared_ptr<const void>(memory, [bytes = bytes_](const void* p) { ::munmap(const_cast<void*>(p), bytes); });
   }
 
   void read(std::size_t offset, void* out, std::size_t bytes) const {
@@ -109,8 +108,7 @@ class Reader {
     require(bytes_ >= sizeof header, "is cut short");
     read(0, &header, sizeof header);
     require(std::memcmp(header.magic, kMagic, sizeof kMagic) == 0, "does not begin as one");
-    require(header.header_checksum == checksum(&header, offsetof(FileHeader, header_checksum)),
-            "has a damaged header");
+    require(header.header_checksum == checksum(&header, offsetof(FileHeader, header_checksum)), "has a damaged header");
     if (header.version != kFormatVersion || header.layout != kLayout) {
       damaged("has format version " + std::to_string(header.version) + ", this release reads version " +
               std::to_string(kFormatVersion));
@@ -156,17 +154,16 @@ Codes read_codes(const Reader& file, SectionKind starts, Quantizer quantizer, st
   codes.starts = file.array_of_any_size<std::uint32_t>(starts);
   file.require(codes.starts.size() >= 2, "has no leaves");
   const std::size_t cells = codes.starts.size() - 1;
-  file.require(codes.starts[0] == 0 && codes.starts[cells] == size &&
-                   std::is_sorted(codes.starts.begin(), codes.starts.end()),
-               "has leaves that do not cover its rows");
+  file.require(
+      codes.starts[0] == 0 && codes.starts[cells] == size && std::is_sorted(codes.starts.begin(), codes.starts.end()),
+      "has leaves that do not cover its rows");
   codes.scales = file.array<float>(next(1), cells);
   codes.radii = file.array<float>(next(2), cells);
   codes.errors = file.array<float>(next(3), cells);
   file.require(all_lengths(codes.scales) && all_lengths(codes.radii) && all_lengths(codes.errors),
                "has leaves of impossible size");
   codes.place_blocks();
-  codes.blocks = file.array<std::uint8_t>(next(4), codes.first_block[cells] * codes.quantizer.block_bytes(),
-                                           true);
+  codes.blocks = file.array<std::uint8_t>(next(4), codes.first_block[cells] * codes.quantizer.block_bytes(), true);
   return codes;
 }
 
@@ -220,8 +217,8 @@ Index load(const std::string& path, bool map) {
   const std::size_t coded_dim = index.lift.coded_dim();
   file.require(parameters.dims_per_code <= 2, "has codes of an unknown kind");
   Quantizer quantizer{coded_dim, parameters.dims_per_code, {}};
-  quantizer.centres = file.array<float>(SectionKind::code_centres,
-                                        quantizer.num_codes() * quantizer.dims_per_code * kCentres);
+  quantizer.centres =
+      file.array<float>(SectionKind::code_centres, quantizer.num_codes() * quantizer.dims_per_code * kCentres);
   file.require(all_finite(quantizer.centres), "has centres that are not finite");
   index.codes = read_codes(file, SectionKind::code_starts, std::move(quantizer), index.size);
   const auto centroid_starts = file.array_of_any_size<std::uint32_t>(SectionKind::centroid_starts);
@@ -230,8 +227,7 @@ Index load(const std::string& path, bool map) {
   const std::size_t cells = index.codes.num_cells();
   file.require(leaves >= 1 && (cells == leaves || cells == leaves + 1), "has groups that do not cover its leaves");
   index.centroids = read_codes(file, SectionKind::centroid_starts, Quantizer::int8(coded_dim), leaves);
-  index.group_centroids =
-      file.array<float>(SectionKind::group_centroids, index.centroids.num_cells() * coded_dim);
+  index.group_centroids = file.array<float>(SectionKind::group_centroids, index.centroids.num_cells() * coded_dim);
   file.require(all_finite(index.lift.mean) && all_finite(index.group_centroids), "has centroids that are not finite");
 
   index.row_of = file.array<std::uint32_t>(SectionKind::row_of, index.size);

@@ -27,8 +27,8 @@ std::vector<std::size_t> set_bits(const Codes& codes, Array<std::uint16_t>& mask
 Filter make_filter(const Index& index, std::span<const std::uint8_t> allowed) {
   Filter filter;
   filter.row_of = index.row_of;
-  const auto in_leaf = set_bits(index.codes, filter.rows,
-                                [&](std::size_t position) { return allowed[index.row_of[position]] != 0; });
+  const auto in_leaf =
+      set_bits(index.codes, filter.rows, [&](std::size_t position) { return allowed[index.row_of[position]] != 0; });
   for (const std::size_t count : in_leaf) filter.count += count;
   const auto in_group = set_bits(index.centroids, filter.leaves, [&](std::size_t leaf) { return in_leaf[leaf] != 0; });
   filter.groups = Array<std::uint8_t>(in_group.size());

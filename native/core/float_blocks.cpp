@@ -4,8 +4,7 @@
 
 namespace shortlist {
 
-FloatBlocks::FloatBlocks(const float* rows, std::size_t count_rows, std::size_t dim)
-    : num_rows(count_rows) {
+FloatBlocks::FloatBlocks(const float* rows, std::size_t count_rows, std::size_t dim) : num_rows(count_rows) {
   blocks = Array<float>(count() * kBlockRows * dim, 0.0f);
   bias = Array<float>(count() * kBlockRows, -std::numeric_limits<float>::infinity());
   for (std::size_t row = 0; row < num_rows; ++row) {

@@ -79,9 +79,7 @@ std::uint32_t Ids::find(std::int64_t id) const {
   return known ? static_cast<std::uint32_t>(id) : kNone;
 }
 
-std::uint32_t Ids::find(std::string_view id) const {
-  return kind_ == Kind::strings ? find_slot(id) : kNone;
-}
+std::uint32_t Ids::find(std::string_view id) const { return kind_ == Kind::strings ? find_slot(id) : kNone; }
 
 std::uint32_t Ids::first_duplicate() const {
   if (kind_ == Kind::rows) return kNone;

@@ -31,8 +31,7 @@ inline constexpr std::size_t kMaxCodedDim = kMaxDim + 64;
 // A run of consecutive rows, usually a leaf, to be searched for rows whose sum is >= threshold.
 struct Span {
   const std::uint8_t* blocks;  // ceil(num_rows / 16) blocks; the padding of the last one is never selected
-  const std::uint16_t*
-      allow;  // one mask a block, bit j clear = row j is passed over; null = every row may be kept
+  const std::uint16_t* allow;  // one mask a block, bit j clear = row j is passed over; null = every row may be kept
   std::uint32_t num_rows;
   std::uint32_t first_row;  // the number under which the first row is reported
   std::int32_t threshold;
@@ -63,8 +62,8 @@ struct Kernels {
 
   // One query, many spans: writes (row, sum) of each row kept, in order, and returns how many there are.
   // `rows` and `sums` have room for every row of the spans, each span rounded up to whole blocks.
-  std::size_t (*int8_select)(const Span* spans, std::size_t num_spans, std::size_t groups,
-                             const std::int8_t* query, std::uint32_t* rows, std::int32_t* sums);
+  std::size_t (*int8_select)(const Span* spans, std::size_t num_spans, std::size_t groups, const std::int8_t* query,
+                             std::uint32_t* rows, std::int32_t* sums);
 
   // One span, many queries: each block is loaded once for up to eight of them. The span's own threshold is
   // not used.
@@ -76,8 +75,8 @@ struct Kernels {
   // kSliceTableBytes a slice: entry [8*s + p][value] is what code 8*s + p adds to a row's sum. Unused codes
   // have tables of zeros.
 
-  std::size_t (*code4_select)(const Span* spans, std::size_t num_spans, std::size_t slices,
-                              const std::uint8_t* tables, std::uint32_t* rows, std::int32_t* sums);
+  std::size_t (*code4_select)(const Span* spans, std::size_t num_spans, std::size_t slices, const std::uint8_t* tables,
+                              std::uint32_t* rows, std::int32_t* sums);
 
   void (*code4_select_many)(const Span& span, std::size_t slices, Selection<std::uint8_t>* selections,
                             std::size_t num_selections);
@@ -93,8 +92,8 @@ struct Kernels {
   // best_scores[q] its value. `bias` has a value for every row of every block; padding gets -infinity. With
   // bias = -|row|²/2 it is the nearest row. At least one bias is finite.
   void (*f32_best)(const float* blocks, std::size_t num_blocks, std::size_t dim, const float* bias,
-                   const float* queries, std::size_t query_stride, std::size_t num_queries,
-                   std::uint32_t* best, float* best_scores);
+                   const float* queries, std::size_t query_stride, std::size_t num_queries, std::uint32_t* best,
+                   float* best_scores);
 
   // --- scores of the rows found so far
 
@@ -111,16 +110,16 @@ struct Kernels {
 
   float (*dot)(const float* a, const float* b, std::size_t dim);
 
-  void (*dot_rows_f32)(const float* rows, std::size_t stride, const std::uint32_t* indices,
-                       std::size_t num_rows, const float* query, std::size_t dim, float* out);
+  void (*dot_rows_f32)(const float* rows, std::size_t stride, const std::uint32_t* indices, std::size_t num_rows,
+                       const float* query, std::size_t dim, float* out);
   void (*dot_rows_bf16)(const std::uint16_t* rows, std::size_t stride, const std::uint32_t* indices,
                         std::size_t num_rows, const float* query, std::size_t dim, float* out);
-  void (*dot_rows_int8)(const std::int8_t* rows, std::size_t stride, const std::uint32_t* indices,
-                        std::size_t num_rows, const float* query, std::size_t dim, float* out);
+  void (*dot_rows_int8)(const std::int8_t* rows, std::size_t stride, const std::uint32_t* indices, std::size_t num_rows,
+                        const float* query, std::size_t dim, float* out);
 
   // Squared Euclidean distance, summed from differences: no cancellation between near rows.
-  void (*l2_rows_f32)(const float* rows, std::size_t stride, const std::uint32_t* indices,
-                      std::size_t num_rows, const float* query, std::size_t dim, float* out);
+  void (*l2_rows_f32)(const float* rows, std::size_t stride, const std::uint32_t* indices, std::size_t num_rows,
+                      const float* query, std::size_t dim, float* out);
 };
 
 }  // namespace shortlist

@@ -8,9 +8,7 @@
 namespace shortlist {
 namespace {
 
-SHORTLIST_INLINE __m256i load256(const void* from) {
-  return _mm256_loadu_si256(static_cast<const __m256i*>(from));
-}
+SHORTLIST_INLINE __m256i load256(const void* from) { return _mm256_loadu_si256(static_cast<const __m256i*>(from)); }
 
 struct Avx2 {
   struct Sums {
@@ -34,8 +32,7 @@ struct Avx2 {
   }
   static SHORTLIST_INLINE std::uint32_t at_least(Sums sums, std::int32_t threshold) {
     const __m256i limit = _mm256_set1_epi32(threshold);
-    return (signs(_mm256_cmpgt_epi32(limit, sums.low)) | signs(_mm256_cmpgt_epi32(limit, sums.high)) << 8) ^
-           0xffffu;
+    return (signs(_mm256_cmpgt_epi32(limit, sums.low)) | signs(_mm256_cmpgt_epi32(limit, sums.high)) << 8) ^ 0xffffu;
   }
   template <std::size_t kCount>
   static SHORTLIST_INLINE bool any_at_least(const Sums (&sums)[kCount], std::int32_t threshold) {
@@ -90,8 +87,8 @@ struct Avx2 {
     }
     static SHORTLIST_INLINE Sums start(const Query*, std::size_t) { return splat(0); }
     static SHORTLIST_INLINE Sums add(Sums sums, Codes codes, Terms terms) {
-      const __m256i low = _mm256_add_epi32(_mm256_madd_epi16(codes.low_even, terms.even),
-                                           _mm256_madd_epi16(codes.low_odd, terms.odd));
+      const __m256i low =
+          _mm256_add_epi32(_mm256_madd_epi16(codes.low_even, terms.even), _mm256_madd_epi16(codes.low_odd, terms.odd));
       const __m256i high = _mm256_add_epi32(_mm256_madd_epi16(codes.high_even, terms.even),
                                             _mm256_madd_epi16(codes.high_odd, terms.odd));
       return {_mm256_add_epi32(sums.low, low), _mm256_add_epi32(sums.high, high)};
@@ -138,14 +135,12 @@ struct Avx2 {
       const __m256i entries45 = _mm256_shuffle_epi8(terms.table45, codes.codes45);
       const __m256i entries67 = _mm256_shuffle_epi8(terms.table67, codes.codes67);
       const __m256i ones = _mm256_set1_epi8(1);
-      const __m256i left =
-          _mm256_add_epi16(_mm256_maddubs_epi16(_mm256_unpacklo_epi8(entries01, entries23), ones),
-                           _mm256_maddubs_epi16(_mm256_unpacklo_epi8(entries45, entries67), ones));
-      const __m256i right =
-          _mm256_add_epi16(_mm256_maddubs_epi16(_mm256_unpackhi_epi8(entries01, entries23), ones),
-                           _mm256_maddubs_epi16(_mm256_unpackhi_epi8(entries45, entries67), ones));
-      const __m256i total = _mm256_add_epi16(_mm256_permute2x128_si256(left, right, 0x20),
-                                             _mm256_permute2x128_si256(left, right, 0x31));
+      const __m256i left = _mm256_add_epi16(_mm256_maddubs_epi16(_mm256_unpacklo_epi8(entries01, entries23), ones),
+                                            _mm256_maddubs_epi16(_mm256_unpacklo_epi8(entries45, entries67), ones));
+      const __m256i right = _mm256_add_epi16(_mm256_maddubs_epi16(_mm256_unpackhi_epi8(entries01, entries23), ones),
+                                             _mm256_maddubs_epi16(_mm256_unpackhi_epi8(entries45, entries67), ones));
+      const __m256i total =
+          _mm256_add_epi16(_mm256_permute2x128_si256(left, right, 0x20), _mm256_permute2x128_si256(left, right, 0x31));
       const __m256i zeros = _mm256_setzero_si256();
       return {_mm256_add_epi32(sums.low, _mm256_unpacklo_epi16(total, zeros)),
               _mm256_add_epi32(sums.high, _mm256_unpackhi_epi16(total, zeros))};
@@ -160,9 +155,7 @@ struct Avx2 {
   };
 
   static SHORTLIST_INLINE Floats zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
-  static SHORTLIST_INLINE Floats broadcast(float value) {
-    return {_mm256_set1_ps(value), _mm256_set1_ps(value)};
-  }
+  static SHORTLIST_INLINE Floats broadcast(float value) { return {_mm256_set1_ps(value), _mm256_set1_ps(value)}; }
   static SHORTLIST_INLINE void store(float* out, Floats values) {
     _mm256_storeu_ps(out, values.low);
     _mm256_storeu_ps(out + 8, values.high);
@@ -239,9 +232,7 @@ struct Avx2 {
   static SHORTLIST_INLINE __m256 from_bf16(__m128i values) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(values), 16));
   }
-  static SHORTLIST_INLINE __m256 from_int8(__m128i values) {
-    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(values));
-  }
+  static SHORTLIST_INLINE __m256 from_int8(__m128i values) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(values)); }
 
   static SHORTLIST_INLINE float fold(Floats values) {
     const __m256 eight = _mm256_add_ps(values.low, values.high);

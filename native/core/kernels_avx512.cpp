@@ -30,9 +30,8 @@ struct Avx512 {
   static SHORTLIST_INLINE std::size_t append(Sums sums, std::uint32_t mask, std::uint32_t first_row,
                                              std::uint32_t* rows, std::int32_t* kept_sums) {
     const auto kept = static_cast<__mmask16>(mask);
-    const __m512i row =
-        _mm512_add_epi32(_mm512_set1_epi32(static_cast<int>(first_row)),
-                         _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+    const __m512i row = _mm512_add_epi32(_mm512_set1_epi32(static_cast<int>(first_row)),
+                                         _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
     _mm512_storeu_si512(rows, _mm512_maskz_compress_epi32(kept, row));
     _mm512_storeu_si512(kept_sums, _mm512_maskz_compress_epi32(kept, sums));
     return static_cast<std::size_t>(__builtin_popcount(mask));
@@ -135,9 +134,7 @@ struct Avx512 {
   static SHORTLIST_INLINE Floats load(const std::int8_t* values) {
     return from_int8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(values)));
   }
-  static SHORTLIST_INLINE __mmask16 first(std::size_t count) {
-    return static_cast<__mmask16>((1u << count) - 1);
-  }
+  static SHORTLIST_INLINE __mmask16 first(std::size_t count) { return static_cast<__mmask16>((1u << count) - 1); }
   static SHORTLIST_INLINE Floats load_some(const float* values, std::size_t count) {
     return _mm512_maskz_loadu_ps(first(count), values);
   }
@@ -150,9 +147,7 @@ struct Avx512 {
   static SHORTLIST_INLINE Floats from_bf16(__m256i values) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(values), 16));
   }
-  static SHORTLIST_INLINE Floats from_int8(__m128i values) {
-    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(values));
-  }
+  static SHORTLIST_INLINE Floats from_int8(__m128i values) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(values)); }
 
   static SHORTLIST_INLINE float fold(Floats values) {
     const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(values), _mm512_extractf32x8_ps(values, 1));

@@ -46,9 +46,7 @@ struct QueryTerms<Code, 0> {
   const typename Code::Query* query;
 
   SHORTLIST_INLINE void set(const typename Code::Query* query_) { query = query_; }
-  SHORTLIST_INLINE typename Code::Terms at(std::size_t s) const {
-    return Code::terms(query + s * Code::kQueryStep);
-  }
+  SHORTLIST_INLINE typename Code::Terms at(std::size_t s) const { return Code::terms(query + s * Code::kQueryStep); }
 };
 
 // The sums of kBlocks consecutive blocks for kQueries queries: each slice is loaded once for all queries, and
@@ -110,21 +108,21 @@ template <class Ops, class Code, std::size_t kSlices, std::size_t kBlocks, std::
 SHORTLIST_INLINE void select_in_span(const Span& span, std::size_t slices,
                                      const QueryTerms<Code, kSlices> (&queries)[kQueries],
                                      const typename Ops::Sums (&start)[kQueries],
-                                     const std::int32_t (&thresholds)[kQueries],
-                                     std::uint32_t* (&rows)[kQueries], std::int32_t* (&kept_sums)[kQueries]) {
+                                     const std::int32_t (&thresholds)[kQueries], std::uint32_t* (&rows)[kQueries],
+                                     std::int32_t* (&kept_sums)[kQueries]) {
   const std::size_t block_bytes = (kSlices != 0 ? kSlices : slices) * kSliceBytes;
   const std::size_t num_blocks = (span.num_rows + kBlockRows - 1) / kBlockRows;
-  const auto append = [&](std::size_t q, std::size_t block,
-                          const typename Ops::Sums& sums) __attribute__((always_inline)) {
-    std::uint32_t mask = Ops::at_least(sums, thresholds[q]);
-    if (span.allow != nullptr) mask &= span.allow[block];
-    const std::size_t left = span.num_rows - block * kBlockRows;
-    if (left < kBlockRows) mask &= (1u << left) - 1;
-    const auto first = span.first_row + static_cast<std::uint32_t>(block * kBlockRows);
-    const std::size_t kept = Ops::append(sums, mask, first, rows[q], kept_sums[q]);
-    rows[q] += kept;
-    kept_sums[q] += kept;
-  };
+  const auto append = [&](std::size_t q, std::size_t block, const typename Ops::Sums& sums)
+                          __attribute__((always_inline)) {
+                            std::uint32_t mask = Ops::at_least(sums, thresholds[q]);
+                            if (span.allow != nullptr) mask &= span.allow[block];
+                            const std::size_t left = span.num_rows - block * kBlockRows;
+                            if (left < kBlockRows) mask &= (1u << left) - 1;
+                            const auto first = span.first_row + static_cast<std::uint32_t>(block * kBlockRows);
+                            const std::size_t kept = Ops::append(sums, mask, first, rows[q], kept_sums[q]);
+                            rows[q] += kept;
+                            kept_sums[q] += kept;
+                          };
   const auto search = [&]<std::size_t kCount>(std::size_t block) __attribute__((always_inline)) {
     typename Ops::Sums sums[kQueries][kCount];
     const std::uint8_t* at = span.blocks + block * block_bytes;
@@ -162,8 +160,7 @@ std::size_t select_in_spans(const Span* spans, std::size_t num_spans, std::size_
   for (std::size_t i = 0; i < num_spans; ++i) {
     fetch_start(i + kAhead);
     const std::int32_t thresholds[1] = {spans[i].threshold};
-    select_in_span<Ops, Code, kSlices, Code::kBlocks>(spans[i], slices, queries, start, thresholds, rows_end,
-                                                      sums_end);
+    select_in_span<Ops, Code, kSlices, Code::kBlocks>(spans[i], slices, queries, start, thresholds, rows_end, sums_end);
   }
   return static_cast<std::size_t>(rows_end[0] - rows);
 }
@@ -227,8 +224,7 @@ void scores_for_queries(const std::uint8_t* blocks, std::size_t num_blocks, std:
   }
   const auto score = [&]<std::size_t kCount>(std::size_t block) __attribute__((always_inline)) {
     typename Ops::Sums sums[kQueries][kCount];
-    sum_blocks<Ops, Code, 0, kCount, kQueries>(blocks + block * groups * kSliceBytes, groups, queries, start,
-                                               sums);
+    sum_blocks<Ops, Code, 0, kCount, kQueries>(blocks + block * groups * kSliceBytes, groups, queries, start, sums);
     for (std::size_t q = 0; q < kQueries; ++q) {
       for (std::size_t b = 0; b < kCount; ++b) {
         Ops::store(out + q * out_stride + (block + b) * kBlockRows, sums[q][b]);
@@ -250,8 +246,8 @@ void int8_scores(const std::uint8_t* blocks, std::size_t num_blocks, std::size_t
     const std::size_t count = num_blocks - start < step ? num_blocks - start : step;
     const std::uint8_t* part = blocks + start * groups * kSliceBytes;
     const auto run = [&]<std::size_t kQueries>(std::size_t q) {
-      scores_for_queries<Ops, kQueries>(part, count, groups, queries + q,
-                                        out + q * out_stride + start * kBlockRows, out_stride);
+      scores_for_queries<Ops, kQueries>(part, count, groups, queries + q, out + q * out_stride + start * kBlockRows,
+                                        out_stride);
     };
     std::size_t q = 0;
     for (; q + Code::kManyQueries <= num_queries; q += Code::kManyQueries) {
@@ -264,8 +260,8 @@ void int8_scores(const std::uint8_t* blocks, std::size_t num_blocks, std::size_t
 
 // The shortest queries of all are kept in registers.
 template <class Ops, class Code>
-std::size_t select_one(const Span* spans, std::size_t num_spans, std::size_t slices,
-                       const typename Code::Query* query, std::uint32_t* rows, std::int32_t* sums) {
+std::size_t select_one(const Span* spans, std::size_t num_spans, std::size_t slices, const typename Code::Query* query,
+                       std::uint32_t* rows, std::int32_t* sums) {
   if (slices == Code::kRegisterSlices) {
     return select_in_spans<Ops, Code, Code::kRegisterSlices>(spans, num_spans, slices, query, rows, sums);
   }

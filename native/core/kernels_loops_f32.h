@@ -69,12 +69,10 @@ SHORTLIST_INLINE void multiply_part(const float* blocks, std::size_t begin, std:
 // Calls `run<kQueries>(first query, first block, end block)` for tiles of queries and parts of the blocks
 // that stay in the second-level cache while all queries pass.
 template <class Ops, class Run>
-SHORTLIST_INLINE void for_each_tile(std::size_t num_blocks, std::size_t dim, std::size_t num_queries,
-                                    Run run) {
+SHORTLIST_INLINE void for_each_tile(std::size_t num_blocks, std::size_t dim, std::size_t num_queries, Run run) {
   constexpr std::size_t kCacheFloats = 64 * 1024;
   const std::size_t fit = kCacheFloats / (dim * kBlockRows);
-  const std::size_t step =
-      fit < Ops::kTileBlocks ? Ops::kTileBlocks : fit / Ops::kTileBlocks * Ops::kTileBlocks;
+  const std::size_t step = fit < Ops::kTileBlocks ? Ops::kTileBlocks : fit / Ops::kTileBlocks * Ops::kTileBlocks;
   for (std::size_t begin = 0; begin < num_blocks; begin += step) {
     const std::size_t end = num_blocks - begin < step ? num_blocks : begin + step;
     std::size_t q = 0;
@@ -90,34 +88,31 @@ template <class Ops>
 void f32_scores(const float* blocks, std::size_t num_blocks, std::size_t dim, const float* queries,
                 std::size_t query_stride, std::size_t num_queries, float* out, std::size_t out_stride) {
   QueryTile tile;
-  for_each_tile<Ops>(num_blocks, dim, num_queries,
-                     [&]<std::size_t kQueries>(std::size_t first, std::size_t begin, std::size_t end) {
-                       tile.pack<kQueries>(queries + first * query_stride, query_stride, dim);
-                       multiply_part<Ops, kQueries>(
-                           blocks, begin, end, dim, tile,
-                           [&]<std::size_t kBlocks>(std::size_t block,
-                                                    const typename Ops::Floats(&sums)[kQueries][kBlocks]) {
-                             for (std::size_t q = 0; q < kQueries; ++q) {
-                               for (std::size_t b = 0; b < kBlocks; ++b) {
-                                 Ops::store(out + (first + q) * out_stride + (block + b) * kBlockRows,
-                                            sums[q][b]);
-                               }
-                             }
-                           });
-                     });
+  for_each_tile<Ops>(
+      num_blocks, dim, num_queries, [&]<std::size_t kQueries>(std::size_t first, std::size_t begin, std::size_t end) {
+        tile.pack<kQueries>(queries + first * query_stride, query_stride, dim);
+        multiply_part<Ops, kQueries>(
+            blocks, begin, end, dim, tile,
+            [&]<std::size_t kBlocks>(std::size_t block, const typename Ops::Floats(&sums)[kQueries][kBlocks]) {
+              for (std::size_t q = 0; q < kQueries; ++q) {
+                for (std::size_t b = 0; b < kBlocks; ++b) {
+                  Ops::store(out + (first + q) * out_stride + (block + b) * kBlockRows, sums[q][b]);
+                }
+              }
+            });
+      });
 }
 
 // The largest of sixteen running maxima, the lowest row of equal ones, against the best of the parts before.
 template <class Ops>
-void keep_best(typename Ops::Floats largest, typename Ops::Sums blocks, std::uint32_t& best,
-               float& best_score) {
+void keep_best(typename Ops::Floats largest, typename Ops::Sums blocks, std::uint32_t& best, float& best_score) {
   float scores[kBlockRows];
   std::int32_t block[kBlockRows];
   Ops::store(scores, largest);
   Ops::store(block, blocks);
   for (std::size_t j = 0; j < kBlockRows; ++j) {
-    const auto row = static_cast<std::uint32_t>(block[j]) * static_cast<std::uint32_t>(kBlockRows) +
-                     static_cast<std::uint32_t>(j);
+    const auto row =
+        static_cast<std::uint32_t>(block[j]) * static_cast<std::uint32_t>(kBlockRows) + static_cast<std::uint32_t>(j);
     if (scores[j] > best_score || (scores[j] == best_score && row < best)) {
       best_score = scores[j];
       best = row;
@@ -126,17 +121,15 @@ void keep_best(typename Ops::Floats largest, typename Ops::Sums blocks, std::uin
 }
 
 template <class Ops>
-void f32_best(const float* blocks, std::size_t num_blocks, std::size_t dim, const float* bias,
-              const float* queries, std::size_t query_stride, std::size_t num_queries, std::uint32_t* best,
-              float* best_scores) {
+void f32_best(const float* blocks, std::size_t num_blocks, std::size_t dim, const float* bias, const float* queries,
+              std::size_t query_stride, std::size_t num_queries, std::uint32_t* best, float* best_scores) {
   for (std::size_t q = 0; q < num_queries; ++q) {
     best[q] = 0;
     best_scores[q] = -__builtin_inff();
   }
   QueryTile tile;
   for_each_tile<Ops>(
-      num_blocks, dim, num_queries,
-      [&]<std::size_t kQueries>(std::size_t first, std::size_t begin, std::size_t end) {
+      num_blocks, dim, num_queries, [&]<std::size_t kQueries>(std::size_t first, std::size_t begin, std::size_t end) {
         tile.pack<kQueries>(queries + first * query_stride, query_stride, dim);
         typename Ops::Floats largest[kQueries];
         typename Ops::Sums at[kQueries];
@@ -146,8 +139,7 @@ void f32_best(const float* blocks, std::size_t num_blocks, std::size_t dim, cons
         }
         multiply_part<Ops, kQueries>(
             blocks, begin, end, dim, tile,
-            [&]<std::size_t kBlocks>(std::size_t block,
-                                     const typename Ops::Floats(&sums)[kQueries][kBlocks]) {
+            [&]<std::size_t kBlocks>(std::size_t block, const typename Ops::Floats(&sums)[kQueries][kBlocks]) {
 #pragma GCC unroll 4
               for (std::size_t b = 0; b < kBlocks; ++b) {
                 const typename Ops::Floats row_bias = Ops::load(bias + (block + b) * kBlockRows);
@@ -197,8 +189,7 @@ float reached_by(const float* scores, std::size_t count, std::size_t keep) {
     const typename Ops::Floats middles = Ops::broadcast(middle);
     typename Ops::Sums counts = Ops::splat(0);
     Ops::count_reaching(counts, Ops::load(rest), middles);
-    for (std::size_t i = 0; i < whole; i += kBlockRows)
-      Ops::count_reaching(counts, Ops::load(scores + i), middles);
+    for (std::size_t i = 0; i < whole; i += kBlockRows) Ops::count_reaching(counts, Ops::load(scores + i), middles);
     const auto reaching = static_cast<std::size_t>(Ops::total(counts));
     if (reaching < keep) {
       high = middle;
@@ -257,8 +248,7 @@ SHORTLIST_INLINE float sum_row(const Value* row, const float* query, std::size_t
   if (i + 16 <= dim) {
     low = Ops::add(low, Term::of(Ops::load(row + i), Ops::load(query + i)));
     i += 16;
-    if (i < dim)
-      high = Ops::add(high, Term::of(Ops::load_some(row + i, dim - i), Ops::load_some(query + i, dim - i)));
+    if (i < dim) high = Ops::add(high, Term::of(Ops::load_some(row + i, dim - i), Ops::load_some(query + i, dim - i)));
   } else if (i < dim) {
     low = Ops::add(low, Term::of(Ops::load_some(row + i, dim - i), Ops::load_some(query + i, dim - i)));
   }

@@ -30,12 +30,11 @@ struct Neon {
   static SHORTLIST_INLINE std::uint32_t at_least(Sums sums, std::int32_t threshold) {
     const int32x4_t limit = vdupq_n_s32(threshold);
     const auto narrow = [&](std::size_t p) __attribute__((always_inline)) {
-      return vmovn_u16(vcombine_u16(vmovn_u32(vcgeq_s32(sums.part[p], limit)),
-                                    vmovn_u32(vcgeq_s32(sums.part[p + 1], limit))));
+      return vmovn_u16(
+          vcombine_u16(vmovn_u32(vcgeq_s32(sums.part[p], limit)), vmovn_u32(vcgeq_s32(sums.part[p + 1], limit))));
     };
     const uint8x8_t bits = vcreate_u8(0x8040201008040201u);
-    return vaddv_u8(vand_u8(narrow(0), bits)) | static_cast<std::uint32_t>(vaddv_u8(vand_u8(narrow(2), bits)))
-                                                    << 8;
+    return vaddv_u8(vand_u8(narrow(0), bits)) | static_cast<std::uint32_t>(vaddv_u8(vand_u8(narrow(2), bits))) << 8;
   }
   template <std::size_t kCount>
   static SHORTLIST_INLINE bool any_at_least(const Sums (&sums)[kCount], std::int32_t threshold) {
@@ -121,10 +120,8 @@ struct Neon {
       return codes;
     }
     static SHORTLIST_INLINE Terms terms(const Query* tables) {
-      const auto quarter = [tables](std::size_t i)
-                               __attribute__((always_inline)) { return vld1q_u8(tables + 16 * i); };
-      return {{{quarter(0), quarter(1), quarter(2), quarter(3)}},
-              {{quarter(4), quarter(5), quarter(6), quarter(7)}}};
+      const auto quarter = [tables](std::size_t i) __attribute__((always_inline)) { return vld1q_u8(tables + 16 * i); };
+      return {{{quarter(0), quarter(1), quarter(2), quarter(3)}}, {{quarter(4), quarter(5), quarter(6), quarter(7)}}};
     }
     static SHORTLIST_INLINE Sums start(const Query*, std::size_t) { return splat(0); }
     static SHORTLIST_INLINE Sums add(Sums sums, const Codes& codes, const Terms& terms) {
@@ -193,8 +190,7 @@ struct Neon {
     }
   }
   static SHORTLIST_INLINE std::int32_t total(Sums sums) {
-    return vaddvq_s32(
-        vaddq_s32(vaddq_s32(sums.part[0], sums.part[1]), vaddq_s32(sums.part[2], sums.part[3])));
+    return vaddvq_s32(vaddq_s32(vaddq_s32(sums.part[0], sums.part[1]), vaddq_s32(sums.part[2], sums.part[3])));
   }
   static SHORTLIST_INLINE std::size_t compact(float threshold, const float* scores, const std::uint32_t* rows,
                                               float* kept_scores, std::uint32_t* kept_rows) {

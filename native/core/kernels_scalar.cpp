@@ -16,8 +16,7 @@ void int8_block(const std::uint8_t* block, std::size_t groups, const std::int8_t
   }
 }
 
-void code4_block(const std::uint8_t* block, std::size_t slices, const std::uint8_t* tables,
-                 std::int32_t* sums) {
+void code4_block(const std::uint8_t* block, std::size_t slices, const std::uint8_t* tables, std::int32_t* sums) {
   for (std::size_t j = 0; j < kBlockRows; ++j) sums[j] = 0;
   for (std::size_t s = 0; s < slices; ++s, block += kSliceBytes, tables += kSliceTableBytes) {
     for (std::size_t j = 0; j < kBlockRows; ++j) {
@@ -34,8 +33,7 @@ void int8_scores(const std::uint8_t* blocks, std::size_t num_blocks, std::size_t
                  std::size_t out_stride) {
   for (std::size_t b = 0; b < num_blocks; ++b) {
     for (std::size_t q = 0; q < num_queries; ++q) {
-      int8_block(blocks + b * groups * kSliceBytes, groups, queries[q],
-                 out + q * out_stride + b * kBlockRows);
+      int8_block(blocks + b * groups * kSliceBytes, groups, queries[q], out + q * out_stride + b * kBlockRows);
     }
   }
 }
@@ -79,8 +77,8 @@ void select_many(const Span& span, std::size_t slices, ScoreBlock score_block, S
   }
 }
 
-std::size_t int8_select(const Span* spans, std::size_t num_spans, std::size_t groups,
-                        const std::int8_t* query, std::uint32_t* rows, std::int32_t* sums) {
+std::size_t int8_select(const Span* spans, std::size_t num_spans, std::size_t groups, const std::int8_t* query,
+                        std::uint32_t* rows, std::int32_t* sums) {
   return select_spans(spans, num_spans, groups, int8_block, query, rows, sums);
 }
 
@@ -89,8 +87,8 @@ void int8_select_many(const Span& span, std::size_t groups, Selection<std::int8_
   select_many(span, groups, int8_block, selections, num_selections);
 }
 
-std::size_t code4_select(const Span* spans, std::size_t num_spans, std::size_t slices,
-                         const std::uint8_t* tables, std::uint32_t* rows, std::int32_t* sums) {
+std::size_t code4_select(const Span* spans, std::size_t num_spans, std::size_t slices, const std::uint8_t* tables,
+                         std::uint32_t* rows, std::int32_t* sums) {
   return select_spans(spans, num_spans, slices, code4_block, tables, rows, sums);
 }
 
@@ -110,15 +108,13 @@ void f32_scores(const float* blocks, std::size_t num_blocks, std::size_t dim, co
                 std::size_t query_stride, std::size_t num_queries, float* out, std::size_t out_stride) {
   for (std::size_t b = 0; b < num_blocks; ++b) {
     for (std::size_t q = 0; q < num_queries; ++q) {
-      f32_block(blocks + b * dim * kBlockRows, dim, queries + q * query_stride,
-                out + q * out_stride + b * kBlockRows);
+      f32_block(blocks + b * dim * kBlockRows, dim, queries + q * query_stride, out + q * out_stride + b * kBlockRows);
     }
   }
 }
 
-void f32_best(const float* blocks, std::size_t num_blocks, std::size_t dim, const float* bias,
-              const float* queries, std::size_t query_stride, std::size_t num_queries, std::uint32_t* best,
-              float* best_scores) {
+void f32_best(const float* blocks, std::size_t num_blocks, std::size_t dim, const float* bias, const float* queries,
+              std::size_t query_stride, std::size_t num_queries, std::uint32_t* best, float* best_scores) {
   float sums[kBlockRows];
   for (std::size_t q = 0; q < num_queries; ++q) {
     best[q] = 0;

@@ -21,8 +21,8 @@ void assign(const float* rows, std::size_t num_rows, std::size_t dim, KMeans& re
     const std::size_t first = piece * kRowsPerPiece;
     const std::size_t count = std::min(kRowsPerPiece, num_rows - first);
     float scores[kRowsPerPiece];
-    kernels.f32_best(blocks.blocks.data(), blocks.count(), dim, blocks.bias.data(), rows + first * dim, dim,
-                     count, &result.assignment[first], scores);
+    kernels.f32_best(blocks.blocks.data(), blocks.count(), dim, blocks.bias.data(), rows + first * dim, dim, count,
+                     &result.assignment[first], scores);
   });
 }
 

@@ -1,8 +1,10 @@
 #include "partition.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <limits>
+#include <stdexcept>
 #include <vector>
 
 #include "dispatch.h"
@@ -14,9 +16,10 @@ namespace shortlist {
 namespace {
 
 constexpr std::size_t kRowsPerPiece = 8192;
-constexpr std::size_t kNearGroups = 4;          // groups in which a row looks for its leaf
-constexpr std::size_t kSamplePerGroup = 256;    // rows a group of the first level is trained on
-constexpr std::size_t kFlatLeaves = 64;         // below this one level is as cheap
+constexpr std::size_t kNearGroups = 4;        // groups in which a row looks for its leaf
+constexpr std::size_t kSamplePerGroup = 256;  // rows a group of the first level is trained on
+constexpr double kTopShare = 0.1;             // of the training's time, for the first level
+constexpr std::size_t kFlatLeaves = 64;       // below this one level is as cheap
 
 Array<float> gather(const float* rows, std::size_t dim, const std::uint32_t* indices, std::size_t count) {
   Array<float> gathered(count * dim);
@@ -30,23 +33,23 @@ Array<float> gather(const float* rows, std::size_t dim, const std::uint32_t* ind
 struct Tree {
   std::size_t dim;
   FloatBlocks groups;
-  std::vector<FloatBlocks> leaves;         // of each group
-  std::vector<std::uint32_t> first_leaf;   // of each group
-  Array<float> centroids;                  // of all leaves
+  std::vector<FloatBlocks> leaves;        // of each group
+  std::vector<std::uint32_t> first_leaf;  // of each group
+  Array<float> centroids;                 // of all leaves
 };
 
 Tree train(const float* rows, std::size_t num_rows, std::size_t dim, const PartitionOptions& options,
            const std::function<void(double)>& tick) {
-  const auto num_groups = options.leaves < kFlatLeaves
-                              ? 1
-                              : static_cast<std::size_t>(std::sqrt(static_cast<double>(options.leaves)));
+  const auto num_groups =
+      options.leaves < kFlatLeaves ? 1 : static_cast<std::size_t>(std::sqrt(static_cast<double>(options.leaves)));
   Random random(options.seed);
   const std::size_t group_sample = std::min(num_rows, num_groups * kSamplePerGroup);
   KMeans top;
   {
     const std::vector<std::uint32_t> chosen = random.choose(group_sample, num_rows);
     const Array<float> sample = gather(rows, dim, chosen.data(), chosen.size());
-    top = kmeans(sample.data(), chosen.size(), dim, num_groups, options.iterations, random.next(), options.threads);
+    top = kmeans(sample.data(), chosen.size(), dim, num_groups, options.iterations, random.next(), options.threads,
+                 [&](double fraction) { tick(kTopShare * fraction); });
   }
   Tree tree{dim, FloatBlocks(top.centroids.data(), top.num_clusters, dim), {}, {}, {}};
   const std::size_t groups = top.num_clusters;
@@ -56,8 +59,8 @@ Tree train(const float* rows, std::size_t num_rows, std::size_t dim, const Parti
     const std::size_t first = piece * kRowsPerPiece;
     const std::size_t count = std::min(kRowsPerPiece, num_rows - first);
     std::vector<float> scores(count);
-    kernels.f32_best(tree.groups.blocks.data(), tree.groups.count(), dim, tree.groups.bias.data(),
-                     rows + first * dim, dim, count, &assignment[first], scores.data());
+    kernels.f32_best(tree.groups.blocks.data(), tree.groups.count(), dim, tree.groups.bias.data(), rows + first * dim,
+                     dim, count, &assignment[first], scores.data());
   });
   const Members members(assignment.data(), num_rows, groups);
   // Each group gets leaves in proportion to its rows.
@@ -72,9 +75,21 @@ Tree train(const float* rows, std::size_t num_rows, std::size_t dim, const Parti
   }
   std::vector<KMeans> parts(groups);
   const std::uint64_t seed = random.next();
+  // A build is stopped by what `tick` throws; every worker looks in each round of its k-means whether it was.
+  double done = 0.0;
+  std::atomic<bool> stopped{false};
+  const auto report = [&](double fraction) {
+    done = fraction;
+    try {
+      tick(kTopShare + (1.0 - kTopShare) * fraction);
+    } catch (...) {
+      stopped = true;
+      throw;
+    }
+  };
   parallel_for(
       groups, options.threads,
-      [&](std::size_t g, std::size_t) {
+      [&](std::size_t g, std::size_t worker) {
         const std::size_t count = members.starts[g + 1] - members.starts[g];
         if (count == 0) {
           parts[g].centroids = Array<float>(dim);
@@ -83,9 +98,12 @@ Tree train(const float* rows, std::size_t num_rows, std::size_t dim, const Parti
           return;
         }
         const Array<float> own = gather(rows, dim, &members.order[members.starts[g]], count);
-        parts[g] = kmeans(own.data(), count, dim, wanted[g], options.iterations, seed + g, 1);
+        parts[g] = kmeans(own.data(), count, dim, wanted[g], options.iterations, seed + g, 1, [&](double) {
+          if (stopped) throw std::runtime_error("stopped");
+          if (worker == 0) report(done);
+        });
       },
-      tick);
+      report);
   std::size_t total = 0;
   for (const KMeans& part : parts) {
     tree.first_leaf.push_back(static_cast<std::uint32_t>(total));
@@ -166,13 +184,13 @@ KMeans partition(const float* rows, std::size_t num_rows, std::size_t dim, const
   result.num_clusters = tree.centroids.size() / dim;
   result.centroids = tree.centroids;
   result.assignment = Array<std::uint32_t>(num_rows);
-  parallel_for(
-      (num_rows + kRowsPerPiece - 1) / kRowsPerPiece, options.threads,
-      [&](std::size_t piece, std::size_t) {
-        const std::size_t first = piece * kRowsPerPiece;
-        assign_piece(tree, rows + first * dim, std::min(kRowsPerPiece, num_rows - first), &result.assignment[first]);
-      },
-      [&](double fraction) { progress("assign", fraction); });
+  parallel_for((num_rows + kRowsPerPiece - 1) / kRowsPerPiece, options.threads,
+               [&](std::size_t piece, std::size_t) {
+                 const std::size_t first = piece * kRowsPerPiece;
+                 assign_piece(tree, rows + first * dim, std::min(kRowsPerPiece, num_rows - first),
+                              &result.assignment[first]);
+               },
+               [&](double fraction) { progress("assign", fraction); });
   return result;
 }
 

@@ -54,8 +54,12 @@ CodedQuery encode_int8_query(const float* query, std::size_t dim, std::int8_t* v
     sum += integer;
   }
   for (std::size_t t = dim; t < (dim + 3) / 4 * 4; ++t) values[t] = 0;
-  return {reinterpret_cast<const std::uint8_t*>(values), scale, -128.0f * scale * static_cast<float>(sum),
-          std::sqrt(squares), 0.0f, std::sqrt(left_squares)};
+  return {reinterpret_cast<const std::uint8_t*>(values),
+          scale,
+          -128.0f * scale * static_cast<float>(sum),
+          std::sqrt(squares),
+          0.0f,
+          std::sqrt(left_squares)};
 }
 
 }  // namespace

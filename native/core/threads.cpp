@@ -14,8 +14,7 @@ std::size_t thread_count(std::size_t threads) {
   return std::max<std::size_t>(1, std::thread::hardware_concurrency());
 }
 
-void parallel_for(std::size_t pieces, std::size_t threads,
-                  const std::function<void(std::size_t, std::size_t)>& work,
+void parallel_for(std::size_t pieces, std::size_t threads, const std::function<void(std::size_t, std::size_t)>& work,
                   const std::function<void(double)>& tick) {
   threads = std::min(thread_count(threads), pieces);
   std::atomic<std::size_t> next{0};
@@ -32,7 +31,8 @@ void parallel_for(std::size_t pieces, std::size_t threads,
       }
     } catch (...) {
       const std::lock_guard lock(failure_mutex);
-      if (!failure) failure = std::current_exception();
+      // What stops the calling thread is the cause; the others may only have been told to stop.
+      if (!failure || worker == 0) failure = std::current_exception();
       stopped = true;
     }
   };
@@ -45,6 +45,7 @@ void parallel_for(std::size_t pieces, std::size_t threads,
   run(0);
   for (std::thread& other : others) other.join();
   if (failure) std::rethrow_exception(failure);
+  if (tick) tick(1.0);
 }
 
 }  // namespace shortlist

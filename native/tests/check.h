@@ -9,8 +9,7 @@ namespace shortlist::testing {
 
 inline int failures = 0;
 
-inline void check(bool holds, const std::string& what,
-                  std::source_location where = std::source_location::current()) {
+inline void check(bool holds, const std::string& what, std::source_location where = std::source_location::current()) {
   if (holds) return;
   if (++failures <= 20) std::printf("%s:%u: %s\n", where.file_name(), unsigned{where.line()}, what.c_str());
 }

@@ -19,8 +19,7 @@ using shortlist::testing::check;
 
 namespace {
 
-const std::vector<std::size_t> kDims = {1,  3,  7,  8,  9,   15,  16,  17,  31,  32,
-                                        33, 63, 64, 65, 100, 128, 384, 768, 2048};
+const std::vector<std::size_t> kDims = {1, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 128, 384, 768, 2048};
 constexpr std::int32_t kLowest = std::numeric_limits<std::int32_t>::min();
 constexpr std::int32_t kHighest = std::numeric_limits<std::int32_t>::max();
 
@@ -112,8 +111,8 @@ struct Kept {
   bool operator==(const Kept&) const = default;
 };
 
-void expect(Kept& kept, const Case& c, std::uint32_t num_rows, std::uint32_t first_row,
-            std::int32_t threshold, const std::vector<std::uint16_t>& allow) {
+void expect(Kept& kept, const Case& c, std::uint32_t num_rows, std::uint32_t first_row, std::int32_t threshold,
+            const std::vector<std::uint16_t>& allow) {
   for (std::uint32_t r = 0; r < num_rows; ++r) {
     const bool allowed = allow.empty() || ((allow[r / kBlockRows] >> (r % kBlockRows)) & 1) != 0;
     if (allowed && c.sums[r] >= threshold) {
@@ -134,8 +133,7 @@ void check_select(const Kernels& k, bool int8, std::size_t size, Values values, 
   for (std::uint32_t num_rows = 1; num_rows <= 48; ++num_rows) {
     if (size > 200 && num_rows % 5 != 1) continue;
     const std::size_t num_blocks = blocks_for(num_rows) + (num_rows % 3) * 2;
-    const Case c =
-        int8 ? int8_case(size, num_blocks, values, random) : code4_case(size, num_blocks, values, random);
+    const Case c = int8 ? int8_case(size, num_blocks, values, random) : code4_case(size, num_blocks, values, random);
     const auto masks = integers<std::uint16_t>(num_blocks, 0, 65535, random);
     const auto all_rows = static_cast<std::uint32_t>(num_blocks * kBlockRows);
     for (const std::int32_t threshold : thresholds_for(c, random)) {
@@ -155,8 +153,8 @@ void check_select(const Kernels& k, bool int8, std::size_t size, Values values, 
       got.rows.resize(count);
       got.sums.resize(count);
       check(got == expected, std::string(k.name) + (int8 ? " int8_select" : " code4_select") + ", size " +
-                                 std::to_string(size) + ", rows " + std::to_string(num_rows) +
-                                 ", threshold " + std::to_string(threshold));
+                                 std::to_string(size) + ", rows " + std::to_string(num_rows) + ", threshold " +
+                                 std::to_string(threshold));
     }
   }
 }
@@ -226,12 +224,10 @@ void check_int8_scores(const Kernels& k, std::size_t dim, Random& random) {
         for (std::size_t q = 0; q < count; ++q) {
           for (std::size_t r = 0; r < num_blocks * kBlockRows; ++r) {
             const std::int32_t expected = queries[q] == zeros.data() ? 0 : c.sums[r];
-            check(out[q * stride + r] == expected,
-                  std::string(k.name) + " int8_scores, dim " + std::to_string(dim));
+            check(out[q * stride + r] == expected, std::string(k.name) + " int8_scores, dim " + std::to_string(dim));
           }
           if (q + 1 < count) {
-            check(out[q * stride + stride - 1] == 1234,
-                  std::string(k.name) + " int8_scores keeps to its columns");
+            check(out[q * stride + stride - 1] == 1234, std::string(k.name) + " int8_scores keeps to its columns");
           }
         }
       }
@@ -267,8 +263,8 @@ void check_f32(const Kernels& k, std::size_t dim, Random& random) {
       }
       std::vector<std::uint32_t> best(count);
       std::vector<float> best_scores(count);
-      k.f32_best(blocks.data(), num_blocks, dim, bias.data(), queries.data(), query_stride, count,
-                 best.data(), best_scores.data());
+      k.f32_best(blocks.data(), num_blocks, dim, bias.data(), queries.data(), query_stride, count, best.data(),
+                 best_scores.data());
       for (std::size_t q = 0; q < count; ++q) {
         const float* query = queries.data() + q * query_stride;
         std::vector<float> alone(rows);
@@ -278,8 +274,7 @@ void check_f32(const Kernels& k, std::size_t dim, Random& random) {
           double sum = 0;
           double size = 0;
           for (std::size_t i = 0; i < dim; ++i) {
-            const double term =
-                double{query[i]} * blocks[(r / kBlockRows * dim + i) * kBlockRows + r % kBlockRows];
+            const double term = double{query[i]} * blocks[(r / kBlockRows * dim + i) * kBlockRows + r % kBlockRows];
             sum += term;
             size += std::abs(term);
           }
@@ -292,8 +287,8 @@ void check_f32(const Kernels& k, std::size_t dim, Random& random) {
           }
         }
         check(best[q] == first_best && best_scores[q] == out[q * stride + first_best] + bias[first_best],
-              std::string(k.name) + " f32_best, dim " + std::to_string(dim) + ": " + std::to_string(best[q]) +
-                  " for " + std::to_string(first_best));
+              std::string(k.name) + " f32_best, dim " + std::to_string(dim) + ": " + std::to_string(best[q]) + " for " +
+                  std::to_string(first_best));
       }
     }
   }
@@ -304,15 +299,14 @@ float widen(std::int8_t value) { return value; }
 float widen(std::uint16_t value) { return std::bit_cast<float>(std::uint32_t{value} << 16); }
 
 template <class Value>
-using RowsKernel = void (*)(const Value*, std::size_t, const std::uint32_t*, std::size_t, const float*,
-                            std::size_t, float*);
+using RowsKernel = void (*)(const Value*, std::size_t, const std::uint32_t*, std::size_t, const float*, std::size_t,
+                            float*);
 
 // Stored rows: near the sum in double precision and the scalar level's bits, for any number of rows and any
 // stride.
 template <class Value>
-void check_rows(const Kernels& k, const char* name, RowsKernel<Value> kernel, RowsKernel<Value> scalar,
-                std::size_t dim, const std::vector<Value>& rows, std::size_t stride, bool squared,
-                Random& random) {
+void check_rows(const Kernels& k, const char* name, RowsKernel<Value> kernel, RowsKernel<Value> scalar, std::size_t dim,
+                const std::vector<Value>& rows, std::size_t stride, bool squared, Random& random) {
   const std::size_t stored = (rows.size() - dim) / stride + 1;
   const auto query = floats(dim, random);
   for (std::size_t count = 0; count <= 40; count += 1 + count / 4) {
@@ -361,8 +355,7 @@ void check_all_rows(const Kernels& k, std::size_t dim, Random& random) {
   const auto query = floats(dim, random);
   float row_score = 0;
   k.dot_rows_f32(values.data(), stride, nullptr, 1, query.data(), dim, &row_score);
-  check(k.dot(values.data(), query.data(), dim) == row_score,
-        std::string(k.name) + " dot is dot_rows_f32 of a row");
+  check(k.dot(values.data(), query.data(), dim) == row_score, std::string(k.name) + " dot is dot_rows_f32 of a row");
 }
 
 // Scores found so far: the scalar level's threshold, which enough of them reach, and those that reach it in
@@ -375,8 +368,7 @@ void check_found(const Kernels& k, Random& random) {
       if (count % 3 == 0) std::fill_n(scores.begin(), (count + 1) / 2, scores[0]);
       if (count % 7 == 0) scores[random() % count] = -std::numeric_limits<float>::max();
       const float threshold = k.reached_by(scores.data(), count, keep);
-      const std::string what =
-          std::string(k.name) + " of " + std::to_string(count) + " keep " + std::to_string(keep);
+      const std::string what = std::string(k.name) + " of " + std::to_string(count) + " keep " + std::to_string(keep);
       check(threshold == scalar.reached_by(scores.data(), count, keep), "reached_by " + what);
       std::vector<std::uint32_t> rows(count);
       std::vector<float> kept_scores;
@@ -405,8 +397,7 @@ void check_bits(const Kernels& k) {
     b[i] = static_cast<float>((i * 6007 + 5) % 997) / 997.0f - 0.5f;
   }
   const std::uint32_t bits = std::bit_cast<std::uint32_t>(k.dot(a.data(), b.data(), a.size()));
-  check(bits == 0xbfa43eaau,
-        std::string(k.name) + " dot gives the bits it always gave, got " + std::to_string(bits));
+  check(bits == 0xbfa43eaau, std::string(k.name) + " dot gives the bits it always gave, got " + std::to_string(bits));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
-"""Threads, forks and progress."""
+"""Threads, forks, progress and Ctrl-C."""
 
 import itertools
+import signal
 import subprocess
 import sys
 import threading
@@ -46,7 +47,7 @@ def test_searching_releases_the_gil():
     assert turns > 100
 
 
-def test_progress_rises_within_every_stage():
+def test_progress_rises_to_the_end_of_every_stage():
     told = []
     rows = np.random.default_rng(0).standard_normal((30_000, 16), dtype=np.float32)
     Index.build(rows, config=IndexConfig(leaves=200), progress=lambda *report: told.append(report))
@@ -55,6 +56,7 @@ def test_progress_rises_within_every_stage():
     for stage in stages:
         done = [fraction for name, fraction in told if name == stage]
         assert all(0 <= a <= b <= 1 for a, b in itertools.pairwise(done))
+        assert done[-1] == 1
 
 
 def test_what_progress_raises_stops_the_build():
@@ -67,6 +69,36 @@ def test_what_progress_raises_stops_the_build():
     rows = np.random.default_rng(0).standard_normal((30_000, 16), dtype=np.float32)
     with pytest.raises(StopBuildingError):
         Index.build(rows, config=IndexConfig(leaves=200), progress=stop)
+
+
+LONG_BUILD = """
+import time, numpy as np
+from shortlist.index import Index, IndexConfig
+rows = np.random.default_rng(0).standard_normal((200_000, 64), dtype=np.float32)
+config = IndexConfig(leaves=20_000, sample=200_000, iterations=1_000)
+print("building", flush=True)
+began = time.monotonic()
+try:
+    Index.build(rows, config=config)
+except KeyboardInterrupt:
+    print("stopped", flush=True)
+"""
+
+
+def test_ctrl_c_stops_a_build_soon():
+    # The build takes minutes; that it stops at all before `timeout` is the point.
+    child = subprocess.Popen([sys.executable, "-c", LONG_BUILD], stdout=subprocess.PIPE, text=True)
+    with child:
+        try:
+            assert child.stdout.readline() == "building\n"
+            with pytest.raises(subprocess.TimeoutExpired):
+                child.wait(1.0)
+            child.send_signal(signal.SIGINT)
+            rest, _ = child.communicate(timeout=10)
+        finally:
+            child.kill()
+    assert rest == "stopped\n"
+    assert child.returncode == 0
 
 
 FORKED = """
