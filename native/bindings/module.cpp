@@ -15,6 +15,8 @@ using namespace nb::literals;
 
 NB_MODULE(_native, m) {
   m.doc() = "The engine of Shortlist.";
+  // Settings that a module or a traceback still holds when Python ends are no leak worth a message to people.
+  nb::set_leak_warnings(false);
   shortlist::bindings::import_numpy();
   shortlist::bindings::bind_index(m);
   m.def(

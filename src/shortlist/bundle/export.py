@@ -39,7 +39,7 @@ def to_onnx(model: keras.Model | keras.layers.Layer) -> bytes:
         >>> import keras, onnx
         >>> tower = keras.Sequential([keras.Input((), dtype="int32"), keras.layers.Embedding(5, 2)])
         >>> [node.op_type for node in onnx.load_from_string(to_onnx(tower)).graph.node]
-        ['Gather']
+        ['Gather', 'Identity']
     """
     try:
         return _Graph().write(model)
