@@ -244,7 +244,11 @@ def test_features_alone_tell_users_and_items_apart(camps: Interactions) -> None:
     )
     camp = FeatureSpec({"camp": Category()})
     model = TwoTower.from_interactions(
-        featured, embedding_dim=4, user_features=camp, item_features=camp, layer_sizes=(8, 4)
+        featured,
+        embedding_dim=4,
+        user_features=camp,
+        item_features=camp,
+        layer_sizes=(64, 4),  # wide: of eight units, all that tell camps apart may start dead
     )
     model.fit(featured, epochs=3, optimizer=keras.optimizers.Adam(0.02), progress=False)
     result = model.recommend(users, k=10, exclude_seen=False)
