@@ -88,6 +88,7 @@ struct Index {
 
   std::size_t num_leaves() const { return centroids.starts.empty() ? 0 : centroids.starts[centroids.num_cells()]; }
   bool has_tier() const { return codes.num_cells() > num_leaves(); }
+  Cell tier_cell() const { return {static_cast<std::uint32_t>(num_leaves()), 0.0f}; }
   std::size_t tier() const { return has_tier() ? codes.count(num_leaves()) : 0; }
 };
 

@@ -8,8 +8,9 @@
 namespace shortlist {
 namespace {
 
-// Rows in the first batch, which has no threshold, and in the largest.
+// Rows in the first batch, which has no threshold, in one that has, and in the largest.
 constexpr std::size_t kFirstBatch = 128;
+constexpr std::size_t kNextBatch = 512;
 constexpr std::size_t kLargestBatch = 4096;
 static_assert(kFirstBatch % kBlockRows == 0 && kLargestBatch % kBlockRows == 0);
 
@@ -38,8 +39,8 @@ void Survivors::shrink() {
 }
 
 void Survivors::choose() {
-  if (size_ <= keep_) return;
-  drop();
+  if (size_ < keep_) return;
+  if (size_ > keep_) drop();
   ranked_.resize(size_);
   for (std::size_t i = 0; i < size_; ++i) ranked_[i] = {scores_[i], rows_[i]};
   std::nth_element(ranked_.begin(), ranked_.begin() + static_cast<std::ptrdiff_t>(keep_ - 1), ranked_.end(), better);
@@ -123,7 +124,7 @@ void show(const Codes& codes, const CodedQuery& query, const Cell& cell, const s
 
 void scan(const Codes& codes, const CodedQuery& query, const Cell* cells, std::size_t num_cells,
           const std::uint16_t* allow, const Excluded& excluded, float reach, ScanSpace& space, Survivors& survivors) {
-  std::size_t batch = kFirstBatch;
+  std::size_t batch = survivors.threshold() == -std::numeric_limits<float>::infinity() ? kFirstBatch : kNextBatch;
   for (ScanPlace place; place.next < num_cells;) {
     const std::size_t found =
         scan_some(codes, query, cells, num_cells, allow, reach, survivors.threshold(), batch, place, space);

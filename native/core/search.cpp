@@ -19,9 +19,19 @@ constexpr std::size_t kQueriesPerPiece = 16;
 
 const Excluded kNoneExcluded;
 
-// Finds the groups whose centroids score best, the very best first.
-void choose_groups(const Index& index, std::size_t wanted, const Filter* allow, Workspace& space) {
+CodedQuery code_query(const Index& index, Workspace& space) {
+  const Quantizer& quantizer = index.codes.quantizer;
+  space.row_query.resize(quantizer.query_bytes());
+  space.table.resize(quantizer.num_codes() * kCentres);
+  return quantizer.encode_query(space.lifted.data(), space.row_query.data(), space.table.data());
+}
+
+}  // namespace
+
+void choose_groups(const Index& index, const Settings& settings, const Filter* allow, Workspace& space) {
   const FloatBlocks& groups = index.groups;
+  const std::size_t wanted =
+      settings.groups != 0 ? settings.groups : std::max<std::size_t>(index.usual_groups, settings.leaves);
   space.group_scores.resize(groups.count() * kBlockRows);
   float* scores = space.group_scores.data();
   active_kernels().f32_scores(groups.blocks.data(), groups.count(), index.lift.coded_dim(), space.lifted.data(), 0, 1,
@@ -45,37 +55,25 @@ void choose_groups(const Index& index, std::size_t wanted, const Filter* allow, 
   std::swap(space.cells[0], space.cells[best]);
 }
 
-CodedQuery code_query(const Index& index, Workspace& space) {
-  const Quantizer& quantizer = index.codes.quantizer;
-  space.row_query.resize(quantizer.query_bytes());
-  space.table.resize(quantizer.num_codes() * kCentres);
-  return quantizer.encode_query(space.lifted.data(), space.row_query.data(), space.table.data());
+CodedQuery code_for_leaves(const Index& index, const CodedQuery& query, Workspace& space) {
+  if (index.codes.quantizer.is_int8()) return query;
+  const Quantizer& quantizer = index.centroids.quantizer;
+  space.centroid_query.resize(quantizer.query_bytes());
+  return quantizer.encode_query(space.lifted.data(), space.centroid_query.data(), nullptr);
 }
 
-}  // namespace
+void scan_leaves(const Index& index, const CodedQuery& query, const Settings& settings, const Filter* allow,
+                 const std::vector<Cell>& leaves, const Excluded& excluded, ScanSpace& space, Survivors& survivors) {
+  scan(index.codes, query, leaves.data(), leaves.size(), allow == nullptr ? nullptr : allow->rows.data(), excluded,
+       settings.stop * query.norm, space, survivors);
+  survivors.choose();
+}
 
-void choose_leaves(const Index& index, const CodedQuery& query, const Settings& settings, const Filter* allow,
-                   Workspace& space) {
-  const std::size_t groups = index.groups.num_rows;
-  const std::size_t wanted =
-      settings.groups != 0 ? settings.groups : std::max<std::size_t>(index.usual_groups, settings.leaves);
-  choose_groups(index, std::min(groups, wanted), allow, space);
-  space.leaves.reset(settings.leaves);
-  CodedQuery coded = query;
-  if (!index.codes.quantizer.is_int8()) {
-    const Quantizer& quantizer = index.centroids.quantizer;
-    space.centroid_query.resize(quantizer.query_bytes());
-    coded = quantizer.encode_query(space.lifted.data(), space.centroid_query.data(), nullptr);
-  }
-  scan(index.centroids, coded, space.cells.data(), space.cells.size(),
-       allow == nullptr ? nullptr : allow->leaves.data(), kNoneExcluded, 0.0f, space.scan, space.leaves);
-  space.leaves.shrink();
-  const std::size_t chosen = space.leaves.size();
-  const std::size_t first = index.has_tier() ? 1 : 0;
-  space.cells.resize(first + chosen);
-  if (index.has_tier()) space.cells[0] = {static_cast<std::uint32_t>(index.num_leaves()), 0.0f};
-  for (std::size_t i = 0; i < chosen; ++i) space.cells[first + i] = {space.leaves.rows()[i], space.leaves.scores()[i]};
-  std::sort(space.cells.begin() + static_cast<std::ptrdiff_t>(first), space.cells.end(),
+void take_leaves(Survivors& leaves, std::vector<Cell>& cells) {
+  leaves.choose();
+  cells.resize(leaves.size());
+  for (std::size_t i = 0; i < cells.size(); ++i) cells[i] = {leaves.rows()[i], leaves.scores()[i]};
+  std::sort(cells.begin(), cells.end(),
             [](const Cell& a, const Cell& b) { return a.base > b.base || (a.base == b.base && a.cell < b.cell); });
 }
 
@@ -94,13 +92,22 @@ void exclude(const Index& index, const Limits& limits, std::size_t i, Workspace&
   }
 }
 
+// Finds the leaves group by group, then the rows: those of the tier, and leaf after leaf, the best first.
 void approximate_search(const Index& index, const CodedQuery& query, const Settings& settings, const Filter* allow,
                         std::size_t k, Workspace& space, TopK& best) {
-  choose_leaves(index, query, settings, allow, space);
+  choose_groups(index, settings, allow, space);
+  space.survivors.reset(settings.leaves);
+  scan(index.centroids, code_for_leaves(index, query, space), space.cells.data(), space.cells.size(),
+       allow == nullptr ? nullptr : allow->leaves.data(), kNoneExcluded, 0.0f, space.scan, space.survivors);
+  take_leaves(space.survivors, space.cells);
   space.survivors.reset(std::max<std::size_t>(k, settings.rerank));
-  scan(index.codes, query, space.cells.data(), space.cells.size(), allow == nullptr ? nullptr : allow->rows.data(),
-       space.excluded, settings.stop * query.norm, space.scan, space.survivors);
-  space.survivors.choose();
+  if (index.has_tier()) {
+    const Cell tier = index.tier_cell();
+    scan(index.codes, query, &tier, 1, allow == nullptr ? nullptr : allow->rows.data(), space.excluded, 0.0f,
+         space.scan, space.survivors);
+    space.survivors.choose();
+  }
+  scan_leaves(index, query, settings, allow, space.cells, space.excluded, space.scan, space.survivors);
   rerank(index, space.survivors.rows(), space.survivors.size(), space, best);
 }
 
