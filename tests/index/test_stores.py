@@ -67,7 +67,8 @@ def test_int8_has_a_scale_for_each_row():
     rows = np.array([[127, 63.5, -62.5, 0.4], [-1.27, 0.004, 0.006, 0], [0, 0, 0, 0]], np.float32)
     expected = [[127, 64, -62, 0], [-1.27, 0, 0.01, 0], [0, 0, 0, 0]]
     np.testing.assert_allclose(stored(rows, "int8"), expected, rtol=1e-6)
-    tiny = np.array([[1e-45, 0, 3e-45], [1e-40, -1e-42, 5e-41]], np.float32)  # subnormal
+    tiny = np.array([[1e-45, 0, 3e-45], [1e-40, -1e-42, 5e-41], [2.6e-43, -2e-43, 0]], np.float32)
+    assert np.array_equal(stored(tiny, "int8"), as_int8(tiny))  # their scales are subnormal
     assert np.abs(stored(tiny, "int8") - tiny).max() < 1e-42
 
 
