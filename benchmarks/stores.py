@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from ann import sets
+from ann.worker import peak_memory
 
 from shortlist.index import Index, IndexConfig, SearchSettings
 
@@ -52,29 +52,27 @@ def build(candidates: str, store: Any, path: str) -> dict[str, float]:
     index = Index.build(rows, config=IndexConfig(store=store))
     seconds = time.perf_counter() - start
     index.save(path)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_memory() / 1e6
     sizes = {"index_mb": index.nbytes / 1e6, "file_mb": Path(path).stat().st_size / 1e6}
-    return {"build_seconds": seconds, "peak_mib": peak, **sizes}
+    return {"build_seconds": seconds, "peak_mb": peak, **sizes}
 
 
 def measure(data: sets.AnnSet, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Sizes, recall and times of every store."""
+    command = [sys.executable, __file__, "--build", str(data.folder / "candidates.npy")]
+    stores: dict[str, dict[str, Any]] = {}
+    for store in STORES:
+        own = [*command, store, str(folder / store)]
+        stores[store] = json.loads(subprocess.run(own, check=True, stdout=subprocess.PIPE).stdout)
     queries = data.load("queries")
     which = np.arange(len(queries))
+    indexes = {store: Index.load(folder / store) for store in STORES}
     chosen = {f"{leaves} leaves": SearchSettings(leaves=leaves) for leaves in options.leaves}
     chosen["exact"] = SearchSettings(exact=True)
-    stores: dict[str, dict[str, Any]] = {}
-    indexes = {}
-    for store in STORES:
-        path = folder / f"{store}.slx"
-        command = [sys.executable, __file__, "--build", str(data.folder / "candidates.npy")]
-        done = subprocess.run([*command, store, str(path)], check=True, stdout=subprocess.PIPE)
-        stores[store] = json.loads(done.stdout)
-        indexes[store] = Index.load(path)
-        for name, settings in chosen.items():
-            found = indexes[store].search(queries, K, settings=settings).rows
-            stores[store][name] = {"recall": data.recall(found, which)[0]}
     for name, settings in chosen.items():
+        for store, index in indexes.items():
+            found = index.search(queries, K, settings=settings).rows
+            stores[store][name] = {"recall": data.recall(found, which)[0]}
         times: dict[str, list[list[float]]] = {store: [] for store in STORES}
         for _ in range(options.rounds):
             for store, index in indexes.items():

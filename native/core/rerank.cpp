@@ -5,6 +5,8 @@
 
 namespace shortlist {
 
+// Rows are read in the order they are found: sorting 50 of them by position first took 1 µs longer than it saved on the
+// headline set, sorting 800 of them 20 µs.
 void rerank(const Index& index, const std::uint32_t* positions, std::size_t count, Workspace& space, TopK& best) {
   space.scores.resize(count);
   for (std::size_t i = 0; i < count; ++i) __builtin_prefetch(&index.row_of[positions[i]]);
