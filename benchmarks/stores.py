@@ -67,7 +67,10 @@ def measure(data: sets.AnnSet, folder: Path, options: argparse.Namespace) -> dic
     queries = data.load("queries")
     which = np.arange(len(queries))
     indexes = {store: Index.load(folder / store) for store in STORES}
-    chosen = {f"{leaves} leaves": SearchSettings(leaves=leaves) for leaves in options.leaves}
+    chosen = {
+        f"{leaves} leaves": SearchSettings(leaves=leaves, rerank=options.rerank)
+        for leaves in options.leaves
+    }
     chosen["exact"] = SearchSettings(exact=True)
     for name, settings in chosen.items():
         for store, index in indexes.items():
@@ -115,6 +118,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", nargs="+", default=["headline"], choices=list(sets.TITLES))
     parser.add_argument("--leaves", nargs="+", type=int, default=[8, 16, 32, 64])
+    parser.add_argument("--rerank", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--data-dir", type=Path, help="MovieLens 100k, the folder with u.data")
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "ann")
