@@ -34,6 +34,7 @@ struct Name {
   Enum value;
 };
 constexpr Name<RowCodes> kCodes[] = {{"int8", RowCodes::int8}, {"int4", RowCodes::int4}, {"pq4", RowCodes::pq4}};
+constexpr Name<Store> kStores[] = {{"float32", Store::float32}, {"bfloat16", Store::bfloat16}, {"int8", Store::int8}};
 constexpr Name<Metric> kMetrics[] = {{"dot", Metric::dot}, {"cosine", Metric::cosine}, {"l2", Metric::l2}};
 
 template <typename Enum, std::size_t N>
@@ -87,7 +88,7 @@ PyIndex* build_index(nb::handle embeddings, nb::handle ids, const std::string& m
   options.sample = count_or(sample, "sample", kAutomatic, 1, kMost);
   options.iterations = count_or(iterations, "iterations", kAutomatic, 1, 1000);
   if (!codes.is_none()) options.codes = parse(kCodes, nb::cast<std::string>(codes), "codes");
-  if (store != "float32") fail("`store` must be 'float32', got '" + store + "'.");
+  options.store = parse(kStores, store, "store");
   const FloatMatrix matrix(embeddings, "embeddings", 0, false);
   if (matrix.rows() == 0)
     fail("`embeddings` must have at least one row, got shape (0, " + std::to_string(matrix.dim()) + ").");
@@ -211,7 +212,7 @@ nb::dict describe(const PyIndex& self) {
   result["rows_per_leaf"] = static_cast<double>(index.size - index.tier()) / static_cast<double>(index.num_leaves());
   result["tier"] = index.tier();
   result["codes"] = codes_of(index);
-  result["store"] = "float32";
+  result["store"] = name_of(kStores, index.rows.store);
   result["bytes"] = bytes;
   return result;
 }
@@ -249,7 +250,7 @@ nb::object vectors_of_rows(const PyIndex& self, nb::handle rows) {
       fail("`rows` must be from 0 to " + std::to_string(index.size - 1) + ", got " + std::to_string(row) + ".");
     }
     const std::size_t position = index.position_of[static_cast<std::size_t>(row)];
-    std::copy_n(&index.rows[position * index.dim], index.dim, out);
+    index.rows.read(position, out);
     out += index.dim;
   }
   return result.object;
@@ -343,7 +344,7 @@ void bind_index(nb::module_& m) {
       .def_prop_ro("num_leaves", [](const PyIndex& self) { return self.index.num_leaves(); })
       .def_prop_ro("tier", [](const PyIndex& self) { return self.index.tier(); })
       .def_prop_ro("codes", [](const PyIndex& self) { return codes_of(self.index); })
-      .def_prop_ro("store", [](const PyIndex&) { return "float32"; })
+      .def_prop_ro("store", [](const PyIndex& self) { return name_of(kStores, self.index.rows.store); })
       .def_prop_ro("nbytes",
                    [](const PyIndex& self) {
                      const Index& index = self.index;

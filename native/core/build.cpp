@@ -171,16 +171,7 @@ Index build(const float* embeddings, std::size_t size, std::size_t dim, Ids ids,
   const Members members(parts.assignment.data(), size, cells);
   parts = KMeans();
   index.row_of = members.order;
-  index.rows = Array<float>(size * dim);
-  parallel_for(
-      pieces_of(size), options.threads,
-      [&](std::size_t piece, std::size_t) {
-        const std::size_t last = std::min(size, (piece + 1) * kRowsPerPiece);
-        for (std::size_t position = piece * kRowsPerPiece; position < last; ++position) {
-          std::copy_n(embeddings + std::size_t{index.row_of[position]} * dim, dim, &index.rows[position * dim]);
-        }
-      },
-      tick("order"));
+  index.rows = StoredRows(options.store, embeddings, dim, index.row_of, options.threads, tick("order"));
   normalised = Array<float>();
 
   // Rows are coded against the centroids as they are coded themselves: what the router scores is then exact.
@@ -189,7 +180,12 @@ Index build(const float* embeddings, std::size_t size, std::size_t dim, Ids ids,
       index.centroids.decode(group, leaf, &index.group_centroids[group * coded_dim], &means[leaf * coded_dim]);
     }
   }
-  const auto read = [&](std::size_t position, float* out) { index.lift.row(&index.rows[position * dim], out); };
+  // They are coded as they are stored, rounded if need be: the bounds of exact search then hold for what it scores.
+  const auto read = [&](std::size_t position, float* out) {
+    float row[kMaxDim];
+    index.rows.read(position, row);
+    index.lift.row(row, out);
+  };
   const RowCodes row_codes = options.codes.value_or(RowCodes::int8);
   Quantizer quantizer = row_codes == RowCodes::int8
                             ? Quantizer::int8(coded_dim)

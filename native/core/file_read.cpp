@@ -53,6 +53,8 @@ class Reader {
     if (!sound) damaged(what);
   }
 
+  std::uint32_t version() const { return version_; }
+
   // The section as an array; `lazy` sections of a mapped file are not read. `size` values are expected.
   template <typename T>
   Array<T> array(SectionKind kind, std::size_t size, bool lazy = false) const {
@@ -109,10 +111,11 @@ class Reader {
     read(0, &header, sizeof header);
     require(std::memcmp(header.magic, kMagic, sizeof kMagic) == 0, "does not begin as one");
     require(header.header_checksum == checksum(&header, offsetof(FileHeader, header_checksum)), "has a damaged header");
-    if (header.version != kFormatVersion || header.layout != kLayout) {
-      damaged("has format version " + std::to_string(header.version) + ", this release reads version " +
+    if (header.version < 1 || header.version > kFormatVersion || header.layout != kLayout) {
+      damaged("has format version " + std::to_string(header.version) + ", this release reads versions 1 to " +
               std::to_string(kFormatVersion));
     }
+    version_ = header.version;
     require(header.file_bytes == bytes_, "is cut short");
     require(header.num_sections <= kMaxSections, "has too many sections");
     table_.resize(header.num_sections);
@@ -131,6 +134,7 @@ class Reader {
 
   std::string path_;
   int file_ = -1;
+  std::uint32_t version_ = 0;
   std::size_t bytes_ = 0;
   std::shared_ptr<const void> mapped_;
   std::vector<FileSection> table_;
@@ -182,6 +186,21 @@ Ids read_ids(const Reader& file, std::uint32_t kind, std::size_t size) {
     file.require(is_utf8(ids.string(row)), "has an id that is not UTF-8");
   }
   return ids;
+}
+
+StoredRows read_rows(const Reader& file, std::uint32_t store, std::size_t size, std::size_t dim, bool map) {
+  const Store last = file.version() == kFloat32Version ? Store::float32 : Store::int8;
+  file.require(store <= static_cast<std::uint32_t>(last), "has rows of an unknown kind");
+  StoredRows rows;
+  rows.store = static_cast<Store>(store);
+  rows.dim = dim;
+  rows.values = file.array<std::uint8_t>(SectionKind::rows, size * dim * StoredRows::value_bytes(rows.store), true);
+  if (rows.store == Store::int8) {
+    rows.scales = file.array<float>(SectionKind::row_scales, size);
+    file.require(all_lengths(rows.scales), "has rows of impossible size");
+  }
+  file.require(map || rows.all_finite(), "has rows that are not finite");
+  return rows;
 }
 
 }  // namespace
@@ -236,8 +255,7 @@ Index load(const std::string& path, bool map) {
     file.require(row < index.size && !seen[row], "does not hold every row once");
     seen[row] = true;
   }
-  index.rows = file.array<float>(SectionKind::rows, index.size * index.dim, true);
-  file.require(map || all_finite(index.rows), "has rows that are not finite");
+  index.rows = read_rows(file, parameters.store, index.size, index.dim, map);
   index.ids = read_ids(file, parameters.id_kind, index.size);
   index.finish();
   return index;

@@ -16,6 +16,7 @@
 #include "ids.h"
 #include "kernels.h"
 #include "lift.h"
+#include "stored_rows.h"
 #include "workspace.h"
 
 namespace shortlist {
@@ -34,6 +35,7 @@ inline constexpr std::size_t kAutomatic = static_cast<std::size_t>(-1);
 struct BuildOptions {
   Metric metric = Metric::dot;
   std::optional<RowCodes> codes;
+  Store store = Store::float32;
   std::size_t leaves = kAutomatic;
   std::size_t tier = kAutomatic;  // rows of largest norm that every query scores
   std::size_t sample = kAutomatic;
@@ -72,7 +74,7 @@ struct Index {
   Codes centroids;               // of the leaves, in groups
   Codes codes;                   // of the rows, in leaves
   Array<std::uint32_t> row_of;   // by position
-  Array<float> rows;             // (size, dim) by position
+  StoredRows rows;               // by position
   Ids ids;
   Settings settings;
   std::string note;

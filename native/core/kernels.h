@@ -114,12 +114,19 @@ struct Kernels {
                        const float* query, std::size_t dim, float* out);
   void (*dot_rows_bf16)(const std::uint16_t* rows, std::size_t stride, const std::uint32_t* indices,
                         std::size_t num_rows, const float* query, std::size_t dim, float* out);
-  void (*dot_rows_int8)(const std::int8_t* rows, std::size_t stride, const std::uint32_t* indices, std::size_t num_rows,
-                        const float* query, std::size_t dim, float* out);
 
   // Squared Euclidean distance, summed from differences: no cancellation between near rows.
   void (*l2_rows_f32)(const float* rows, std::size_t stride, const std::uint32_t* indices, std::size_t num_rows,
                       const float* query, std::size_t dim, float* out);
+  void (*l2_rows_bf16)(const std::uint16_t* rows, std::size_t stride, const std::uint32_t* indices,
+                       std::size_t num_rows, const float* query, std::size_t dim, float* out);
+
+  // Row i stands for scales[i] times its values: a dot product is scaled at the end, the values before they are
+  // subtracted.
+  void (*dot_rows_int8)(const std::int8_t* rows, const float* scales, std::size_t stride, const std::uint32_t* indices,
+                        std::size_t num_rows, const float* query, std::size_t dim, float* out);
+  void (*l2_rows_int8)(const std::int8_t* rows, const float* scales, std::size_t stride, const std::uint32_t* indices,
+                       std::size_t num_rows, const float* query, std::size_t dim, float* out);
 };
 
 }  // namespace shortlist

@@ -29,11 +29,13 @@ std::size_t groups_needed(const Index& index) {
   const std::size_t dim = index.lift.coded_dim();
   const auto& starts = index.centroids.starts;
   const std::size_t best_leaves = std::min(kBestLeaves, index.num_leaves());
+  std::vector<float> row(index.dim);
   std::vector<float> query(dim);
   std::vector<std::size_t> needed;
   const std::size_t step = std::max<std::size_t>(1, index.size / kQueries);
   for (std::size_t position = 0; position < index.size && needed.size() < kQueries * best_leaves; position += step) {
-    index.lift.query(&index.rows[position * index.dim], query.data());
+    index.rows.read(position, row.data());
+    index.lift.query(row.data(), query.data());
     const std::vector<float> groups = scores_of(index.groups, dim, query.data());
     const std::vector<float> leaves = scores_of(index.leaves, dim, query.data());
     std::vector<std::uint32_t> best(leaves.size());

@@ -23,8 +23,9 @@ class IndexConfig:
         codes: How rows are coded for the first scoring: "int8", 8 bits a dimension; "int4", 4 bits
             a dimension; or "pq4", 4 bits for two dimensions. The smaller, the more reranking is
             needed.
-        store: Precision of the rows that rerank, and exact search, score. Only "float32" so far;
-            "bfloat16" and "int8" are refused.
+        store: How rows are kept for reranking and exact search: "float32" as given; "bfloat16",
+            rounded to nearest even; or "int8", to 127ths of the row's largest value. Scores are
+            those of the rounded rows, and exact search finds the best of them.
         tier: How many rows of largest norm every query scores, whichever leaves it visits. Pays
             where norms vary and the metric is "dot"; 0 turns it off.
         sample: How many rows k-means is trained on.
