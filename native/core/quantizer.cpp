@@ -1,6 +1,8 @@
 #include "quantizer.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
 #include <vector>
 
@@ -31,6 +33,17 @@ struct Nibble {
 Nibble nibble_place(std::size_t slices, std::size_t index, std::size_t code) {
   const std::size_t slice = index / kBlockRows * slices + code / 8;
   return {(slice * kBlockRows + index % kBlockRows) * 4 + code % 4, code % 8 < 4 ? 0 : 4};
+}
+
+// The place of the least of sixteen values that are not negative, the first of those that agree to 20 bits. Such floats
+// order as their bits do; with its place in the last four, each is a different integer, and no branch depends on them.
+std::uint8_t least(const float (&values)[kCentres]) {
+  std::uint32_t smallest = ~std::uint32_t{0};
+  for (std::uint32_t c = 0; c < kCentres; ++c) {
+    const std::uint32_t keyed = (std::bit_cast<std::uint32_t>(values[c]) & ~15u) | c;
+    smallest = keyed < smallest ? keyed : smallest;
+  }
+  return static_cast<std::uint8_t>(smallest & 15);
 }
 
 CodedQuery encode_int8_query(const float* query, std::size_t dim, std::int8_t* values) {
@@ -75,7 +88,8 @@ float Quantizer::scale_of(const float* residuals, std::size_t count) const {
   return static_cast<float>(std::sqrt(squares / static_cast<double>(std::max<std::size_t>(1, count * dim))));
 }
 
-void Quantizer::encode(const float* residual, float scale, std::size_t index, std::uint8_t* blocks) const {
+void Quantizer::encode(const float* residual, float scale, const float* direction, std::size_t index,
+                       std::uint8_t* blocks) const {
   const float inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
   if (is_int8()) {
     for (std::size_t t = 0; t < dim; ++t) {
@@ -84,17 +98,68 @@ void Quantizer::encode(const float* residual, float scale, std::size_t index, st
     }
     return;
   }
+  std::array<float, kMaxCodedDim> values;
+  std::array<std::uint8_t, kMaxCodedDim> chosen;
+  for (std::size_t t = 0; t < dim; ++t) values[t] = residual[t] * inverse;
+  choose_nearest(values.data(), chosen.data());
+  if (direction != nullptr) lower_loss(values.data(), direction, chosen.data());
+  for (std::size_t code = 0; code < num_codes(); ++code) {
+    const Nibble place = nibble_place(slices(), index, code);
+    blocks[place.byte] = static_cast<std::uint8_t>(blocks[place.byte] | chosen[code] << place.shift);
+  }
+}
+
+void Quantizer::choose_nearest(const float* values, std::uint8_t* chosen) const {
   for (std::size_t code = 0; code < num_codes(); ++code) {
     float distances[kCentres] = {};
-    for (std::size_t j = 0; j < dims_per_code; ++j) {
-      const std::size_t t = code * dims_per_code + j;
-      const float value = t < dim ? residual[t] * inverse : 0.0f;
-      const float* own = &centres[(code * dims_per_code + j) * kCentres];
-      for (std::size_t c = 0; c < kCentres; ++c) distances[c] += (value - own[c]) * (value - own[c]);
+    const std::size_t last = std::min(dim, (code + 1) * dims_per_code);
+    for (std::size_t t = code * dims_per_code; t < last; ++t) {
+      for (std::size_t c = 0; c < kCentres; ++c) {
+        const float left = values[t] - centres[t * kCentres + c];
+        distances[c] += left * left;
+      }
     }
-    const auto nearest = static_cast<unsigned>(std::min_element(distances, distances + kCentres) - distances);
-    const Nibble place = nibble_place(slices(), index, code);
-    blocks[place.byte] = static_cast<std::uint8_t>(blocks[place.byte] | nearest << place.shift);
+    chosen[code] = least(distances);
+  }
+}
+
+float Quantizer::error_along(const float* values, const float* direction, const std::uint8_t* chosen) const {
+  float along = 0.0f;
+  for (std::size_t t = 0; t < dim; ++t) {
+    along += direction[t] * (values[t] - centres[t * kCentres + chosen[t / dims_per_code]]);
+  }
+  return along;
+}
+
+// Coordinate descent: code after code takes the centre that is best beside the others.
+void Quantizer::lower_loss(const float* values, const float* direction, std::uint8_t* chosen) const {
+  constexpr int kSweeps = 4;
+  for (int sweep = 0; sweep < kSweeps; ++sweep) {
+    float along = error_along(values, direction, chosen);
+    bool changed = false;
+    for (std::size_t code = 0; code < num_codes(); ++code) {
+      float losses[kCentres] = {};
+      float alongs[kCentres] = {};
+      const std::size_t last = std::min(dim, (code + 1) * dims_per_code);
+      for (std::size_t t = code * dims_per_code; t < last; ++t) {
+        for (std::size_t c = 0; c < kCentres; ++c) {
+          const float left = values[t] - centres[t * kCentres + c];
+          losses[c] += left * left;
+          alongs[c] += direction[t] * left;
+        }
+      }
+      const float others = along - alongs[chosen[code]];
+      for (std::size_t c = 0; c < kCentres; ++c) {
+        alongs[c] += others;
+        losses[c] += (kAlong - 1.0f) * alongs[c] * alongs[c];
+      }
+      const std::uint8_t best = least(losses);
+      if (!(losses[best] < losses[chosen[code]])) continue;
+      chosen[code] = best;
+      along = alongs[best];
+      changed = true;
+    }
+    if (!changed) break;
   }
 }
 
@@ -145,6 +210,8 @@ CodedQuery Quantizer::encode_query(const float* query, std::uint8_t* bytes, floa
   return {bytes, scale, offset, std::sqrt(squares), 0.5f * scale * static_cast<float>(codes), 0.0f};
 }
 
+// The centres are those of plain k-means: solving for the ones that lower the anisotropic loss, in turns with encoding,
+// changed recall by less than 0.01 either way (int4 and pq4 at 384 dimensions).
 Quantizer Quantizer::learn(const float* residuals, std::size_t count, std::size_t dim, std::size_t dims_per_code,
                            std::uint64_t seed, std::size_t threads) {
   constexpr std::size_t kIterations = 12;

@@ -22,7 +22,8 @@ class IndexConfig:
         leaves: Number of k-means leaves (cells) that the rows are partitioned into.
         codes: How rows are coded for the first scoring: "int8", 8 bits a dimension; "int4", 4 bits
             a dimension; or "pq4", 4 bits for two dimensions. The smaller, the more reranking is
-            needed.
+            needed. 4-bit codes are chosen to keep scores rather than rows (anisotropic
+            quantization, Guo et al. 2020).
         store: Precision of the rows that rerank, and exact search, score. Only "float32" so far;
             "bfloat16" and "int8" are refused.
         tier: How many rows of largest norm every query scores, whichever leaves it visits. Pays
