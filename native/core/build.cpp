@@ -70,10 +70,10 @@ std::vector<std::uint32_t> route(Index& index, const Array<float>& means, std::s
   const Members members(routing.assignment.data(), leaves, routing.num_clusters);
   index.group_centroids = Array<float>(routing.num_clusters * dim);
   std::copy_n(routing.centroids.data(), index.group_centroids.size(), index.group_centroids.data());
-  index.centroids = encode(
-      Quantizer::int8(dim), members.starts, index.group_centroids.data(),
-      [&](std::size_t position, float* out) { std::copy_n(&means[members.order[position] * dim], dim, out); },
-      options.threads);
+  index.centroids =
+      encode(Quantizer::int8(dim), members.starts, index.group_centroids.data(),
+             {[&](std::size_t position, float* out) { std::copy_n(&means[members.order[position] * dim], dim, out); }},
+             options.threads);
   std::vector<std::uint32_t> number(leaves);
   for (std::size_t leaf = 0; leaf < leaves; ++leaf) number[members.order[leaf]] = static_cast<std::uint32_t>(leaf);
   return number;
@@ -181,17 +181,23 @@ Index build(const float* embeddings, std::size_t size, std::size_t dim, Ids ids,
     }
   }
   // They are coded as they are stored, rounded if need be: the bounds of exact search then hold for what it scores.
-  const auto read = [&](std::size_t position, float* out) {
+  const ReadRow read = [&](std::size_t position, float* out) {
     float row[kMaxDim];
     index.rows.read(position, row);
     index.lift.row(row, out);
+  };
+  const ReadRow query = [&](std::size_t position, float* out) {
+    float row[kMaxDim];
+    index.rows.read(position, row);
+    index.lift.query(row, out);
   };
   const RowCodes row_codes = options.codes.value_or(RowCodes::int8);
   Quantizer quantizer = row_codes == RowCodes::int8
                             ? Quantizer::int8(coded_dim)
                             : learn_quantizer(coded_dim, static_cast<std::size_t>(row_codes), members.starts,
                                               means.data(), read, options.seed + 3, options.threads);
-  index.codes = encode(std::move(quantizer), members.starts, means.data(), read, options.threads, tick("codes"));
+  index.codes =
+      encode(std::move(quantizer), members.starts, means.data(), {read, query}, options.threads, tick("codes"));
   index.finish();
   return index;
 }
