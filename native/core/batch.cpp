@@ -170,7 +170,7 @@ void search_batch(const Index& index, const float* queries, std::size_t num_quer
               batch);
   for (std::size_t i = 0; i < num_queries; ++i) {
     BatchQuery& query = batch.queries[i];
-    take_leaves(query.survivors, query.leaves);
+    take_leaves(index, query.coded, query.survivors, query.leaves);
     query.survivors.reset(std::max<std::size_t>(k, settings.rerank));
     if (index.has_tier()) batch.first_visits.push_back({index.tier_cell(), number(i)});
   }

@@ -20,7 +20,7 @@
 namespace shortlist {
 namespace {
 
-constexpr std::size_t kMaxLiftCopies = kMaxCodedDim - kMaxDim;
+constexpr std::size_t kMaxLiftCopies = kMaxCodedDim - kMaxDim - 1;
 
 class Reader {
  public:
@@ -189,7 +189,7 @@ Ids read_ids(const Reader& file, std::uint32_t kind, std::size_t size) {
 }
 
 StoredRows read_rows(const Reader& file, std::uint32_t store, std::size_t size, std::size_t dim, bool map) {
-  const Store last = file.version() == kFloat32Version ? Store::float32 : Store::int8;
+  const Store last = file.version() == kPlainVersion ? Store::float32 : Store::int8;
   file.require(store <= static_cast<std::uint32_t>(last), "has rows of an unknown kind");
   StoredRows rows;
   rows.store = static_cast<Store>(store);
@@ -245,8 +245,11 @@ Index load(const std::string& path, bool map) {
   const std::size_t leaves = centroid_starts[centroid_starts.size() - 1];
   const std::size_t cells = index.codes.num_cells();
   file.require(leaves >= 1 && (cells == leaves || cells == leaves + 1), "has groups that do not cover its leaves");
-  index.centroids = read_codes(file, SectionKind::centroid_starts, Quantizer::int8(coded_dim), leaves);
-  index.group_centroids = file.array<float>(SectionKind::group_centroids, index.centroids.num_cells() * coded_dim);
+  if (file.version() != kPlainVersion) index.spread = file.array<float>(SectionKind::spread, 1)[0];
+  file.require(std::isfinite(index.spread) && index.spread >= 0.0f, "has an impossible spread");
+  index.centroids = read_codes(file, SectionKind::centroid_starts, Quantizer::int8(index.routing_dim()), leaves);
+  index.group_centroids =
+      file.array<float>(SectionKind::group_centroids, index.centroids.num_cells() * index.routing_dim());
   file.require(all_finite(index.lift.mean) && all_finite(index.group_centroids), "has centroids that are not finite");
 
   index.row_of = file.array<std::uint32_t>(SectionKind::row_of, index.size);

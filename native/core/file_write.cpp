@@ -111,6 +111,8 @@ void save(const Index& index, const std::string& path) {
   add(SectionKind::id_offsets, index.ids.offsets());
   add(SectionKind::code_centres, index.codes.quantizer.centres);
   if (index.rows.store == Store::int8) add(SectionKind::row_scales, index.rows.scales);
+  const bool plain = index.rows.store == Store::float32 && index.spread == 0.0f;
+  if (!plain) parts.push_back({SectionKind::spread, &index.spread, sizeof index.spread});
 
   std::vector<FileSection> table;
   std::size_t offset = align(sizeof(FileHeader) + parts.size() * sizeof(FileSection));
@@ -120,7 +122,7 @@ void save(const Index& index, const std::string& path) {
   }
   FileHeader header{};
   std::memcpy(header.magic, kMagic, sizeof kMagic);
-  header.version = index.rows.store == Store::float32 ? kFloat32Version : kFormatVersion;
+  header.version = plain ? kPlainVersion : kFormatVersion;
   header.layout = kLayout;
   header.file_bytes = offset;
   header.num_sections = table.size();

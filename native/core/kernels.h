@@ -25,8 +25,8 @@ inline constexpr std::size_t kSliceTableBytes = 8 * 16;
 
 inline constexpr std::size_t kMaxDim = 2048;
 
-// Rows may be coded with some dimensions more than they have (lift.h).
-inline constexpr std::size_t kMaxCodedDim = kMaxDim + 64;
+// Rows may be coded with some dimensions more than they have (lift.h), the centroids of leaves with another one.
+inline constexpr std::size_t kMaxCodedDim = kMaxDim + 65;
 
 // A run of consecutive rows, usually a leaf, to be searched for rows whose sum is >= threshold.
 struct Span {

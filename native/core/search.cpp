@@ -34,7 +34,7 @@ void choose_groups(const Index& index, const Settings& settings, const Filter* a
       settings.groups != 0 ? settings.groups : std::max<std::size_t>(index.usual_groups, settings.leaves);
   space.group_scores.resize(groups.count() * kBlockRows);
   float* scores = space.group_scores.data();
-  active_kernels().f32_scores(groups.blocks.data(), groups.count(), index.lift.coded_dim(), space.lifted.data(), 0, 1,
+  active_kernels().f32_scores(groups.blocks.data(), groups.count(), index.routing_dim(), space.lifted.data(), 0, 1,
                               scores, 0);
   if (allow != nullptr) {
     for (std::size_t g = 0; g < groups.num_rows; ++g) {
@@ -56,7 +56,7 @@ void choose_groups(const Index& index, const Settings& settings, const Filter* a
 }
 
 CodedQuery code_for_leaves(const Index& index, const CodedQuery& query, Workspace& space) {
-  if (index.codes.quantizer.is_int8()) return query;
+  if (index.codes.quantizer.is_int8() && index.spread == 0.0f) return query;
   const Quantizer& quantizer = index.centroids.quantizer;
   space.centroid_query.resize(quantizer.query_bytes());
   return quantizer.encode_query(space.lifted.data(), space.centroid_query.data(), nullptr);
@@ -69,12 +69,14 @@ void scan_leaves(const Index& index, const CodedQuery& query, const Settings& se
   survivors.choose();
 }
 
-void take_leaves(Survivors& leaves, std::vector<Cell>& cells) {
+void take_leaves(const Index& index, const CodedQuery& query, Survivors& leaves, std::vector<Cell>& cells) {
   leaves.choose();
   cells.resize(leaves.size());
   for (std::size_t i = 0; i < cells.size(); ++i) cells[i] = {leaves.rows()[i], leaves.scores()[i]};
   std::sort(cells.begin(), cells.end(),
             [](const Cell& a, const Cell& b) { return a.base > b.base || (a.base == b.base && a.cell < b.cell); });
+  if (index.spread == 0.0f) return;
+  for (Cell& cell : cells) cell.base -= index.spread * query.norm * index.spreads[cell.cell];
 }
 
 namespace {
@@ -99,7 +101,7 @@ void approximate_search(const Index& index, const CodedQuery& query, const Setti
   space.survivors.reset(settings.leaves);
   scan(index.centroids, code_for_leaves(index, query, space), space.cells.data(), space.cells.size(),
        allow == nullptr ? nullptr : allow->leaves.data(), kNoneExcluded, 0.0f, space.scan, space.survivors);
-  take_leaves(space.survivors, space.cells);
+  take_leaves(index, query, space.survivors, space.cells);
   space.survivors.reset(std::max<std::size_t>(k, settings.rerank));
   if (index.has_tier()) {
     const Cell tier = index.tier_cell();
@@ -128,11 +130,13 @@ std::size_t most_allowed(const Index& index, const Filter* allow, const Excluded
 
 CodedQuery begin_query(const Index& index, const float* query, const Limits& limits, std::size_t i, Workspace& space) {
   space.query.resize(index.dim);
-  space.lifted.resize(index.lift.coded_dim());
+  space.lifted.resize(index.routing_dim());
   prepare_query(index, query, space.query.data());
   index.lift.query(space.query.data(), space.lifted.data());
   exclude(index, limits, i, space);
-  return code_query(index, space);
+  const CodedQuery coded = code_query(index, space);
+  if (index.spread > 0.0f) space.lifted[index.lift.coded_dim()] = index.spread * coded.norm;
+  return coded;
 }
 
 void write_results(TopK& best, const Scored* found, std::size_t k, float* scores, std::int64_t* rows) {

@@ -29,6 +29,10 @@ class IndexConfig:
             those of the rounded rows, and exact search finds the best of them.
         tier: How many rows of largest norm every query scores, whichever leaves it visits. Pays
             where norms vary and the metric is "dot"; 0 turns it off.
+        spread: How much a leaf's spread counts when leaves are ranked for a query: a leaf ranks by
+            the score of its centroid plus this many standard deviations of its rows' scores, taken
+            as alike in all directions. None measures what finds the neighbours of some rows in the
+            fewest leaves.
         sample: How many rows k-means is trained on.
         iterations: Rounds of k-means.
 
@@ -42,6 +46,7 @@ class IndexConfig:
     codes: Literal["int8", "int4", "pq4"] | None = None
     store: Literal["float32", "bfloat16", "int8"] = "float32"
     tier: int | None = None
+    spread: float | None = None
     sample: int | None = None
     iterations: int | None = None
 
