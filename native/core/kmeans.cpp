@@ -1,7 +1,6 @@
 #include "kmeans.h"
 
 #include <algorithm>
-#include <limits>
 #include <vector>
 
 #include "dispatch.h"
@@ -57,33 +56,6 @@ void update(const float* rows, std::size_t num_rows, std::size_t dim, KMeans& re
   }
 }
 
-// Seeds by k-means++ (Arthur and Vassilvitskii 2007): each centroid is a row drawn with a chance that grows with the
-// squared distance to the nearest one drawn before, so that small clusters far from others get one too.
-void spread(const float* rows, std::size_t num_rows, std::size_t dim, KMeans& result, Random& random) {
-  const Kernels& kernels = active_kernels();
-  std::vector<float> distances(num_rows);
-  std::vector<float> nearest(num_rows, std::numeric_limits<float>::infinity());
-  std::size_t chosen = random.below(num_rows);
-  for (std::size_t cluster = 0;; ++cluster) {
-    float* centroid = &result.centroids[cluster * dim];
-    std::copy_n(rows + chosen * dim, dim, centroid);
-    if (cluster + 1 == result.num_clusters) return;
-    kernels.l2_rows_f32(rows, dim, nullptr, num_rows, centroid, dim, distances.data());
-    double total = 0.0;
-    for (std::size_t row = 0; row < num_rows; ++row) {
-      nearest[row] = std::min(nearest[row], distances[row]);
-      total += nearest[row];
-    }
-    double left = random.unit() * total;
-    chosen = random.below(num_rows);  // where all rows are alike
-    for (std::size_t row = 0; row < num_rows; ++row) {
-      if (nearest[row] <= 0.0f) continue;
-      chosen = row;
-      if ((left -= nearest[row]) < 0.0) break;
-    }
-  }
-}
-
 // Drops the clusters that no row is nearest to (duplicates of others).
 void drop_empty(std::size_t dim, KMeans& result) {
   std::vector<std::uint32_t> number(result.num_clusters, 0);
@@ -118,7 +90,10 @@ KMeans kmeans(const float* rows, std::size_t num_rows, std::size_t dim, std::siz
   result.num_clusters = std::min(num_clusters, num_rows);
   result.centroids = Array<float>(result.num_clusters * dim);
   result.assignment = Array<std::uint32_t>(num_rows);
-  spread(rows, num_rows, dim, result, random);
+  const std::vector<std::uint32_t> chosen = random.choose(result.num_clusters, num_rows);
+  for (std::size_t cluster = 0; cluster < result.num_clusters; ++cluster) {
+    std::copy_n(rows + std::size_t{chosen[cluster]} * dim, dim, &result.centroids[cluster * dim]);
+  }
   for (std::size_t i = 0; i < iterations; ++i) {
     assign(rows, num_rows, dim, result, threads);
     update(rows, num_rows, dim, result, random, threads);

@@ -25,9 +25,6 @@ class Random {
   // Below `bound`, which is at most 2^32.
   std::size_t below(std::size_t bound) { return static_cast<std::size_t>(((next() >> 32) * bound) >> 32); }
 
-  // From 0 to below 1.
-  double unit() { return static_cast<double>(next() >> 11) * 0x1p-53; }
-
   // `count` different numbers below `bound`, in rising order.
   std::vector<std::uint32_t> choose(std::size_t count, std::size_t bound) {
     std::vector<std::uint32_t> chosen;
