@@ -339,9 +339,9 @@ void bind_index(nb::module_& m) {
 
   nb::class_<PyIndex>(m, "Index")
       .def_static("build", &build_index, "embeddings"_a, "ids"_a = nb::none(), nb::kw_only(), "metric"_a = "dot",
-                  "leaves"_a = nb::none(), "codes"_a = nb::none(), "store"_a = "float32", "tier"_a = nb::none(), "spread"_a = nb::none(),
-                  "sample"_a = nb::none(), "iterations"_a = nb::none(), "seed"_a = 0, "threads"_a = nb::none(),
-                  "progress"_a = nb::none())
+                  "leaves"_a = nb::none(), "codes"_a = nb::none(), "store"_a = "float32", "tier"_a = nb::none(),
+                  "spread"_a = nb::none(), "sample"_a = nb::none(), "iterations"_a = nb::none(), "seed"_a = 0,
+                  "threads"_a = nb::none(), "progress"_a = nb::none())
       .def("save", &save_index, "path"_a)
       .def_static("load", &load_index, "path"_a, nb::kw_only(), "mmap"_a = false)
       .def("search", &search_index, "queries"_a, "k"_a = 10, "settings"_a.none() = nb::none(), "exclude"_a = nb::none(),

@@ -28,9 +28,8 @@ constexpr std::size_t kSelections = 8;   // queries that share a pass over a spa
 constexpr std::size_t kSpanRows = 1024;  // larger leaves are scanned in parts
 static_assert(kSpanRows % kBlockRows == 0);
 
-// This many of each query's best cells are scanned first, in parts that grow from kFirstRows, so that its threshold is
-// tight when it comes to the others.
-constexpr std::size_t kFirstCells = 1;
+// The best cells of each query are scanned first, in parts that grow from this, so that its threshold is tight when it
+// comes to the others.
 constexpr std::size_t kFirstRows = 128;
 static_assert(kFirstRows % kBlockRows == 0);
 
@@ -69,9 +68,10 @@ void select_together(const Codes& codes, const Coded coded, const Span& span, co
   for (std::size_t i = 0; i < count; ++i) {
     const BatchQuery& query = batch.queries[visits[i].query];
     const CodedQuery& own = query.*coded;
-    selections[i] = {reinterpret_cast<const Value*>(own.bytes),
-                     least_sum(query.survivors.threshold(), visits[i].cell.base, codes.scales[visits[i].cell.cell], own),
-                     &batch.rows[i * kSpanRows], &batch.sums[i * kSpanRows], 0};
+    selections[i] = {
+        reinterpret_cast<const Value*>(own.bytes),
+        least_sum(query.survivors.threshold(), visits[i].cell.base, codes.scales[visits[i].cell.cell], own),
+        &batch.rows[i * kSpanRows], &batch.sums[i * kSpanRows], 0};
   }
   kernel(span, codes.quantizer.slices(), selections, count);
   for (std::size_t i = 0; i < count; ++i) {
@@ -128,10 +128,10 @@ void keep_query(Workspace& space, BatchQuery& query) {
   std::swap(query.excluded, space.excluded);
 }
 
-// Notes that query `number` visits these cells: the first one in the first wave, the others in the second.
-void visit(const std::vector<Cell>& cells, std::uint32_t number, Batch& batch) {
+// Notes that query `number` visits these cells: the first ones in the first wave, the others in the second.
+void visit(const std::vector<Cell>& cells, std::size_t first, std::uint32_t number, Batch& batch) {
   for (std::size_t i = 0; i < cells.size(); ++i) {
-    (i < kFirstCells ? batch.first_visits : batch.visits).push_back({cells[i], number});
+    (i < first ? batch.first_visits : batch.visits).push_back({cells[i], number});
   }
 }
 
@@ -163,26 +163,19 @@ void search_batch(const Index& index, const float* queries, std::size_t num_quer
     query.coded_leaves = code_for_leaves(index, query.coded, space);
     query.survivors.reset(settings.leaves);
     choose_groups(index, settings, allow, space);
-    visit(space.cells, number(i), batch);
+    visit(space.cells, 1, number(i), batch);
     keep_query(space, query);
   }
   scan_visits(index.centroids, &BatchQuery::coded_leaves, allow == nullptr ? nullptr : allow->leaves.data(), false,
               batch);
+  const bool by_leaf = share_leaves(index, settings, num_queries);
   for (std::size_t i = 0; i < num_queries; ++i) {
     BatchQuery& query = batch.queries[i];
     take_leaves(index, query.coded, query.survivors, query.leaves);
     query.survivors.reset(std::max<std::size_t>(k, settings.rerank));
-    if (index.has_tier()) batch.first_visits.push_back({index.tier_cell(), number(i)});
+    if (by_leaf) visit(query.leaves, index.has_tier() ? 2 : 1, number(i), batch);
   }
-  const std::uint16_t* allowed_rows = allow == nullptr ? nullptr : allow->rows.data();
-  scan_visits(index.codes, &BatchQuery::coded, allowed_rows, true, batch);
-  const bool by_leaf = share_leaves(index, settings, num_queries);
-  for (std::size_t i = 0; i < num_queries; ++i) {
-    BatchQuery& query = batch.queries[i];
-    if (index.has_tier()) query.survivors.choose();
-    if (by_leaf) visit(query.leaves, number(i), batch);
-  }
-  scan_visits(index.codes, &BatchQuery::coded, allowed_rows, true, batch);
+  scan_visits(index.codes, &BatchQuery::coded, allow == nullptr ? nullptr : allow->rows.data(), true, batch);
   for (std::size_t i = 0; i < num_queries; ++i) {
     BatchQuery& query = batch.queries[i];
     if (by_leaf) {
@@ -206,7 +199,7 @@ void search_batch(const Index& index, const float* queries, std::size_t num_quer
 
 std::size_t queries_together(const Index& index, std::size_t num_queries, std::size_t k, const Settings& settings,
                              const Limits& limits, std::size_t threads) {
-  if (settings.exact) return 1;
+  if (settings.exact || num_queries < kFewest) return 1;
   if (limits.allow != nullptr && limits.allow->count <= Filter::kFew) return 1;
   const std::size_t leaves = std::min<std::size_t>(settings.leaves, index.num_leaves());
   const std::size_t visits = std::max<std::size_t>(leaves, index.groups.num_rows);
@@ -214,9 +207,10 @@ std::size_t queries_together(const Index& index, std::size_t num_queries, std::s
   const std::size_t bytes = 64 * kept + 2 * sizeof(Visit) * visits + index.codes.quantizer.query_bytes() +
                             index.centroids.quantizer.query_bytes() + index.dim * sizeof(float) + sizeof(BatchQuery);
   const std::size_t most = std::min(share_leaves(index, settings, num_queries) ? kMost : kMostSparse, kMemory / bytes);
+  if (most < kFewest) return 1;
   const std::size_t workers = thread_count(threads);
-  const std::size_t rounds = (num_queries + most * workers - 1) / std::max<std::size_t>(1, most * workers);
-  const std::size_t together = most == 0 ? 1 : (num_queries + rounds * workers - 1) / (rounds * workers);
+  const std::size_t pieces = (num_queries + most * workers - 1) / (most * workers) * workers;
+  const std::size_t together = (num_queries + pieces - 1) / pieces;
   return together >= kFewest ? together : 1;
 }
 

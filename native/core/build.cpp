@@ -198,8 +198,9 @@ Index build(const float* embeddings, std::size_t size, std::size_t dim, Ids ids,
         },
         tick("means"));
   }
-  index.spread = options.spread ? *options.spread / std::sqrt(static_cast<float>(coded_dim))
-                                : learn_spread(index, embeddings, parts.assignment, means.data(), spreads, options.threads);
+  index.spread = options.spread
+                     ? *options.spread / std::sqrt(static_cast<float>(coded_dim))
+                     : learn_spread(index, embeddings, parts.assignment, means.data(), spreads, options.threads);
   {
     const std::vector<std::uint32_t> number = route(index, means, spreads, options);
     for (std::uint32_t& leaf : parts.assignment) {

@@ -91,8 +91,8 @@ struct Index {
   std::unique_ptr<WorkspacePool> workspaces = std::make_unique<WorkspacePool>();
   void finish();
 
-  // Leaves are ranked by <query, centroid> + spread * |query| * the leaf's own spread, the root mean square of its rows'
-  // distances from the centroid: that is one more dimension of the centroids.
+  // Leaves are ranked by <query, centroid> + spread * |query| * the leaf's own spread, the root mean square of its
+  // rows' distances from the centroid: that is one more dimension of the centroids.
   std::size_t routing_dim() const { return lift.coded_dim() + (spread > 0.0f ? 1 : 0); }
   std::size_t num_leaves() const { return centroids.starts.empty() ? 0 : centroids.starts[centroids.num_cells()]; }
   bool has_tier() const { return codes.num_cells() > num_leaves(); }

@@ -8,9 +8,8 @@
 namespace shortlist {
 namespace {
 
-// Rows in the first batch, which has no threshold, in one that has, and in the largest.
+// Rows in the first batch, which has no threshold, and in the largest.
 constexpr std::size_t kFirstBatch = 128;
-constexpr std::size_t kNextBatch = 512;
 constexpr std::size_t kLargestBatch = 4096;
 static_assert(kFirstBatch % kBlockRows == 0 && kLargestBatch % kBlockRows == 0);
 
@@ -124,7 +123,7 @@ void show(const Codes& codes, const CodedQuery& query, const Cell& cell, const s
 
 void scan(const Codes& codes, const CodedQuery& query, const Cell* cells, std::size_t num_cells,
           const std::uint16_t* allow, const Excluded& excluded, float reach, ScanSpace& space, Survivors& survivors) {
-  std::size_t batch = survivors.threshold() == -std::numeric_limits<float>::infinity() ? kFirstBatch : kNextBatch;
+  std::size_t batch = kFirstBatch;
   for (ScanPlace place; place.next < num_cells;) {
     const std::size_t found =
         scan_some(codes, query, cells, num_cells, allow, reach, survivors.threshold(), batch, place, space);

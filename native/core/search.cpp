@@ -71,12 +71,16 @@ void scan_leaves(const Index& index, const CodedQuery& query, const Settings& se
 
 void take_leaves(const Index& index, const CodedQuery& query, Survivors& leaves, std::vector<Cell>& cells) {
   leaves.choose();
-  cells.resize(leaves.size());
-  for (std::size_t i = 0; i < cells.size(); ++i) cells[i] = {leaves.rows()[i], leaves.scores()[i]};
-  std::sort(cells.begin(), cells.end(),
+  const std::size_t first = index.has_tier() ? 1 : 0;
+  cells.resize(first + leaves.size());
+  if (index.has_tier()) cells[0] = index.tier_cell();
+  for (std::size_t i = 0; i < leaves.size(); ++i) cells[first + i] = {leaves.rows()[i], leaves.scores()[i]};
+  std::sort(cells.begin() + static_cast<std::ptrdiff_t>(first), cells.end(),
             [](const Cell& a, const Cell& b) { return a.base > b.base || (a.base == b.base && a.cell < b.cell); });
   if (index.spread == 0.0f) return;
-  for (Cell& cell : cells) cell.base -= index.spread * query.norm * index.spreads[cell.cell];
+  for (std::size_t i = first; i < cells.size(); ++i) {
+    cells[i].base -= index.spread * query.norm * index.spreads[cells[i].cell];
+  }
 }
 
 namespace {
@@ -94,7 +98,7 @@ void exclude(const Index& index, const Limits& limits, std::size_t i, Workspace&
   }
 }
 
-// Finds the leaves group by group, then the rows: those of the tier, and leaf after leaf, the best first.
+// Finds the leaves group by group, then the rows leaf by leaf.
 void approximate_search(const Index& index, const CodedQuery& query, const Settings& settings, const Filter* allow,
                         std::size_t k, Workspace& space, TopK& best) {
   choose_groups(index, settings, allow, space);
@@ -103,12 +107,6 @@ void approximate_search(const Index& index, const CodedQuery& query, const Setti
        allow == nullptr ? nullptr : allow->leaves.data(), kNoneExcluded, 0.0f, space.scan, space.survivors);
   take_leaves(index, query, space.survivors, space.cells);
   space.survivors.reset(std::max<std::size_t>(k, settings.rerank));
-  if (index.has_tier()) {
-    const Cell tier = index.tier_cell();
-    scan(index.codes, query, &tier, 1, allow == nullptr ? nullptr : allow->rows.data(), space.excluded, 0.0f,
-         space.scan, space.survivors);
-    space.survivors.choose();
-  }
   scan_leaves(index, query, settings, allow, space.cells, space.excluded, space.scan, space.survivors);
   rerank(index, space.survivors.rows(), space.survivors.size(), space, best);
 }

@@ -19,10 +19,11 @@ void choose_groups(const Index& index, const Settings& settings, const Filter* a
 // The query as it is coded for the centroids of leaves.
 CodedQuery code_for_leaves(const Index& index, const CodedQuery& query, Workspace& space);
 
-// Fills `cells` with the leaves that survived, the best first, and the query's inner products with their centroids.
+// Fills `cells` with the tier and the leaves that survived, the best first, and the query's inner products with their
+// centroids.
 void take_leaves(const Index& index, const CodedQuery& query, Survivors& leaves, std::vector<Cell>& cells);
 
-// Scans the leaves in turn, until the settings' early stop, and chooses the survivors.
+// Scans these cells in turn, until the settings' early stop, and chooses the survivors.
 void scan_leaves(const Index& index, const CodedQuery& query, const Settings& settings, const Filter* allow,
                  const std::vector<Cell>& leaves, const Excluded& excluded, ScanSpace& space, Survivors& survivors);
 

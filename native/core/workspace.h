@@ -19,8 +19,8 @@ struct BatchQuery {
   CodedQuery coded_leaves;  // for the centroids of leaves
   Survivors survivors;      // first of the leaves, then of the rows
   Excluded excluded;
-  std::vector<Cell> leaves;   // to scan, the best first
-  std::vector<float> query;   // as scored
+  std::vector<Cell> leaves;  // to scan, the best first
+  std::vector<float> query;  // as scored
   std::vector<std::uint8_t> row_query;
   std::vector<std::uint8_t> centroid_query;
 };

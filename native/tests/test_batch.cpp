@@ -79,16 +79,18 @@ int main() {
         options.leaves = 40;
         options.tier = 50;
         options.threads = 2;
-        const Index index = build(rows.data(), kSize, kDim, Ids(kSize), options, [](const char*, double) {});
+        options.spread = metric == Metric::dot ? 0.0f : 2.0f;
+      const Index index = build(rows.data(), kSize, kDim, Ids(kSize), options, [](const char*, double) {});
         const Filter filter = make_filter(index, allowed);
         Limits narrow;
         narrow.allow = &filter;
         narrow.exclude = excluded;
         narrow.exclude_offsets = offsets;
         for (const Limits& limits : {Limits{}, narrow}) {
-          for (const bool exact : {false, true}) {
+          for (const float stop : {-1.0f, 0.0f, 0.5f}) {
             Settings settings;
-            settings.exact = exact;
+            settings.exact = stop < 0.0f;
+            settings.stop = settings.exact ? 0.0f : stop;
             settings.leaves = 12;
             settings.rerank = 25;
             const Found expected = alone(index, queries, settings, limits);

@@ -70,7 +70,7 @@ class SearchSettings(_Prepared):
         rerank: How many of the best coded rows to score again from the stored rows; at least k
             are.
         stop: When to stop before `leaves` leaves: as soon as the best score to be expected of the
-            next leaf, its centroid's score plus `stop` times its spread, is below the k-th score
+            next leaf, its centroid's score plus `stop` times its radius, is below the k-th score
             found. 0 visits all `leaves`.
         groups: Groups of leaves whose centroids are scored to find the best leaves; 0 chooses by
             `leaves`.
