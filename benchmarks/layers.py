@@ -6,6 +6,7 @@ machine hits all alike; medians over the rounds are reported. The brute-force la
 of scores in memory, so they answer smaller batches; all figures are per 1,000 queries.
 
     python benchmarks/layers.py                        # the headline set, on the three backends
+    python benchmarks/layers.py --prepare              # builds the index, tunes it, keeps it
     python benchmarks/layers.py --backends jax --rows 200000 --json
 """
 
@@ -32,13 +33,37 @@ def main() -> None:
     if options.worker:
         print(json.dumps(measure(options)))
         return
+    if not _saved_layer(options).exists():
+        prepare(options)
     results = []
-    for backend in options.backends:
+    for backend in [] if options.prepare else options.backends:
         command = [sys.executable, __file__, "--worker", *sys.argv[1:]]
         environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
         done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
         results.append(json.loads(done.stdout.splitlines()[-1]))
-    print(json.dumps(results, indent=2) if options.json else table(results))
+    if options.save:
+        options.save.write_text(table(results) + "\n")
+    if results:
+        print(json.dumps(results, indent=2) if options.json else table(results))
+
+
+def prepare(options: argparse.Namespace) -> None:
+    """Builds and tunes the index once, for all backends and runs."""
+    import keras
+
+    from shortlist.index import tune
+    from shortlist.layers import ApproximateRetrieval
+
+    candidates, queries = _data(options)
+    layer = ApproximateRetrieval(candidates, k=K)
+    layer.index.settings = tune(layer.index, queries, k=K, recall=options.recall).settings
+    inputs = keras.Input((candidates.shape[1],))
+    keras.Model(inputs, layer(inputs)).save(_saved_layer(options))
+
+
+def _saved_layer(options: argparse.Namespace) -> Path:
+    size = "all" if options.rows is None else options.rows
+    return Path(options.cache) / f"layers-{size}-{options.recall}.keras"
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
@@ -46,16 +71,15 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     import keras
     import keras_rs
 
-    from shortlist.index import tune
-    from shortlist.layers import ApproximateRetrieval, BruteForceRetrieval
+    from shortlist.index import SearchSettings
+    from shortlist.layers import BruteForceRetrieval
 
     candidates, real = _data(options)
     queries = np.resize(real, (options.batches * BATCH, real.shape[1]))
     few = queries[: options.brute_batch]
 
-    approximate = ApproximateRetrieval(candidates, k=K)
+    approximate = keras.saving.load_model(_saved_layer(options)).layers[-1]
     index = approximate.index
-    index.settings = tune(index, real, k=K, recall=options.recall).settings
     layers = {
         "engine, called directly": None,
         "ApproximateRetrieval": approximate,
@@ -81,8 +105,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
         calls[name] = (predict, len(given))
 
-    exact = models["keras_rs BruteForceRetrieval"].predict(few, batch_size=len(few), verbose=0)[1]
-    found = models["ApproximateRetrieval"].predict(few, batch_size=BATCH, verbose=0)[1]
+    exact = index.search(real, K, settings=SearchSettings(exact=True)).ids
+    found = models["ApproximateRetrieval"].predict(real, batch_size=BATCH, verbose=0)[1]
     recall = np.mean([len(np.intersect1d(*pair)) / K for pair in zip(exact, found, strict=True)])
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for round_ in range(options.rounds + 1):
@@ -149,7 +173,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--brute-batch", type=int, default=100)
     parser.add_argument("--data-dir", type=Path, help="MovieLens 100k, the folder with u.data")
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "ann")
+    parser.add_argument("--prepare", action="store_true", help="build and tune the index, no more")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--save", type=Path, help="also write the table to this file")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
