@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from shortlist.layers._host import is_concrete
+
 # Scores computed at a time: 64 MB of float32.
 SCORES_IN_MEMORY = 2**24
 # Where the number of queries is known only when the graph runs.
@@ -86,17 +88,25 @@ def stable_top_k(scores: Any, k: Any) -> Any:
     if keras.backend.backend() != "torch":
         scores, columns = ops.top_k(scores, k)
         return scores, ops.cast(columns, "int32")
-    last = ops.top_k(scores, k)[0][:, -1:]
-    # Everything above the last score, and of its equals those furthest left. float32 tells columns
-    # apart up to 2**24, the most that are scored at a time.
-    preference = -ops.expand_dims(ops.arange(scores.shape[1], dtype="float32"), 0)
-    preference = ops.where(scores == last, preference, NO_SCORE)
-    preference = ops.where(scores > last, 1.0, preference)
-    columns = ops.sort(ops.top_k(preference, k)[1], axis=1)
+    best, columns = ops.top_k(scores, min(k + 1, scores.shape[1]))
+    # Which of several equal scores were taken in matters only where others were left out.
+    is_cut = ops.any(best[:, k:] == best[:, k - 1 : k], axis=1, keepdims=True)
+    columns = columns[:, :k]
+    if not is_concrete(scores) or bool(ops.any(is_cut)):
+        columns = ops.where(is_cut, _leftmost(scores, best[:, k - 1 : k], k), columns)
+    columns = ops.sort(columns, axis=1)
     scores = ops.take_along_axis(scores, columns, axis=1)
     order = ops.argsort(-scores, axis=1)
     scores = ops.take_along_axis(scores, order, axis=1)
     return scores, ops.cast(ops.take_along_axis(columns, order, axis=1), "int32")
+
+
+def _leftmost(scores: Any, last: Any, k: Any) -> Any:
+    """The columns of k scores: all above the last one, and of its equals those furthest left."""
+    # float32 tells columns apart up to 2**24, the most that are scored at a time.
+    preference = -ops.expand_dims(ops.arange(scores.shape[1], dtype="float32"), 0)
+    preference = ops.where(scores == last, preference, NO_SCORE)
+    return ops.top_k(ops.where(scores > last, 1.0, preference), k)[1]
 
 
 def portable_top_k(scores: Any, k: int) -> Any:
