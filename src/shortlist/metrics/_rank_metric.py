@@ -163,3 +163,20 @@ class RankMetric(keras.metrics.Metric, abc.ABC):
             return row_blocks(self.candidates, rows_at_a_time)
         blocks: Iterator[Array] = self.candidates.embeddings(rows_at_a_time)
         return blocks
+
+
+class TruncatedMean(RankMetric):
+    """A rank metric of one result, in which ranks beyond k are worth nothing."""
+
+    def __init__(self, candidates: Any, candidate_ids: Any, k: int, name: str) -> None:
+        if k < 1:
+            raise ValueError(f"`k` must be at least 1, got {k!r}.")
+        super().__init__(candidates, candidate_ids, depth=int(k), name=name)
+
+    def result(self) -> Any:
+        """Returns the mean so far."""
+        return self._means()[0]
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "k": self.depth}
