@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from shortlist.index import Index, IndexConfig, SearchSettings
 
 
