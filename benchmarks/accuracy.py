@@ -30,10 +30,10 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 import numpy as np
 import polars as pl
 
-from shortlist.cli.recipe import Recipe
 from shortlist.data import Interactions, Split, movielens, sample, split_by_time, split_random
 from shortlist.evaluation import evaluate
 from shortlist.evaluation.baselines import EASE, IALS, ItemKNN, Popularity
+from shortlist.models import Recipe
 
 KS = (10, 100)
 NEW_USERS, GIVEN = 100, 3

@@ -63,7 +63,6 @@ def train(
     """Train a two-tower model, stop when it no longer improves, and write a bundle."""
     from shortlist.bundle import Bundle
     from shortlist.cli.config import Config, ConfigError
-    from shortlist.cli.recipe import Recipe, fingerprint
     from shortlist.evaluation import evaluate
 
     try:
@@ -82,7 +81,6 @@ def train(
         "seed": seed,
     }
     given = {name: value for name, value in options.items() if value is not None}
-    recipe = Recipe.of(**{**read.settings, **given})
     source = dataset or read.dataset
     with status("reading the data"):
         if dataset:
@@ -91,9 +89,11 @@ def train(
             interactions = open_dataset(
                 source, data_dir, users=read.users, items=read.items, columns=read.columns
             )
-        parts = recipe.parts(interactions)
     with status("starting Keras"):
-        model = recipe.model(parts.train)
+        from shortlist.models import Recipe
+    recipe = Recipe.of(**{**read.settings, **given})
+    parts = recipe.parts(interactions)
+    model = recipe.model(parts.train)
     history = recipe.fit(model, parts.train)
     with status("measuring"):
         result = evaluate(model, parts.test, train=parts.train)
@@ -105,7 +105,7 @@ def train(
             "users": len(interactions.user_ids),
             "items": len(interactions.item_ids),
             "columns": read.columns,
-            "sha256": fingerprint(interactions),
+            "sha256": interactions.fingerprint(),
         },
         "arguments": recipe.to_dict(),
         "history": history.to_dict(),

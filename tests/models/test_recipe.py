@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from shortlist.cli.recipe import Recipe, fingerprint
 from shortlist.data import Interactions
+from shortlist.models import Recipe
 
 VIEWS = Interactions.from_arrays([1, 1, 2, 2], [7, 8, 7, 9], timestamp=[1, 2, 3, 4])
 
@@ -22,9 +22,3 @@ def test_a_random_split_follows_the_seed() -> None:
     many = Interactions.from_arrays(np.arange(100), np.arange(100))
     first, again, other = (Recipe(seed=seed).parts(many).test.item_ids for seed in (0, 0, 1))
     assert first.tolist() == again.tolist() != other.tolist()
-
-
-def test_a_fingerprint_tells_data_apart() -> None:
-    same = Interactions.from_arrays([1, 1, 2, 2], [7, 8, 7, 9])
-    other = Interactions.from_arrays([1, 1, 2, 2], [7, 8, 9, 7])
-    assert fingerprint(VIEWS) == fingerprint(same) != fingerprint(other)

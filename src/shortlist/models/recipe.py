@@ -1,15 +1,18 @@
-"""How the commands split data, make a model and train it."""
+"""A model and its training as plain settings, as the command line and its files have them."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from shortlist.data import Interactions, Split
-    from shortlist.models import History, TwoTower
+import keras
+
+from shortlist.data import Interactions, Split, UserItems, hold_out, split_random
+from shortlist.data.features import FeatureSpec
+from shortlist.data.splits import Manner
+from shortlist.models.history import History
+from shortlist.models.two_tower import TwoTower
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Recipe:
         seed: Seed of the split, the initial embeddings and the order of training.
     """
 
-    split: Literal["random", "time", "last"] = "random"
+    split: Manner = "random"
     test: float = 0.2
     objective: Literal["retrieval", "rating", "multitask", "catalogue"] = "retrieval"
     embedding_dim: int = 32
@@ -64,13 +67,7 @@ class Recipe:
 
     def parts(self, interactions: Interactions) -> Split:
         """Returns the train and test part."""
-        from shortlist.data import split_by_time, split_leave_last_out, split_random
-
-        if self.split == "random":
-            return split_random(interactions, test=self.test, seed=self.seed)
-        if self.split == "time":
-            return split_by_time(interactions, test=self.test)
-        return split_leave_last_out(interactions)
+        return hold_out(interactions, self.split, test=self.test, seed=self.seed)
 
     @classmethod
     def of(cls, **settings: Any) -> Recipe:
@@ -102,9 +99,6 @@ class Recipe:
 
     def model(self, train: Interactions) -> TwoTower:
         """Returns the untrained model."""
-        from shortlist.data.features import FeatureSpec
-        from shortlist.models import TwoTower
-
         user_features, item_features = (
             FeatureSpec.from_dict(features) if features else None
             for features in (self.user_features, self.item_features)
@@ -125,8 +119,6 @@ class Recipe:
 
     def fit(self, model: TwoTower, train: Interactions) -> History:
         """Trains the model, with a progress bar on a terminal."""
-        from shortlist.data import UserItems, split_random
-
         validation, learnt = None, train
         if self.patience:
             inner = split_random(train, test=0.1, seed=self.seed)
@@ -144,8 +136,6 @@ class Recipe:
         return history
 
     def _optimizer(self) -> Any:
-        import keras
-
         if self.optimizer == "adagrad":
             return keras.optimizers.Adagrad(self.learning_rate)
         if self.weight_decay:
@@ -155,11 +145,3 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Returns the settings as plain data, fit for JSON."""
         return asdict(self)
-
-
-def fingerprint(interactions: Interactions) -> str:
-    """Returns the SHA-256 of the interactions' users and items, in their order."""
-    digest = hashlib.sha256()
-    for column in ("user_id", "item_id"):
-        digest.update("\n".join(map(str, interactions.frame[column])).encode())
-    return digest.hexdigest()
