@@ -86,3 +86,13 @@ def test_items_are_parted_anew_and_the_seed_decides() -> None:
 def test_only_the_last_items_of_a_long_history_count() -> None:
     (batch,) = parted(max_history=2)[0]
     assert sorted((batch["known"] + batch["hidden"]).ravel()) == [3, 4, 5, 6]
+
+
+def test_moments_go_with_their_rows() -> None:
+    moments = {"hour": 100 * np.arange(10)}
+    users = Columns({"user": np.arange(10)})
+    batches = PairBatches(COLUMNS, users, indices_only, 10, seed=0, moments=moments)
+    (batch,) = batches[0]
+    np.testing.assert_array_equal(
+        batch["query_inputs"]["hour"], 100 * batch["query_inputs"]["user"]
+    )

@@ -10,8 +10,10 @@ import numpy.typing as npt
 
 from shortlist.index import Index, SearchResult
 
-# answer(user_ids, k, exclude) -> ranked candidates of each user
-Answer = Callable[[npt.NDArray[Any], int, Sequence[npt.NDArray[Any]] | None], Any]
+# answer(user_ids, at, k, exclude) -> ranked candidates of each user; at: when each asks, or None
+Answer = Callable[
+    [npt.NDArray[Any], npt.NDArray[Any] | None, int, Sequence[npt.NDArray[Any]] | None], Any
+]
 
 
 @runtime_checkable
@@ -40,6 +42,11 @@ class Recommender(Protocol):
         ...
 
 
+def is_timed(recommender: Any) -> bool:
+    """Returns whether the moment of a query is part of it: a model with time features."""
+    return bool(getattr(recommender, "timed", False))
+
+
 def as_answer(recommender: Any, queries: Callable[[npt.NDArray[Any]], Any] | None) -> Answer:
     """Returns one way to ask a recommender, an index, or any callable."""
     if isinstance(recommender, Index):
@@ -49,17 +56,17 @@ def as_answer(recommender: Any, queries: Callable[[npt.NDArray[Any]], Any] | Non
                 "for a TwoTower that is `model.embed_queries`."
             )
 
-        def search(users: npt.NDArray[Any], k: int, exclude: Any) -> SearchResult:
+        def search(users: npt.NDArray[Any], _: Any, k: int, exclude: Any) -> SearchResult:
             return recommender.search(queries(users), k, exclude=exclude)
 
         return search
     if isinstance(recommender, Recommender):
-        return lambda users, k, exclude: recommender.recommend(
-            users, k, exclude_seen=False, exclude=exclude
+        timed = is_timed(recommender)
+        return lambda users, at, k, exclude: recommender.recommend(
+            users, k, exclude_seen=False, exclude=exclude, **({"at": at} if timed else {})
         )
     if callable(recommender):
-        answer: Answer = recommender
-        return answer
+        return lambda users, _, k, exclude: recommender(users, k, exclude)
     raise TypeError(
         "`recommender` must have a `recommend` method, be an Index, or be a callable "
         f"(user_ids, k, exclude) -> (scores, ids), got {type(recommender).__name__}."

@@ -60,7 +60,7 @@ class Moments:
     Example:
         >>> from shortlist.data.features import Time
         >>> moments = Moments(FeatureSpec({"hour": Time("timestamp")}), np.array([0]))
-        >>> moments(["2024-01-01T10:30", None], 2)
+        >>> moments(["2024-01-01T10:30:00Z", None], 2)
         {'hour': array([11,  0], dtype=int32)}
     """
 

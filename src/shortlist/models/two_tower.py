@@ -87,6 +87,8 @@ class TwoTower(Retriever):
             seed=seed,
         )
         self.objective = objective_of(objective)
+        if moments is not None and isinstance(self.objective, Catalogue):
+            raise ValueError("Catalogue learns user by user and can have no time features.")
         self.rating_range = rating_range
 
     @classmethod
@@ -140,8 +142,6 @@ class TwoTower(Retriever):
         users, items = Vocabulary.from_ids(train.user_ids), Vocabulary.from_ids(train.item_ids)
         moments = None
         if time_features is not None:
-            if isinstance(objective, Catalogue):
-                raise ValueError("Catalogue learns user by user and can have no `time_features`.")
             times = train.frame[TIMESTAMP].to_numpy() if TIMESTAMP in train.frame.columns else None
             moments = Moments(time_features, times)
         further = {} if moments is None else moments.features.outputs
