@@ -22,3 +22,18 @@ def test_a_random_split_follows_the_seed() -> None:
     many = Interactions.from_arrays(np.arange(100), np.arange(100))
     first, again, other = (Recipe(seed=seed).parts(many).test.item_ids for seed in (0, 0, 1))
     assert first.tolist() == again.tolist() != other.tolist()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"test": 1.5}, "`test` must be between 0 and 1, got 1.5"),
+        ({"learning_rate": 0.0}, "`learning_rate` must be above 0, got 0.0"),
+        ({"layer_sizes": (8, 0)}, r"`layer_sizes` must be all at least 1, got \(8, 0\)"),
+        ({"dropout": 1.0}, "`dropout` must be at least 0 and below 1"),
+        ({"patience": -1}, "`patience` must be at least 0, got -1"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Recipe(**settings)  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from keras import ops
 
@@ -30,10 +30,12 @@ class Catalogue:
             MovieLens 100k 0.3 serves them no better than 0.1, and the others worse.
         max_history: The last items of each user to learn from, at most.
         temperature: Scores are divided by it.
+        likelihood: `"multinomial"`: the softmax, every positive a draw from it. `"logistic"`: for
+            each candidate whether it is a positive, yes or no.
 
     Source:
-        Liang et al., "Variational autoencoders for collaborative filtering", WWW 2018 (the
-        likelihood); Covington, Adams and Sargin, "Deep neural networks for YouTube
+        Liang et al., "Variational autoencoders for collaborative filtering", WWW 2018 (both
+        likelihoods); Covington, Adams and Sargin, "Deep neural networks for YouTube
         recommendations", RecSys 2016 (history as a bag of embeddings, the softmax).
     """
 
@@ -41,6 +43,7 @@ class Catalogue:
     unknown_users: float = 0.1
     max_history: int = 1024
     temperature: float = 1.0
+    likelihood: Literal["multinomial", "logistic"] = "multinomial"
 
     def __post_init__(self) -> None:
         if not 0 < self.hidden < 1:
@@ -51,6 +54,10 @@ class Catalogue:
             raise ValueError(f"`max_history` must be at least 2, got {self.max_history}.")
         if not self.temperature > 0:
             raise ValueError(f"`temperature` must be above 0, got {self.temperature}.")
+        if self.likelihood not in ("multinomial", "logistic"):
+            raise ValueError(
+                f"`likelihood` must be 'multinomial' or 'logistic', got {self.likelihood!r}."
+            )
 
     @property
     def needs_ratings(self) -> bool:
@@ -70,5 +77,9 @@ class Catalogue:
         known = count(batch["known"], size)[:, 1:]
         hidden = count(batch["hidden"], size)[:, 1:]
         scores = ops.where(known > 0, -1e30, ops.cast(scores, "float32"))
-        loss = -ops.sum(hidden * ops.log_softmax(scores, axis=-1))
+        if self.likelihood == "multinomial":
+            loss = -ops.sum(hidden * ops.log_softmax(scores, axis=-1))
+        else:  # a score of 0 stands for one positive among all candidates
+            scores = scores - ops.log(ops.cast(size, "float32"))
+            loss = ops.sum(ops.softplus(scores) - ops.where(hidden > 0, scores, 0.0))
         return loss / ops.maximum(ops.sum(hidden), 1.0)

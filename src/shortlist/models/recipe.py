@@ -34,6 +34,7 @@ class Recipe:
         user_features: What the query tower knows of a user: a feature spec as plain data; empty
             for the id alone.
         item_features: The same for the candidate tower.
+        time_features: What the query tower knows of the moment of a query, over `timestamp`.
         epochs: Passes over the interactions, at most.
         batch_size: Interactions in a batch; users for `"catalogue"`.
         optimizer: `"adam"` (AdamW where there is weight decay) or `"adagrad"`.
@@ -56,6 +57,7 @@ class Recipe:
     dropout: float = 0.0
     user_features: Mapping[str, Any] = field(default_factory=dict)
     item_features: Mapping[str, Any] = field(default_factory=dict)
+    time_features: Mapping[str, Any] = field(default_factory=dict)
     epochs: int = 7
     batch_size: int = 512
     optimizer: Literal["adam", "adagrad"] = "adam"
@@ -64,6 +66,23 @@ class Recipe:
     decay: bool = False
     patience: int = 3
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, holds, expected in (
+            ("test", 0 < self.test < 1, "between 0 and 1"),
+            ("embedding_dim", self.embedding_dim >= 1, "at least 1"),
+            ("layer_sizes", all(units >= 1 for units in self.layer_sizes), "all at least 1"),
+            ("cross_layers", self.cross_layers >= 0, "at least 0"),
+            ("dropout", 0 <= self.dropout < 1, "at least 0 and below 1"),
+            ("epochs", self.epochs >= 1, "at least 1"),
+            ("batch_size", self.batch_size >= 1, "at least 1"),
+            ("learning_rate", self.learning_rate > 0, "above 0"),
+            ("weight_decay", self.weight_decay >= 0, "at least 0"),
+            ("patience", self.patience >= 0, "at least 0"),
+            ("seed", self.seed >= 0, "at least 0"),
+        ):
+            if not holds:
+                raise ValueError(f"`{name}` must be {expected}, got {getattr(self, name)!r}.")
 
     def parts(self, interactions: Interactions) -> Split:
         """Returns the train and test part."""
@@ -99,9 +118,9 @@ class Recipe:
 
     def model(self, train: Interactions) -> TwoTower:
         """Returns the untrained model."""
-        user_features, item_features = (
+        user_features, item_features, time_features = (
             FeatureSpec.from_dict(features) if features else None
-            for features in (self.user_features, self.item_features)
+            for features in (self.user_features, self.item_features, self.time_features)
         )
         return TwoTower.from_interactions(
             train,
@@ -109,6 +128,7 @@ class Recipe:
             objective=self.objective,
             user_features=user_features,
             item_features=item_features,
+            time_features=time_features,
             history=self.history,
             layer_sizes=self.layer_sizes,
             cross_layers=self.cross_layers,
