@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shortlist.data import Vocabulary
+from shortlist.data import DataError, Vocabulary
 from shortlist.data.features import Age, Category, FeatureSpec, Number, Time
 from shortlist.models.inputs import Histories, Moments, feature_columns
 
@@ -53,3 +53,9 @@ def test_moments_learn_from_training_and_one_time_serves_all() -> None:
     np.testing.assert_allclose(moments(10**9, 1)["age"], 0.0)  # the future is as good as now
     with pytest.raises(ValueError, match="need interactions with a column 'timestamp'"):
         Moments(FeatureSpec({"age": Age("timestamp")}))
+
+
+def test_features_of_a_table_that_is_not_there_are_refused() -> None:
+    spec = FeatureSpec({"item_id": Category(), "country": Category()})
+    with pytest.raises(DataError, match="reads 'country', .* give a table `items` with"):
+        feature_columns(spec, None, Vocabulary(["a"]), "item_id")

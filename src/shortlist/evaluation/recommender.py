@@ -28,17 +28,7 @@ class Recommender(Protocol):
         exclude_seen: bool = True,
         exclude: Sequence[npt.ArrayLike] | None = None,
     ) -> SearchResult:
-        """Returns the k best candidates of each user.
-
-        Args:
-            user_ids: (q,) ids.
-            k: Number of candidates a user.
-            exclude_seen: Whether to leave out what the user had in training.
-            exclude: One sequence of candidate ids per user, left out as well.
-
-        Returns:
-            Scores and ids of shape (q, k), best first.
-        """
+        """Returns scores and ids of shape (q, k), as `EmbeddingRecommender.recommend` says."""
         ...
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from shortlist.data import UserItems, Vocabulary
+from shortlist.data import DataError, UserItems, Vocabulary
 from shortlist.data.features import FeatureSpec, Output
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -130,7 +130,17 @@ def feature_columns(
     Returns:
         The spec, adapted to the ids of the vocabulary if it was not, and arrays with a row per
         index; an id that is not in the table has every other column missing.
+
+    Raises:
+        DataError: A column that is not there.
     """
+    unread = [column for column in spec.columns if column != key]
+    if table is None and unread:
+        kind = key.removesuffix("_id")
+        raise DataError(
+            f"a feature reads {unread[0]!r}, but of {kind}s only the id is known: give a table "
+            f"`{kind}s` with the columns {key!r} and {unread[0]!r}."
+        )
     rows = pl.DataFrame({key: pl.Series([None, *vocabulary.ids.tolist()])})
     if table is not None:
         rows = rows.join(table, on=key, how="left", maintain_order="left")
