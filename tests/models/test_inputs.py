@@ -57,5 +57,5 @@ def test_moments_learn_from_training_and_one_time_serves_all() -> None:
 
 def test_features_of_a_table_that_is_not_there_are_refused() -> None:
     spec = FeatureSpec({"item_id": Category(), "country": Category()})
-    with pytest.raises(DataError, match="reads 'country', .* give a table `items` with"):
+    with pytest.raises(DataError, match=r"reads 'country', .* give a table `items` with"):
         feature_columns(spec, None, Vocabulary(["a"]), "item_id")
