@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from shortlist.cli.config import Config, ConfigError
-from shortlist.cli.recipe import Recipe
 from shortlist.data.features import FeatureSpec
+from shortlist.models import Recipe
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "train.toml"
 

@@ -75,3 +75,37 @@ def test_an_unknown_key_of_the_toml_file_is_wrong_usage(fail, tmp_path) -> None:
     code, said = fail("train", str(tmp_path / "b"), "--config", str(tmp_path / "train.toml"))
     assert code == 2
     assert "did you mean 'epochs'" in " ".join(said.split())
+
+
+def test_the_time_of_a_query_trains_and_the_bundle_answers_without_it(
+    answer, fail, tmp_path
+) -> None:
+    rows = [(user, item, 3600 * (user + item)) for user in range(12) for item in range(9)]
+    frame = pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row")
+    frame.write_csv(tmp_path / "views.csv")
+    config = tmp_path / "train.toml"
+    config.write_text(
+        """
+        [data]
+        dataset = "views.csv"
+        [training]
+        epochs = 1
+        [features.time]
+        hour = { kind = "time", column = "timestamp" }
+        """
+    )
+    run = answer("train", str(tmp_path / "bundle"), "--config", str(config))
+    assert run["metrics_at_their_times"].keys() == run["metrics"].keys()
+    again = answer("evaluate", str(tmp_path / "bundle"), "--dataset", str(tmp_path / "views.csv"))
+    assert again["metrics"]["hit_rate@10"] == pytest.approx(run["metrics"]["hit_rate@10"], abs=1e-6)
+    config.write_text(config.read_text().replace('"timestamp"', '"rating"'))
+    code, said = fail("train", str(tmp_path / "b"), "--config", str(config))
+    assert code == 3
+    assert "must read the column 'timestamp' and no other" in " ".join(said.split())
+
+
+def test_a_file_that_is_not_there_is_named_with_the_nearest(fail, ratings, tmp_path) -> None:
+    wrong = ratings.with_name(ratings.name.replace("s.", "."))
+    code, said = fail("train", str(tmp_path / "b"), "--dataset", str(wrong))
+    assert code == 3
+    assert f"there is no file '{wrong}'; did you mean '{ratings}'?" in said.replace("\n", "")

@@ -304,3 +304,10 @@ def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:
     (tmp_path / "r.parquet").write_text("user_id,item_id\n1,2\n")
     with pytest.raises(DataError, match=r"r\.parquet cannot be read as Parquet"):
         Interactions.from_parquet(tmp_path / "r.parquet")
+
+
+def test_a_fingerprint_tells_data_apart() -> None:
+    views = Interactions.from_arrays([1, 1, 2, 2], [7, 8, 7, 9], timestamp=[1, 2, 3, 4])
+    same = Interactions.from_arrays([1, 1, 2, 2], [7, 8, 7, 9])
+    other = Interactions.from_arrays([1, 1, 2, 2], [7, 8, 9, 7])
+    assert views.fingerprint() == same.fingerprint() != other.fingerprint()

@@ -9,6 +9,7 @@ from shortlist.data import (
     DataError,
     Interactions,
     Split,
+    hold_out,
     split_by_time,
     split_leave_last_out,
     split_random,
@@ -157,3 +158,16 @@ def test_an_empty_part_is_refused() -> None:
 def test_splitting_by_time_needs_times() -> None:
     with pytest.raises(DataError, match="needs a column 'timestamp'"):
         split_by_time(Interactions.from_arrays([1, 2], [7, 8]))
+
+
+def test_a_split_is_named_as_on_the_command_line() -> None:
+    whole = interactions([(0, 1, 1), (0, 2, 4), (1, 1, 3), (1, 3, 2)])
+    for how, expected in (
+        ("random", split_random(whole, test=0.25, seed=3)),
+        ("time", split_by_time(whole, test=0.25)),
+        ("last", split_leave_last_out(whole)),
+    ):
+        held_out = hold_out(whole, how, test=0.25, seed=3)  # type: ignore[arg-type]
+        assert held_out.test.frame.equals(expected.test.frame)
+    with pytest.raises(DataError, match="`how` must be 'random', 'time' or 'last', got 'first'"):
+        hold_out(whole, "first")  # type: ignore[arg-type]

@@ -1,11 +1,12 @@
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shortlist.data import Vocabulary
-from shortlist.data.features import Category, FeatureSpec, Number
-from shortlist.models.inputs import Histories, feature_columns
+from shortlist.data import DataError, Vocabulary
+from shortlist.data.features import Age, Category, FeatureSpec, Number, Time
+from shortlist.models.inputs import Histories, Moments, feature_columns
 
 
 @given(
@@ -32,3 +33,29 @@ def test_features_stand_in_the_order_of_the_vocabulary() -> None:
     # "x" is not in the vocabulary, so its age was not learnt from: the mean is 20.
     np.testing.assert_allclose(columns(np.arange(4))["age"], [0, -1, 0, 1], atol=1e-6)
     assert (adapted.is_adapted, spec.is_adapted) == (True, False)
+
+
+HOUR = FeatureSpec({"hour": Time("timestamp", part="hour")})
+
+
+def test_a_tenth_of_the_moments_to_learn_from_is_unknown() -> None:
+    times = np.full(10_000, 7 * 3600)
+    hours = Moments(HOUR).to_learn_from(times, seed=0)["hour"]
+    assert set(hours.tolist()) == {0, 8}
+    assert 0.08 < np.mean(hours == 0) < 0.12
+    np.testing.assert_array_equal(Moments(HOUR).to_learn_from(times, seed=0)["hour"], hours)
+    assert (Moments(HOUR).to_learn_from(times, seed=None)["hour"] == 8).all()
+
+
+def test_moments_learn_from_training_and_one_time_serves_all() -> None:
+    moments = Moments(FeatureSpec({"age": Age("timestamp")}), np.array([0, 31_556_952]))
+    np.testing.assert_allclose(moments(0, 2)["age"], np.log([2, 2]), rtol=1e-6)
+    np.testing.assert_allclose(moments(10**9, 1)["age"], 0.0)  # the future is as good as now
+    with pytest.raises(ValueError, match="need interactions with a column 'timestamp'"):
+        Moments(FeatureSpec({"age": Age("timestamp")}))
+
+
+def test_features_of_a_table_that_is_not_there_are_refused() -> None:
+    spec = FeatureSpec({"item_id": Category(), "country": Category()})
+    with pytest.raises(DataError, match=r"reads 'country', .* give a table `items` with"):
+        feature_columns(spec, None, Vocabulary(["a"]), "item_id")

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from shortlist.data import Interactions, split_random
-from shortlist.data.features import Category, FeatureSpec
+from shortlist.data.features import Category, FeatureSpec, Time
 from shortlist.evaluation import evaluate
 from shortlist.index import IndexConfig
 from shortlist.models import MultiTask, Rating, Retrieval, TwoTower
@@ -118,7 +118,7 @@ def test_an_interaction_of_weight_0_teaches_nothing() -> None:
     weighted = Interactions.from_arrays(**frame, weight=[1.0, 0.0, 0.0, 1.0])
     model = TwoTower.from_interactions(weighted, embedding_dim=4, objective="rating")
     model.fit(
-        weighted, epochs=300, batch_size=4, optimizer=keras.optimizers.Adam(0.05), progress=False
+        weighted, epochs=60, batch_size=4, optimizer=keras.optimizers.Adam(0.1), progress=False
     )
     queries, candidates = model.embed_queries([0, 1]), model.embed_candidates([0, 1])
     scores = queries @ candidates.T
@@ -272,3 +272,88 @@ def test_the_learning_rate_falls(camps: Interactions) -> None:
     model = TwoTower.from_interactions(camps, embedding_dim=4)
     model.fit(camps, epochs=5, optimizer=adam, decay=True, progress=False)
     assert float(keras.ops.convert_to_numpy(adam.learning_rate)) == pytest.approx(0.1)
+
+
+@pytest.fixture(scope="module")
+def hours() -> Interactions:
+    """At even hours everyone chooses even items, at odd hours odd ones."""
+    rng = np.random.default_rng(0)
+    times = rng.integers(0, 20_000_000, 3000)
+    items = 2 * rng.integers(0, 15, 3000) + times // 3600 % 2
+    return Interactions.from_arrays(rng.integers(0, 40, 3000), items, timestamp=times)
+
+
+HOUR = FeatureSpec({"hour": Time("timestamp", part="hour")})
+
+
+@pytest.fixture(scope="module")
+def clock(hours: Interactions) -> TwoTower:
+    model = TwoTower.from_interactions(hours, embedding_dim=8, time_features=HOUR, seed=1)
+    adam = keras.optimizers.Adam(0.02)
+    model.fit(hours, epochs=8, batch_size=250, optimizer=adam, progress=False)
+    return model
+
+
+def test_the_moment_of_a_query_decides(clock: TwoTower) -> None:
+    users = clock.users.ids
+    at_two = clock.recommend(users, k=10, exclude_seen=False, at="2024-05-01T02:10:00Z")
+    at_five = clock.recommend(users, k=10, exclude_seen=False, at=np.full(len(users), 5 * 3600))
+    assert np.mean(at_two.ids % 2 == 0) > 0.95
+    assert np.mean(at_five.ids % 2 == 1) > 0.95
+    nobody_knows = clock.recommend(users, k=10, exclude_seen=False)
+    assert 0.2 < np.mean(nobody_knows.ids % 2) < 0.8
+
+
+def test_a_timed_model_is_evaluated_at_the_time_of_each_interaction(
+    hours: Interactions, clock: TwoTower
+) -> None:
+    measured = evaluate(clock, hours, train=hours, ks=(15,), exclude_seen=False)
+    assert measured["hit_rate@15"] > 0.9  # of 30 items the 15 of the hour
+    assert measured.baselines["Popularity"]["hit_rate@15"] < 0.6
+    untimed = Interactions.from_polars(hours.frame.drop("timestamp"))
+    with pytest.raises(ValueError, match="evaluated on `test` with 'timestamp'"):
+        evaluate(clock, untimed, train=hours, exclude_seen=False)
+
+
+def test_a_timed_model_is_validated_with_times(hours: Interactions) -> None:
+    split = split_random(hours, seed=0)
+    model = TwoTower.from_interactions(split.train, embedding_dim=8, time_features=HOUR, seed=1)
+    history = model.fit(
+        split.train,
+        epochs=8,
+        batch_size=250,
+        optimizer=keras.optimizers.Adam(0.02),
+        validation=split.test,
+        monitor="hit_rate@15",
+        progress=False,
+    )
+    assert max(history.validation) > 0.95  # seen items left out, the 15 of the hour hold the rest
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"time_features": FeatureSpec({"rating": Category()})}, "'timestamp' and no other"),
+        ({"time_features": HOUR, "objective": "catalogue"}, "can have no time features"),
+        (
+            {"time_features": HOUR, "user_features": FeatureSpec({"hour": Category("user_id")})},
+            "'hour' is the name of another feature",
+        ),
+    ],
+)
+def test_time_features_that_cannot_be_are_refused(
+    hours: Interactions, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        TwoTower.from_interactions(hours, **options)
+
+
+def test_times_that_do_not_fit_are_named(
+    camps: Interactions, clock: TwoTower, model: TwoTower
+) -> None:
+    with pytest.raises(ValueError, match="one for each of 2 queries, got 3"):
+        clock.recommend([1, 2], at=[1, 2, 3])
+    with pytest.raises(ValueError, match="`at` is for a model with time features"):
+        model.recommend([1], at=0)
+    with pytest.raises(ValueError, match="need interactions with a column 'timestamp'"):
+        clock.fit(camps, progress=False)

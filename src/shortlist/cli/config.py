@@ -36,6 +36,7 @@ _SETTINGS: dict[str, dict[str, tuple[str, Any]]] = {
     "features": {
         "user": ("user_features", dict),
         "item": ("item_features", dict),
+        "time": ("time_features", dict),
     },
 }
 _DATA = {"dataset": str, "users": str, "items": str, "columns": dict}
@@ -145,7 +146,7 @@ def _check_features(settings: Mapping[str, Any]) -> None:
     from shortlist.data import DataError
     from shortlist.data.features import FeatureSpec
 
-    for side in ("user", "item"):
+    for side in ("user", "item", "time"):
         features = settings.get(f"{side}_features")
         if features:
             try:

@@ -61,4 +61,8 @@ def open_dataset(
         return sample().interactions
     if name in EDITIONS:
         return movielens(EDITIONS[name], data_dir)
+    if path.suffix or path.name != name:
+        there = path.parent.iterdir() if path.parent.is_dir() else ()
+        files = sorted(str(other) for other in there if other.suffix == path.suffix)
+        raise DataError(f"there is no file {name!r}{nearest(name, files)}")
     raise DataError(f"no data set and no file is called {name!r}{nearest(name, NAMES)}")

@@ -29,16 +29,16 @@ def demo(
 ) -> None:
     """Read a data set, train a two-tower model, measure it, recommend to one user."""
     from shortlist.cli.ids import known_id
-    from shortlist.cli.recipe import Recipe
 
     started = time.perf_counter()
-    recipe = Recipe(seed=seed, patience=0)
     with status("reading the data"):
         oracle, interactions = _open(dataset, data_dir)
-        split = recipe.parts(interactions)
-    user_id = known_id(split.train.user_ids, user, "user")
     with status("starting Keras"):
-        model = recipe.model(split.train)
+        from shortlist.models import Recipe
+    recipe = Recipe(seed=seed, patience=0)
+    split = recipe.parts(interactions)
+    user_id = known_id(split.train.user_ids, user, "user")
+    model = recipe.model(split.train)
     history = recipe.fit(model, split.train)
     with status("measuring"):
         measured = {

@@ -167,12 +167,12 @@ def _ranks(ks: str) -> list[int]:
 def _parts(bundle: Bundle, dataset: str | None, data_dir: Path | None) -> Split:
     """Splits the data again as they were split for the training."""
     from shortlist.bundle import BundleError
-    from shortlist.cli.recipe import Recipe, fingerprint
-    from shortlist.data import DataError
+    from shortlist.data import DataError, hold_out
 
     try:
         data: dict[str, Any] = bundle.run["data"]
-        recipe, trained_on, digest = Recipe(**bundle.run["arguments"]), data["name"], data["sha256"]
+        arguments, trained_on, digest = bundle.run["arguments"], data["name"], data["sha256"]
+        how, test, seed = (arguments[name] for name in ("split", "test", "seed"))
     except (KeyError, TypeError):
         raise BundleError(
             "This bundle does not say how its data were split; only bundles written by "
@@ -181,9 +181,9 @@ def _parts(bundle: Bundle, dataset: str | None, data_dir: Path | None) -> Split:
     if dataset is None and trained_on not in NAMES:
         raise DataError(f"name the file it was trained on, {trained_on!r}, with --dataset.")
     interactions = open_dataset(dataset or trained_on, data_dir, columns=data.get("columns"))
-    if fingerprint(interactions) != digest:
+    if interactions.fingerprint() != digest:
         raise DataError(
             f"{dataset or trained_on} does not hold the interactions this bundle was trained on: "
             f"they were {data.get('interactions')} of {trained_on!r}."
         )
-    return recipe.parts(interactions)
+    return hold_out(interactions, how, test=test, seed=seed)

@@ -7,6 +7,7 @@ from shortlist.data.movielens import movielens
 from shortlist.data.splits import (
     Leakage,
     Split,
+    hold_out,
     split_by_time,
     split_leave_last_out,
     split_random,
@@ -23,6 +24,7 @@ __all__ = [
     "Split",
     "UserItems",
     "Vocabulary",
+    "hold_out",
     "movielens",
     "sample",
     "split_by_time",

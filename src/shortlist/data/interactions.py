@@ -1,5 +1,6 @@
 """The table everything starts from: who chose what."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -243,6 +244,13 @@ class Interactions:
         rows = np.asarray(rows)
         frame = self.frame.filter(rows) if rows.dtype == bool else self.frame[rows]
         return Interactions(frame, self.users, self.items)
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of the users and items, in their order."""
+        digest = hashlib.sha256()
+        for column in ("user_id", "item_id"):
+            digest.update("\n".join(map(str, self.frame[column])).encode())
+        return digest.hexdigest()
 
     def __repr__(self) -> str:
         users, items = self.frame["user_id"].n_unique(), self.frame["item_id"].n_unique()

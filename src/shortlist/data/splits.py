@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -81,6 +82,37 @@ class Split:
             if timed
             else None,
         )
+
+
+Manner = Literal["random", "time", "last"]
+
+
+def hold_out(
+    interactions: Interactions, how: Manner = "random", *, test: float = 0.2, seed: int = 0
+) -> Split:
+    """Split in the manner named, as the command line and its files do.
+
+    Args:
+        interactions: At least two; with times for `"time"`.
+        how: `"random"`, the latest by `"time"`, or the `"last"` of each user.
+        test: The share of test, for random and time.
+        seed: Of the random split.
+
+    Raises:
+        DataError: An unknown manner, or as the split of that manner.
+
+    Example:
+        >>> views = Interactions.from_arrays([1, 1, 2], [7, 8, 9], timestamp=[10, 30, 20])
+        >>> hold_out(views, "last").test.item_ids
+        array([8])
+    """
+    if how == "random":
+        return split_random(interactions, test=test, seed=seed)
+    if how == "time":
+        return split_by_time(interactions, test=test)
+    if how == "last":
+        return split_leave_last_out(interactions)
+    raise DataError(f"`how` must be 'random', 'time' or 'last', got {how!r}.")
 
 
 def split_random(interactions: Interactions, *, test: float = 0.2, seed: int = 0) -> Split:

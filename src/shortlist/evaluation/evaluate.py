@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from shortlist.data import Interactions, UserItems, Vocabulary
 from shortlist.evaluation.baselines import Popularity
 from shortlist.evaluation.evaluation import Evaluation
 from shortlist.evaluation.metrics import METRICS
 from shortlist.evaluation.ranking import Ranking
-from shortlist.evaluation.recommender import Answer, Recommender, as_answer, scores_and_ids
+from shortlist.evaluation.recommender import (
+    Answer,
+    Recommender,
+    as_answer,
+    is_timed,
+    scores_and_ids,
+)
 
 MOST_AT_ONCE = 1000  # the greatest k of an index
 
@@ -34,6 +42,10 @@ def evaluate(
     Each test user is asked once for max(ks) candidates, in blocks of users. Positives are matched
     by id. Candidates with equal scores count by their expectation over all orders, and lists are
     asked for further where a tie runs past the last rank, so ties never flatter.
+
+    A recommender to whom the moment of a query matters (a model with time features) is asked once
+    for every held-out interaction, at its own time, and so are the baselines: each interaction is
+    then a query with one positive.
 
     With `train`, users that have no interaction there are left out (they are counted in the
     result); with `exclude_seen`, held-out interactions that also stand in train are left out too,
@@ -56,8 +68,8 @@ def evaluate(
         The metrics at every k, of the recommender and of each baseline.
 
     Raises:
-        ValueError: Empty test, ks below 1, `exclude_seen` without `train`, or an answer of the
-            wrong shape, with NaN, or out of order.
+        ValueError: Empty test, ks below 1, `exclude_seen` without `train`, times needed and not
+            there, or an answer of the wrong shape, with NaN, or out of order.
 
     Example:
         >>> from shortlist.data import Interactions
@@ -77,28 +89,67 @@ def evaluate(
     if baselines is None:
         baselines = {} if train is None else {"Popularity": Popularity(train)}
 
-    positives, left_out = _positives(test, train, exclude_seen)
+    pairs, left_out = _held_out(test, train, exclude_seen)
+    asked = _Queries.at_their_times(pairs) if is_timed(recommender) else _Queries.of_users(pairs)
     seen = UserItems(train) if exclude_seen and train is not None else None
     answers = {"": as_answer(recommender, queries)}
     answers |= {name: as_answer(baseline, None) for name, baseline in baselines.items()}
     measured = {
-        name: _measure(answer, positives, seen, ks, block_size) for name, answer in answers.items()
+        name: _measure(answer, asked, seen, ks, block_size) for name, answer in answers.items()
     }
     return Evaluation(
         metrics=measured.pop(""),
         baselines=measured,
         ks=tuple(ks),
         exclude_seen=exclude_seen,
-        num_users=len(positives.users),
-        num_positives=len(positives),
+        num_users=pairs["user_id"].n_unique(),
+        num_positives=len(pairs),
         left_out=left_out,
     )
 
 
-def _positives(
+@dataclass(frozen=True)
+class _Queries:
+    """Who asks, when, and what should come back.
+
+    Attributes:
+        users: (q,) user ids.
+        at: (q,) seconds since 1970, or None where it does not matter.
+        wanted: The positives of each query.
+    """
+
+    users: npt.NDArray[Any]
+    at: npt.NDArray[np.int64] | None
+    wanted: list[npt.NDArray[Any]]
+
+    @classmethod
+    def of_users(cls, pairs: pl.DataFrame) -> _Queries:
+        """Returns one query a user."""
+        positives = UserItems(pairs)
+        return cls(positives.users, None, positives(positives.users))
+
+    @classmethod
+    def at_their_times(cls, pairs: pl.DataFrame) -> _Queries:
+        """Returns one query an interaction."""
+        if "timestamp" not in pairs.columns:
+            raise ValueError("A model with time features is evaluated on `test` with 'timestamp'.")
+        users, items = pairs["user_id"].to_numpy(), pairs["item_id"].to_numpy()
+        return cls(users, pairs["timestamp"].to_numpy(), list(items[:, None]))
+
+    def __len__(self) -> int:
+        return len(self.wanted)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> _Queries:
+        """Returns some of the queries."""
+        at = None if self.at is None else self.at[rows]
+        return _Queries(self.users[rows], at, [self.wanted[row] for row in rows])
+
+
+def _held_out(
     test: Interactions, train: Interactions | None, exclude_seen: bool
-) -> tuple[UserItems, dict[str, int]]:
-    pairs = test.frame.select("user_id", "item_id").unique(maintain_order=True)
+) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Returns the held-out interactions that count, each pair once, and how many do not."""
+    pairs = test.frame.unique(["user_id", "item_id"], keep="first", maintain_order=True)
     total = len(pairs)
     left_out = {"unknown_users": 0, "seen_in_train": 0}
     if train is not None:
@@ -114,24 +165,23 @@ def _positives(
             f"`test` holds no interaction to evaluate: of {total}, {left_out['unknown_users']} are "
             f"of users unknown in train and {left_out['seen_in_train']} also stand in train."
         )
-    return UserItems(pairs), left_out
+    return pairs, left_out
 
 
 def _measure(
     answer: Answer,
-    positives: UserItems,
+    asked: _Queries,
     seen: UserItems | None,
     ks: Sequence[int],
     block_size: int,
 ) -> dict[str, float]:
-    vocabulary = Vocabulary.from_ids(positives.items)
+    vocabulary = Vocabulary.from_ids(np.concatenate(asked.wanted))
     names = [(name, k) for name in METRICS for k in ks]
     totals = np.zeros((len(names), 2))
-    for start in range(0, len(positives.users), block_size):
-        users = positives.users[start : start + block_size]
-        wanted = positives(users)
-        for rows, scores, ids in _lists(answer, users, max(ks), seen):
-            ranking = _rank(scores, ids, [wanted[row] for row in rows], vocabulary, max(ks))
+    for start in range(0, len(asked), block_size):
+        block = asked.take(np.arange(start, min(start + block_size, len(asked))))
+        for queries, scores, ids in _lists(answer, block, max(ks), seen):
+            ranking = _rank(scores, ids, queries.wanted, vocabulary, max(ks))
             for at, (name, k) in enumerate(names):
                 numerators, denominators = METRICS[name](ranking, k)
                 totals[at] += numerators.sum(), denominators.sum()
@@ -142,28 +192,29 @@ def _measure(
 
 
 def _lists(
-    answer: Answer, users: npt.NDArray[Any], k: int, seen: UserItems | None
-) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[Any]]]:
-    """Yields (rows of `users`, scores, ids) with lists long enough to hold the ties of rank k.
+    answer: Answer, asked: _Queries, k: int, seen: UserItems | None
+) -> Iterator[tuple[_Queries, npt.NDArray[np.float64], npt.NDArray[Any]]]:
+    """Yields (queries, scores, ids) with lists long enough to hold the ties of rank k.
 
-    Every user is asked for one candidate more than k. Where that one scores like the k-th, more
+    Every query is asked for one candidate more than k. Where that one scores like the k-th, more
     are asked for, with those already given excluded, until the tie ends.
     """
-    rows = np.arange(len(users))
-    exclude = None if seen is None else seen(users)
+    exclude = None if seen is None else seen(asked.users)
     width = min(k + 1, MOST_AT_ONCE)
-    scores, ids = scores_and_ids(answer(users, width, exclude), len(users))
-    while len(rows):
+    scores, ids = scores_and_ids(answer(asked.users, asked.at, width, exclude), len(asked))
+    while len(asked):
         last = scores[:, -1]
-        ended = np.full(len(rows), scores.shape[1] < width) | np.isneginf(last)
+        ended = np.full(len(asked), scores.shape[1] < width) | np.isneginf(last)
         if scores.shape[1] > k:
             ended |= scores[:, k - 1] != last
-        yield rows[ended], scores[ended], ids[ended]
-        rows, scores, ids = rows[~ended], scores[~ended], ids[~ended]
-        if len(rows):
-            given = list(ids) if exclude is None else _joined([exclude[row] for row in rows], ids)
-            more = answer(users[rows], MOST_AT_ONCE, given)
-            more_scores, more_ids = scores_and_ids(more, len(rows))
+        yield asked.take(np.flatnonzero(ended)), scores[ended], ids[ended]
+        open_rows = np.flatnonzero(~ended)
+        asked, scores, ids = asked.take(open_rows), scores[~ended], ids[~ended]
+        exclude = exclude and [exclude[row] for row in open_rows]
+        if len(asked):
+            given = list(ids) if exclude is None else _joined(exclude, ids)
+            more = answer(asked.users, asked.at, MOST_AT_ONCE, given)
+            more_scores, more_ids = scores_and_ids(more, len(asked))
             if (more_ids[:, :1] == ids).any() or (more_scores[:, 0] > scores[:, -1]).any():
                 raise ValueError("The recommender gave a candidate that it was told to exclude.")
             scores = np.concatenate([scores, more_scores], axis=1)
@@ -180,11 +231,10 @@ def _joined(
 def _rank(
     scores: npt.NDArray[np.float64],
     ids: npt.NDArray[Any],
-    wanted: Iterable[npt.NDArray[Any]],
+    wanted: Sequence[npt.NDArray[Any]],
     vocabulary: Vocabulary,
     k: int,
 ) -> Ranking:
-    wanted = list(wanted)
     counts = np.array([len(items) for items in wanted], dtype=np.int64)
     rows = np.arange(len(wanted))
     codes = vocabulary.encode(np.concatenate(wanted)) if len(wanted) else np.zeros(0, np.int64)

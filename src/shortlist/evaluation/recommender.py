@@ -10,8 +10,10 @@ import numpy.typing as npt
 
 from shortlist.index import Index, SearchResult
 
-# answer(user_ids, k, exclude) -> ranked candidates of each user
-Answer = Callable[[npt.NDArray[Any], int, Sequence[npt.NDArray[Any]] | None], Any]
+# answer(user_ids, at, k, exclude) -> ranked candidates of each user; at: when each asks, or None
+Answer = Callable[
+    [npt.NDArray[Any], npt.NDArray[Any] | None, int, Sequence[npt.NDArray[Any]] | None], Any
+]
 
 
 @runtime_checkable
@@ -26,18 +28,13 @@ class Recommender(Protocol):
         exclude_seen: bool = True,
         exclude: Sequence[npt.ArrayLike] | None = None,
     ) -> SearchResult:
-        """Returns the k best candidates of each user.
-
-        Args:
-            user_ids: (q,) ids.
-            k: Number of candidates a user.
-            exclude_seen: Whether to leave out what the user had in training.
-            exclude: One sequence of candidate ids per user, left out as well.
-
-        Returns:
-            Scores and ids of shape (q, k), best first.
-        """
+        """Returns scores and ids of shape (q, k), as `EmbeddingRecommender.recommend` says."""
         ...
+
+
+def is_timed(recommender: Any) -> bool:
+    """Returns whether the moment of a query is part of it: a model with time features."""
+    return bool(getattr(recommender, "timed", False))
 
 
 def as_answer(recommender: Any, queries: Callable[[npt.NDArray[Any]], Any] | None) -> Answer:
@@ -49,17 +46,17 @@ def as_answer(recommender: Any, queries: Callable[[npt.NDArray[Any]], Any] | Non
                 "for a TwoTower that is `model.embed_queries`."
             )
 
-        def search(users: npt.NDArray[Any], k: int, exclude: Any) -> SearchResult:
+        def search(users: npt.NDArray[Any], _: Any, k: int, exclude: Any) -> SearchResult:
             return recommender.search(queries(users), k, exclude=exclude)
 
         return search
     if isinstance(recommender, Recommender):
-        return lambda users, k, exclude: recommender.recommend(
-            users, k, exclude_seen=False, exclude=exclude
+        timed = is_timed(recommender)
+        return lambda users, at, k, exclude: recommender.recommend(
+            users, k, exclude_seen=False, exclude=exclude, **({"at": at} if timed else {})
         )
     if callable(recommender):
-        answer: Answer = recommender
-        return answer
+        return lambda users, _, k, exclude: recommender(users, k, exclude)
     raise TypeError(
         "`recommender` must have a `recommend` method, be an Index, or be a callable "
         f"(user_ids, k, exclude) -> (scores, ids), got {type(recommender).__name__}."

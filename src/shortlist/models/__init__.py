@@ -14,6 +14,7 @@ from shortlist.models.catalogue import Catalogue
 from shortlist.models.embedding_bag import EmbeddingBag
 from shortlist.models.history import History
 from shortlist.models.objectives import MultiTask, Rating, Retrieval
+from shortlist.models.recipe import Recipe
 from shortlist.models.tower import Tower
 from shortlist.models.towers import embedding_tower
 from shortlist.models.two_tower import TwoTower
@@ -24,6 +25,7 @@ __all__ = [
     "History",
     "MultiTask",
     "Rating",
+    "Recipe",
     "Retrieval",
     "Tower",
     "TwoTower",

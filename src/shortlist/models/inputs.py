@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from shortlist.data import UserItems, Vocabulary
+from shortlist.data import DataError, UserItems, Vocabulary
 from shortlist.data.features import FeatureSpec, Output
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -19,6 +19,7 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 Inputs = Callable[[npt.NDArray[np.int64]], Any]
 
 HISTORY = "history"
+TIMESTAMP = "timestamp"
 
 
 def indices_only(indices: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
@@ -46,6 +47,70 @@ class Columns:
         return {name: array[indices] for name, array in self.arrays.items()}
 
 
+class Moments:
+    """The inputs of a query tower that come from the time of the query.
+
+    Args:
+        features: Over the column `timestamp` alone; one not adapted yet learns from `times`.
+        times: (n,) the times of training: seconds since 1970.
+
+    Raises:
+        ValueError: Features of other columns, or no times to learn from.
+
+    Example:
+        >>> from shortlist.data.features import Time
+        >>> moments = Moments(FeatureSpec({"hour": Time("timestamp")}), np.array([0]))
+        >>> moments(["2024-01-01T10:30:00Z", None], 2)
+        {'hour': array([11,  0], dtype=int32)}
+    """
+
+    def __init__(self, features: FeatureSpec, times: npt.NDArray[np.int64] | None = None) -> None:
+        if features.columns != (TIMESTAMP,):
+            raise ValueError(
+                f"`time_features` must read the column {TIMESTAMP!r} and no other, since nothing "
+                f"else is known of a query to come; got {list(features.columns)}."
+            )
+        if not features.is_adapted:
+            if times is None:
+                raise ValueError("`time_features` need interactions with a column 'timestamp'.")
+            features = features.adapt({TIMESTAMP: times})
+        self.features = features
+
+    def __call__(self, at: Any, count: int) -> Arrays:
+        """Returns the features of each moment, by name.
+
+        Args:
+            at: (count,) seconds since 1970, date-times or ISO 8601 text, or one for all; None for
+                a moment that is unknown.
+            count: The number of queries.
+        """
+        if at is None:
+            unknown = self.features.transform_one({})
+            return {name: np.repeat(array, count, axis=0) for name, array in unknown.items()}
+        if isinstance(at, str) or not isinstance(at, Sequence | np.ndarray | pl.Series):
+            at = [at] * count
+        if len(at) != count:
+            raise ValueError(
+                f"`at` must be one time or one for each of {count} queries, got {len(at)}."
+            )
+        return self.features.transform({TIMESTAMP: pl.Series(TIMESTAMP, at)})
+
+    def to_learn_from(self, times: npt.NDArray[np.int64], seed: int | None) -> Arrays:
+        """Returns the features of each moment of training.
+
+        Every tenth, drawn at random, is unknown, so that the model also learns to answer when
+        nobody says when.
+        """
+        known = self(times, len(times))
+        if seed is None:
+            return known
+        hidden = np.random.default_rng(seed).random(len(times)) < 0.1
+        unknown = self(None, int(hidden.sum()))
+        for name, array in known.items():
+            array[hidden] = unknown[name]
+        return known
+
+
 def id_columns(vocabulary: Vocabulary, name: str) -> Columns:
     """Returns the inputs of a tower whose only feature, `name`, is the id."""
     return Columns({name: np.arange(vocabulary.size, dtype=np.int32)})
@@ -65,7 +130,17 @@ def feature_columns(
     Returns:
         The spec, adapted to the ids of the vocabulary if it was not, and arrays with a row per
         index; an id that is not in the table has every other column missing.
+
+    Raises:
+        DataError: A column that is not there.
     """
+    unread = [column for column in spec.columns if column != key]
+    if table is None and unread:
+        kind = key.removesuffix("_id")
+        raise DataError(
+            f"a feature reads {unread[0]!r}, but of {kind}s only the id is known: give a table "
+            f"`{kind}s` with the columns {key!r} and {unread[0]!r}."
+        )
     rows = pl.DataFrame({key: pl.Series([None, *vocabulary.ids.tolist()])})
     if table is not None:
         rows = rows.join(table, on=key, how="left", maintain_order="left")
@@ -82,6 +157,38 @@ def id_output(vocabulary: Vocabulary) -> Output:
 def history_output(items: Vocabulary) -> Output:
     """Returns what a history becomes: the indices of its items."""
     return Output("indices", size=items.size)
+
+
+def side(
+    key: str,
+    vocabulary: Vocabulary,
+    spec: FeatureSpec | None,
+    table: pl.DataFrame | None,
+    further: Mapping[str, Output],
+) -> tuple[dict[str, Output], Columns]:
+    """Returns the features of a tower, and where the values of an id come from.
+
+    Args:
+        key: The column of the ids.
+        vocabulary: The ids.
+        spec: What is known of an id; None knows the id itself.
+        table: A row per id, or None.
+        further: Features of the tower that belong to a query and not to an id.
+
+    Raises:
+        ValueError: Two features of one name.
+    """
+    if spec is None:
+        outputs, columns = {key: id_output(vocabulary)}, id_columns(vocabulary, key)
+    else:
+        spec, columns = feature_columns(spec, table, vocabulary, key)
+        outputs = dict(spec.outputs)
+    for name in further:
+        if name in outputs:
+            raise ValueError(
+                f"{name!r} is the name of another feature; call one of them otherwise."
+            )
+    return {**outputs, **further}, columns
 
 
 class Histories:

@@ -1,88 +1,51 @@
-"""The Keras side of training: batches of pairs and the model they train."""
+"""The Keras side of training: what is trained, and epoch after epoch until it is good."""
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
-import numpy.typing as npt
 
-from shortlist.models.inputs import Inputs
+from shortlist.models.history import History
 from shortlist.models.objectives import Objective
+from shortlist.models.progress import TrainingProgress
 
 
-class Batches(keras.utils.PyDataset):
-    """Shuffled batches of columns held in memory.
+class Towers(keras.Model):
+    """Two towers side by side, trained by an objective.
 
     Args:
-        columns: Arrays of equal length; `user` and `candidate` are indices.
-        query_inputs: From the users and candidates of a batch to the query tower's inputs.
-        candidate_inputs: From the candidates of a batch to the candidate tower's inputs.
-        batch_size: Rows in a batch; the last of an epoch may be shorter.
-        seed: Seed of the order; None keeps the order of the rows.
+        query_tower: From a batch's `query_inputs` to (b, d) embeddings.
+        candidate_tower: From `candidate_inputs` to embeddings.
+        objective: The loss of a batch.
+        candidate_inputs: The same candidates for every batch; None takes the batch's own.
     """
 
     def __init__(
         self,
-        columns: dict[str, npt.NDArray[Any]],
-        query_inputs: Callable[[npt.NDArray[Any], npt.NDArray[Any]], Any],
-        candidate_inputs: Inputs,
-        batch_size: int,
-        seed: int | None,
-    ) -> None:
-        super().__init__()
-        self._columns = columns
-        self._query_inputs = query_inputs
-        self._candidate_inputs = candidate_inputs
-        self._batch_size = batch_size
-        self._rows = len(columns["user"])
-        self._rng = None if seed is None else np.random.default_rng(seed)
-        self._order = np.arange(self._rows)
-        self.on_epoch_end()
-
-    def __len__(self) -> int:
-        """Returns the number of batches."""
-        return -(-self._rows // self._batch_size)
-
-    def __getitem__(self, at: int) -> tuple[dict[str, Any]]:
-        """Returns batch number `at`."""
-        rows = self._order[at * self._batch_size : (at + 1) * self._batch_size]
-        batch: dict[str, Any] = {name: column[rows] for name, column in self._columns.items()}
-        users, candidates = batch.pop("user"), batch["candidate"]
-        batch["query_inputs"] = self._query_inputs(users, candidates)
-        batch["candidate_inputs"] = self._candidate_inputs(candidates)
-        return (batch,)
-
-    def on_epoch_end(self) -> None:
-        """Draws the order of the next epoch."""
-        if self._rng is not None:
-            self._rng.shuffle(self._order)
-
-
-class Pairs(keras.Model):
-    """Two towers side by side, trained by an objective.
-
-    Args:
-        query_tower: From `query_inputs` to (b, d) embeddings.
-        candidate_tower: From `candidate_inputs` to (b, d) embeddings.
-        objective: The loss of a batch.
-    """
-
-    def __init__(
-        self, query_tower: keras.Model, candidate_tower: keras.Model, objective: Objective
+        query_tower: keras.Model,
+        candidate_tower: keras.Model,
+        objective: Objective,
+        candidate_inputs: Any = None,
     ) -> None:
         super().__init__()
         self.query_tower = query_tower
         self.candidate_tower = candidate_tower
         self.objective = objective
 
+        def same_for_all(batch: dict[str, Any]) -> Any:  # Keras would wrap a dict as an attribute
+            return batch["candidate_inputs"] if candidate_inputs is None else candidate_inputs
+
+        self._candidate_inputs = same_for_all
+
     def call(self, batch: dict[str, Any], training: bool = False) -> tuple[Any, Any]:
         """Returns the embeddings of both sides."""
         return (
             self.query_tower(batch["query_inputs"], training=training),
-            self.candidate_tower(batch["candidate_inputs"], training=training),
+            self.candidate_tower(self._candidate_inputs(batch), training=training),
         )
 
     def compute_loss(
@@ -99,10 +62,76 @@ class Pairs(keras.Model):
         return sum(self.losses, start=self.objective(queries, candidates, x))
 
 
-class BatchProgress(keras.callbacks.Callback):
+def train_epochs(
+    towers: Towers,
+    batches: keras.utils.PyDataset,
+    optimizer: keras.optimizers.Optimizer,
+    *,
+    epochs: int,
+    decay: bool,
+    measure: Callable[[], float] | None,
+    monitor: str,
+    patience: int,
+    progress: bool | None,
+) -> History:
+    """Trains until `measure` no longer improves, and keeps the weights of the best epoch.
+
+    Args:
+        towers: What to train.
+        batches: What to learn from.
+        optimizer: As it is, its learning rate that of the first epoch.
+        epochs: Passes over the batches, at most.
+        decay: Whether the learning rate falls in equal steps to almost 0.
+        measure: Gives the figure to watch, after every epoch; None trains for all epochs.
+        monitor: What the figure is called.
+        patience: Epochs without improvement after which training stops.
+        progress: Whether to show a bar on stderr; None shows it on a terminal.
+
+    Returns:
+        The course of the training.
+    """
+    started = time.perf_counter()
+    towers.compile(optimizer=optimizer)
+    learning_rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+    losses: list[float] = []
+    measured: list[float] = []
+    best, best_weights = 0, None
+    shown = sys.stderr.isatty() if progress is None else progress
+    with TrainingProgress(epochs, len(batches), shown) as bar:
+        for epoch in range(epochs):
+            if decay:
+                optimizer.learning_rate = learning_rate * (1 - epoch / epochs)
+            result = towers.fit(
+                batches,
+                initial_epoch=epoch,
+                epochs=epoch + 1,
+                shuffle=False,  # Keras would shuffle again, by its global seed
+                verbose=0,
+                callbacks=[_Advance(bar.advance)] if shown else [],
+            )
+            losses.append(float(result.history["loss"][-1]))
+            if measure is not None:
+                measured.append(measure())
+                if measured[-1] > max(measured[:-1], default=-1.0):
+                    best, best_weights = epoch, towers.get_weights()
+            bar.epoch(losses[-1], monitor, measured[-1] if measured else None)
+            if measure is not None and epoch - best >= patience:
+                break
+    if best_weights is not None:
+        towers.set_weights(best_weights)
+    return History(
+        loss=tuple(losses),
+        validation=tuple(measured),
+        monitor=monitor,
+        best_epoch=(len(losses) - 1 if measure is None else best) + 1,
+        seconds=time.perf_counter() - started,
+    )
+
+
+class _Advance(keras.callbacks.Callback):
     """Calls a function after every batch."""
 
-    def __init__(self, advance: Any) -> None:
+    def __init__(self, advance: Callable[[], None]) -> None:
         super().__init__()
         self._advance = advance
 

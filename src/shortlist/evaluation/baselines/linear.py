@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from shortlist.data import Interactions, UserItems, Vocabulary
-from shortlist.index import Index, IndexConfig, SearchResult
+from shortlist.evaluation.embedding_recommender import EmbeddingRecommender
+from shortlist.index import Index, IndexConfig
 
 # The rows of the items that each user chose, ascending, each once.
 Chosen = list[npt.NDArray[np.int64]]
 
 
-class LinearRecommender(ABC):
+class LinearRecommender(EmbeddingRecommender):
     """A baseline whose scores are dot products with an embedding of the user's items.
 
     Args:
@@ -24,8 +25,8 @@ class LinearRecommender(ABC):
 
     def __init__(self, train: Interactions) -> None:
         self._items = Vocabulary.from_ids(train.item_ids)
-        self._seen = UserItems(train)
-        chosen = self._rows(self._seen(self._seen.users))
+        self.seen = UserItems(train)
+        chosen = self._rows(self.seen(self.seen.users))
         self._index = Index.build(
             self._fit(chosen, len(self._items.ids)).astype(np.float32),
             self._items.ids,
@@ -40,56 +41,16 @@ class LinearRecommender(ABC):
     def _embed(self, chosen: Chosen) -> npt.NDArray[np.floating]:
         """Returns (q, d) embeddings of users who chose these items."""
 
-    def recommend(
-        self,
-        user_ids: npt.ArrayLike,
-        k: int = 10,
-        *,
-        exclude_seen: bool = True,
-        exclude: Sequence[npt.ArrayLike] | None = None,
-    ) -> SearchResult:
-        """Returns the k best items of each user.
+    def embed_queries(self, user_ids: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """Returns the embeddings of users; one unknown in train has chosen nothing."""
+        return self.embed_histories(self.seen(user_ids))
 
-        Args:
-            user_ids: (q,) ids; a user unknown in train is one who chose nothing.
-            k: Number of items a user.
-            exclude_seen: Whether to leave out what the user had in training.
-            exclude: One sequence of item ids per user, left out as well.
+    def embed_histories(self, histories: Sequence[npt.ArrayLike]) -> npt.NDArray[np.float32]:
+        """Returns the embeddings of histories; items unknown in train are passed over."""
+        return self._embed(self._rows(histories)).astype(np.float32)
 
-        Returns:
-            Scores and ids of shape (q, k), best first.
-        """
-        users = np.asarray(user_ids)
-        exclude = self._seen.excluded(users, exclude) if exclude_seen else exclude
-        return self._search(self._seen(users), k, exclude)
-
-    def recommend_from(
-        self,
-        histories: Sequence[npt.ArrayLike],
-        k: int = 10,
-        *,
-        exclude: Sequence[npt.ArrayLike] | None = None,
-    ) -> SearchResult:
-        """Returns the k best items for users who are known by what they chose.
-
-        Args:
-            histories: One sequence of item ids per user; items unknown in train are passed over.
-            k: Number of items a user.
-            exclude: One sequence of item ids per user to leave out; None leaves out the histories.
-
-        Returns:
-            Scores and ids of shape (q, k), best first.
-        """
-        return self._search(histories, k, histories if exclude is None else exclude)
-
-    def _search(
-        self,
-        histories: Sequence[npt.ArrayLike],
-        k: int,
-        exclude: Sequence[npt.ArrayLike] | None,
-    ) -> SearchResult:
-        queries = self._embed(self._rows(histories)).astype(np.float32)
-        return self._index.search(queries, k, exclude=exclude)
+    def _exact(self) -> Index:
+        return self._index
 
     def _rows(self, histories: Sequence[npt.ArrayLike]) -> Chosen:
         """Returns the rows, among all items, of what each user chose, each once."""

@@ -9,10 +9,11 @@ import numpy.typing as npt
 import polars as pl
 
 from shortlist.data import Interactions, UserItems
-from shortlist.index import Index, IndexConfig, SearchResult
+from shortlist.evaluation.embedding_recommender import EmbeddingRecommender
+from shortlist.index import Index, IndexConfig
 
 
-class Popularity:
+class Popularity(EmbeddingRecommender):
     """Scores every item by the number of users who interacted with it.
 
     Args:
@@ -32,27 +33,15 @@ class Popularity:
             counts["item_id"].to_numpy(),
             config=IndexConfig(exact=True),
         )
-        self._seen = UserItems(train)
+        self.seen = UserItems(train)
 
-    def recommend(
-        self,
-        user_ids: npt.ArrayLike,
-        k: int = 10,
-        *,
-        exclude_seen: bool = True,
-        exclude: Sequence[npt.ArrayLike] | None = None,
-    ) -> SearchResult:
-        """Returns the k most popular items each user may get.
+    def embed_queries(self, user_ids: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """Returns the same for every user, known or not: (q, 1) ones."""
+        return np.ones((len(np.asarray(user_ids)), 1), np.float32)
 
-        Args:
-            user_ids: (q,) ids; users unknown in train are served too.
-            k: Number of items a user.
-            exclude_seen: Whether to leave out what the user had in training.
-            exclude: One sequence of item ids per user, left out as well.
+    def embed_histories(self, histories: Sequence[npt.ArrayLike]) -> npt.NDArray[np.float32]:
+        """Returns the same for every history: (q, 1) ones."""
+        return np.ones((len(histories), 1), np.float32)
 
-        Returns:
-            Scores (numbers of users) and ids of shape (q, k), best first.
-        """
-        users = np.asarray(user_ids)
-        exclude = self._seen.excluded(users, exclude) if exclude_seen else exclude
-        return self._index.search(np.ones((len(users), 1), np.float32), k, exclude=exclude)
+    def _exact(self) -> Index:
+        return self._index

@@ -28,6 +28,26 @@ METRICS: dict[str, Metric] = {
     "map": average_precision,
 }
 
+
+def rank_of(metric: str) -> int:
+    """Returns the k of a metric at k.
+
+    Raises:
+        ValueError: No metric there is, or no rank.
+
+    Example:
+        >>> rank_of("hit_rate@10")
+        10
+    """
+    name, _, rank = metric.partition("@")
+    if name not in METRICS or not rank.isdigit() or int(rank) < 1:
+        raise ValueError(
+            f"`monitor` must be one of {list(METRICS)} and a rank, such as 'hit_rate@10', "
+            f"got {metric!r}."
+        )
+    return int(rank)
+
+
 __all__ = [
     "METRICS",
     "Metric",
@@ -35,6 +55,7 @@ __all__ = [
     "hit_rate",
     "ndcg",
     "precision",
+    "rank_of",
     "recall",
     "reciprocal_rank",
 ]

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from shortlist.cli.recipe import Recipe, fingerprint
 from shortlist.data import Interactions
+from shortlist.models import Recipe
 
 VIEWS = Interactions.from_arrays([1, 1, 2, 2], [7, 8, 7, 9], timestamp=[1, 2, 3, 4])
 
@@ -24,7 +24,16 @@ def test_a_random_split_follows_the_seed() -> None:
     assert first.tolist() == again.tolist() != other.tolist()
 
 
-def test_a_fingerprint_tells_data_apart() -> None:
-    same = Interactions.from_arrays([1, 1, 2, 2], [7, 8, 7, 9])
-    other = Interactions.from_arrays([1, 1, 2, 2], [7, 8, 9, 7])
-    assert fingerprint(VIEWS) == fingerprint(same) != fingerprint(other)
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"test": 1.5}, "`test` must be between 0 and 1, got 1.5"),
+        ({"learning_rate": 0.0}, "`learning_rate` must be above 0, got 0.0"),
+        ({"layer_sizes": (8, 0)}, r"`layer_sizes` must be all at least 1, got \(8, 0\)"),
+        ({"dropout": 1.0}, "`dropout` must be at least 0 and below 1"),
+        ({"patience": -1}, "`patience` must be at least 0, got -1"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Recipe(**settings)  # type: ignore[arg-type]

@@ -1,0 +1,132 @@
+"""What is learnt from, batch by batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from shortlist.models.catalogue import Catalogue
+from shortlist.models.inputs import HISTORY, Arrays, Histories, Inputs
+
+MAX_HISTORY = 1_024
+
+
+class PairBatches(keras.utils.PyDataset):
+    """Batches of users and the candidates they chose, the columns held in memory.
+
+    Args:
+        columns: Arrays of equal length; `user` and `candidate` are indices.
+        query_inputs: From indices of users to the query tower's inputs.
+        candidate_inputs: From indices of candidates to the candidate tower's inputs.
+        batch_size: Rows in a batch; the last of an epoch may be smaller.
+        seed: Seed of the order; None keeps the order of the rows.
+        histories: The items of each user, if the query tower takes them; the candidate of a row is
+            left out of its own history.
+        moments: Further inputs of the query tower, with a row per interaction.
+    """
+
+    def __init__(
+        self,
+        columns: dict[str, npt.NDArray[Any]],
+        query_inputs: Inputs,
+        candidate_inputs: Inputs,
+        batch_size: int,
+        seed: int | None = None,
+        *,
+        histories: Histories | None = None,
+        moments: Arrays | None = None,
+    ) -> None:
+        super().__init__()
+        self._columns = columns
+        self._query_inputs = query_inputs
+        self._candidate_inputs = candidate_inputs
+        self._batch_size = batch_size
+        self._histories = histories
+        self._moments = moments or {}
+        self._rng = None if seed is None else np.random.default_rng(seed)
+        self._order = np.arange(len(columns["user"]))
+        self.on_epoch_end()
+
+    def __len__(self) -> int:
+        """Returns the number of batches."""
+        return -(-len(self._order) // self._batch_size)
+
+    def __getitem__(self, at: int) -> tuple[dict[str, Any]]:
+        """Returns batch number `at`."""
+        rows = self._order[at * self._batch_size : (at + 1) * self._batch_size]
+        batch: dict[str, Any] = {name: column[rows] for name, column in self._columns.items()}
+        users, candidates = batch.pop("user"), batch["candidate"]
+        queries = self._query_inputs(users)
+        if self._histories is not None:
+            width = self._histories.longest(MAX_HISTORY)
+            items = self._histories.padded(users, MAX_HISTORY, width)
+            queries = {**queries, HISTORY: np.where(items == candidates[:, None], 0, items)}
+        if self._moments:
+            queries = {**queries, **{name: array[rows] for name, array in self._moments.items()}}
+        batch["query_inputs"] = queries
+        batch["candidate_inputs"] = self._candidate_inputs(candidates)
+        return (batch,)
+
+    def on_epoch_end(self) -> None:
+        """Draws the order of the next epoch."""
+        if self._rng is not None:
+            self._rng.shuffle(self._order)
+
+
+class UserBatches(keras.utils.PyDataset):
+    """Shuffled batches of users, their items parted anew in every epoch.
+
+    Args:
+        histories: The items of each user; number 0 is the unknown user and left out.
+        query_inputs: From indices of users to the query tower's inputs.
+        history: Whether the query tower also takes the items not hidden.
+        objective: How to part them.
+        batch_size: Users in a batch; the last of an epoch may be smaller.
+        seed: Seed of order and parts.
+    """
+
+    def __init__(
+        self,
+        histories: Histories,
+        query_inputs: Inputs,
+        history: bool,
+        objective: Catalogue,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self._histories = histories
+        self._query_inputs = query_inputs
+        self._history = history
+        self._objective = objective
+        self._batch_size = batch_size
+        self._width = histories.longest(objective.max_history)
+        self._order = np.flatnonzero(histories.lengths)
+        self._rng = np.random.default_rng(seed)
+        self.on_epoch_end()
+
+    def __len__(self) -> int:
+        """Returns the number of batches."""
+        return -(-len(self._order) // self._batch_size)
+
+    def __getitem__(self, at: int) -> tuple[dict[str, Any]]:
+        """Returns batch number `at`."""
+        users = self._order[at * self._batch_size : (at + 1) * self._batch_size]
+        items = self._histories.padded(users, self._width, self._width)
+        unknown = self._rng.random(len(users)) < self._objective.unknown_users
+        # Unknown users mostly come with few items: from one to as many as the rest, log-uniform.
+        few = np.maximum((items > 0).sum(axis=1), 1.0) ** -self._rng.random(len(users))
+        shown = (1 - self._objective.hidden) * np.where(unknown, few, 1.0)
+        hidden = self._rng.random(items.shape) >= shown[:, None]
+        known: npt.NDArray[np.int32] = np.where(hidden, 0, items)
+        queries = self._query_inputs(np.where(unknown, 0, users))
+        if self._history:
+            queries = {**queries, HISTORY: known}
+        return ({"query_inputs": queries, "known": known, "hidden": np.where(hidden, items, 0)},)
+
+    def on_epoch_end(self) -> None:
+        """Draws the order of the next epoch."""
+        self._rng.shuffle(self._order)

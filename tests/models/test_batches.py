@@ -1,0 +1,98 @@
+import numpy as np
+
+from shortlist.models import Catalogue
+from shortlist.models.batches import PairBatches, UserBatches
+from shortlist.models.inputs import HISTORY, Columns, Histories, indices_only
+
+LISTS = [np.zeros(0, int), np.array([1, 2, 3, 4]), np.zeros(0, int), np.array([5, 6])]
+COLUMNS = {"user": np.arange(10), "candidate": 10 * np.arange(10)}
+
+
+def batches_of(batch_size: int, seed: int | None) -> PairBatches:
+    return PairBatches(COLUMNS, indices_only, indices_only, batch_size, seed)
+
+
+def epoch(batches: PairBatches) -> list[list[int]]:
+    return [batches[at][0]["query_inputs"].tolist() for at in range(len(batches))]
+
+
+def test_every_row_comes_once_an_epoch_and_the_last_batch_may_be_short() -> None:
+    rows = epoch(batches_of(4, seed=0))
+    assert [len(batch) for batch in rows] == [4, 4, 2]
+    assert sorted(row for batch in rows for row in batch) == list(range(10))
+
+
+def test_columns_stay_together() -> None:
+    (batch,) = batches_of(10, seed=0)[0]
+    np.testing.assert_array_equal(batch["candidate"], 10 * batch["query_inputs"])
+
+
+def test_each_epoch_has_an_order_of_its_own_that_the_seed_decides() -> None:
+    batches, again = batches_of(4, seed=0), batches_of(4, seed=0)
+    first = epoch(batches)
+    assert first == epoch(again)
+    batches.on_epoch_end()
+    assert epoch(batches) != first
+
+
+def test_without_a_seed_the_rows_keep_their_order() -> None:
+    assert epoch(batches_of(5, seed=None)) == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
+
+
+def parted(seed: int = 0, history: bool = True, **options: float) -> UserBatches:
+    users = Columns({"user": np.arange(4)})
+    return UserBatches(Histories(LISTS), users, history, Catalogue(**options), 8, seed)
+
+
+def test_each_item_is_either_known_or_to_be_found() -> None:
+    (batch,) = parted()[0]
+    for known, hidden in zip(batch["known"], batch["hidden"], strict=True):
+        both = sorted([*known[known > 0], *hidden[hidden > 0]])
+        assert both in ([1, 2, 3, 4], [5, 6])
+    np.testing.assert_array_equal(batch["query_inputs"][HISTORY], batch["known"])
+
+
+def test_users_without_items_teach_nothing() -> None:
+    (batch,) = parted(unknown_users=0.0)[0]
+    assert sorted(batch["query_inputs"]["user"]) == [1, 3]
+
+
+def test_unknown_users_keep_their_history() -> None:
+    drawn = [parted(seed, unknown_users=1.0)[0][0]["query_inputs"] for seed in range(20)]
+    assert all(query["user"].tolist() == [0, 0] for query in drawn)
+    assert any(query[HISTORY].any() for query in drawn)
+
+
+def test_unknown_users_come_with_fewer_items() -> None:
+    known, unknown = (
+        sum((parted(seed, unknown_users=share)[0][0]["known"] > 0).sum() for seed in range(100))
+        for share in (0.0, 1.0)
+    )
+    assert unknown < 0.8 * known
+
+
+def test_a_tower_without_history_gets_none() -> None:
+    (batch,) = parted(history=False)[0]
+    assert list(batch["query_inputs"]) == ["user"]
+
+
+def test_items_are_parted_anew_and_the_seed_decides() -> None:
+    first, again = parted(), parted()
+    parts = [first[0][0]["known"].tolist() for _ in range(8)]
+    assert parts == [again[0][0]["known"].tolist() for _ in range(8)]
+    assert any(part != parts[0] for part in parts)
+
+
+def test_only_the_last_items_of_a_long_history_count() -> None:
+    (batch,) = parted(max_history=2)[0]
+    assert sorted((batch["known"] + batch["hidden"]).ravel()) == [3, 4, 5, 6]
+
+
+def test_moments_go_with_their_rows() -> None:
+    moments = {"hour": 100 * np.arange(10)}
+    users = Columns({"user": np.arange(10)})
+    batches = PairBatches(COLUMNS, users, indices_only, 10, seed=0, moments=moments)
+    (batch,) = batches[0]
+    np.testing.assert_array_equal(
+        batch["query_inputs"]["hour"], 100 * batch["query_inputs"]["user"]
+    )
