@@ -14,15 +14,11 @@ namespace {
 
 constexpr std::size_t kFewest = 8;
 constexpr std::size_t kMost = 1024;
-// Queries that hardly share a leaf share the groups and the tier: fewer of them stay in the cache.
+// Queries that hardly share a leaf share only the groups: so many of them stay in the cache meanwhile. For leaves of 96
+// dimensions that took a quarter off the time of a query (21 to 15 µs), of 384 a third, of 32 a tenth or nothing.
 constexpr std::size_t kMostSparse = 256;
 // What the queries of one batch may keep in memory.
 constexpr std::size_t kMemory = std::size_t{64} << 20;
-
-const Excluded kNoneExcluded;
-
-// For which codes a query is coded.
-using Coded = CodedQuery BatchQuery::*;
 
 constexpr std::size_t kSelections = 8;   // queries that share a pass over a span
 constexpr std::size_t kSpanRows = 1024;  // larger leaves are scanned in parts
@@ -32,6 +28,11 @@ static_assert(kSpanRows % kBlockRows == 0);
 // comes to the others.
 constexpr std::size_t kFirstRows = 128;
 static_assert(kFirstRows % kBlockRows == 0);
+
+const Excluded kNoneExcluded;
+
+// The codes that a query is coded for: those of the centroids or of the rows.
+using Coded = CodedQuery BatchQuery::*;
 
 // Fetches a cell that is scanned soon and what the queries that visit it need.
 inline __attribute__((always_inline)) void fetch_cell(const Codes& codes, const Coded coded, const Batch& batch,
@@ -156,6 +157,8 @@ void search_batch(const Index& index, const float* queries, std::size_t num_quer
   Batch& batch = space.batch;
   const Filter* allow = limits.allow;
   batch.queries.resize(std::max(batch.queries.size(), num_queries));
+  batch.first_visits.clear();
+  batch.visits.clear();
   const auto number = [](std::size_t i) { return static_cast<std::uint32_t>(i); };
   for (std::size_t i = 0; i < num_queries; ++i) {
     BatchQuery& query = batch.queries[i];

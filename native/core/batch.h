@@ -1,4 +1,4 @@
-// Searches of many queries together, leaf by leaf: a leaf is read from memory once for all queries of a batch that
+// Searches of many queries together, group by group and leaf by leaf: each is read from memory once for all queries that
 // visit it, and eight of them at a time share what is read. Answers equal those of search_one.
 #pragma once
 
