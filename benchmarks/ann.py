@@ -50,7 +50,7 @@ def compare(data: sets.AnnSet, options: argparse.Namespace) -> dict[str, Any]:
     finalists = {}
     for engine, sweep in sweeps.items():
         engines[engine] = {"builds": [], "points": []}
-        for build in sweep.finalists(1 if options.quick else 3):
+        for build in sweep.finalists(1 if options.quick else options.finalists):
             finalists[engine, len(engines[engine]["builds"])] = build
             engines[engine]["builds"].append({"config": build["config"]})
     exact = {} if options.no_exact else {"shortlist": {"exact": True}, "faiss": {"factory": "Flat"}}
@@ -165,6 +165,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data-dir", help="folder of MovieLens 100k (else SHORTLIST_ML100K)")
     parser.add_argument("--quick", action="store_true", help="no sweep of build settings")
     parser.add_argument("--minutes", type=float, default=6.0, help="sweep time an engine and set")
+    parser.add_argument("--finalists", type=int, default=3, help="builds measured in rounds")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--tune-only", action="store_true", help="sweep, and keep what was found")
