@@ -128,8 +128,19 @@ class Reader {
       const bool inside = section.offset >= end && section.offset % kSectionAlignment == 0 &&
                           section.offset <= bytes_ && section.bytes <= bytes_ - section.offset;
       require(inside, "has a section out of bounds");
+      require_zeros(end, section.offset);
       end = section.offset + section.bytes;
     }
+    require_zeros(end, bytes_);
+  }
+
+  // Between sections there are zeros up to the next boundary.
+  void require_zeros(std::size_t begin, std::size_t end) const {
+    char between[kSectionAlignment];
+    require(end - begin < sizeof between, "has a section out of bounds");
+    read(begin, between, end - begin);
+    require(std::all_of(between, between + (end - begin), [](char byte) { return byte == 0; }),
+            "has a damaged section");
   }
 
   std::string path_;

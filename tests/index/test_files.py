@@ -293,3 +293,14 @@ def test_5000_damaged_files_are_refused_or_searched_within_bounds(tmp_path):
     refused, answered = map(int, ran.stdout.split())
     assert refused + answered == 5_000
     assert min(refused, answered) > 100
+
+
+def test_a_flip_of_any_byte_is_noticed(tmp_path):
+    path = tmp_path / "a.slx"
+    config = IndexConfig(leaves=4, spread=1)
+    Index.build(rows_of(60, 5), [f"é{i}" for i in range(60)], config=config).save(path)
+    sound = path.read_bytes()
+    for at in [*range(0, len(sound), 5), *range(len(sound) - 64, len(sound))]:
+        path.write_bytes(sound[:at] + bytes([sound[at] ^ 0x55]) + sound[at + 1 :])
+        with pytest.raises(ValueError, match="index"):
+            Index.load(path)
