@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shortlist.index.config import SearchSettings
+from shortlist.index.html import html_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -88,17 +89,23 @@ class Tuning:
         return cls(**values)
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{point.settings.leaves if not point.settings.exact else 'exact'}</td>"
-            f"<td>{point.settings.rerank}</td><td>{point.recall:.4f}</td>"
-            f"<td>{point.latency:.1f}</td><td>{point.latency_p99:.1f}</td></tr>"
-            for point in self.curve
-        )
         low, high = self.interval
-        return (
-            f"<p>recall@{self.k} <b>{self.recall:.4f}</b> ({low:.4f} to {high:.4f}) at "
-            f"<b>{self.latency:.1f} µs</b>, target {self.target}</p><table><tr><th>leaves</th>"
-            f"<th>rerank</th><th>recall</th><th>µs</th><th>µs p99</th></tr>{rows}</table>"
+        rows = [
+            (
+                "exact" if point.settings.exact else point.settings.leaves,
+                "" if point.settings.exact else point.settings.rerank,
+                "" if point.settings.exact else point.settings.stop,
+                f"{point.recall:.4f}",
+                f"{point.latency:.1f}",
+                f"{point.latency_p99:.1f}",
+            )
+            for point in self.curve
+        ]
+        return html_table(
+            f"recall@{self.k} {self.recall:.4f} ({low:.4f} to {high:.4f}) at "
+            f"{self.latency:.1f} µs, target {self.target}",
+            ("leaves", "rerank", "stop", "recall", "µs", "µs p99"),
+            rows,
         )
 
     def plot(self) -> Figure:
