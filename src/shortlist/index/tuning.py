@@ -233,12 +233,11 @@ def tune(
         if short <= 0 or chosen is affordable[-1]:
             break
         margin += short
-    error = 1.96 * float(found.std(ddof=1)) / math.sqrt(len(found))
     mean = float(found.mean())
     return Tuning(
         settings=chosen.settings,
         recall=mean,
-        interval=(max(0.0, mean - error), min(1.0, mean + error)),
+        interval=(1.0, 1.0) if chosen.settings.exact else _interval(found),
         latency=chosen.latency,
         latency_p99=chosen.latency_p99,
         target=recall,
@@ -246,6 +245,21 @@ def tune(
         curve=tuple(curve),
         queries=(half, len(asked) - half),
     )
+
+
+def _interval(recalls: NDArray[np.float64]) -> tuple[float, float]:
+    """95 % confidence interval of the mean of recalls.
+
+    That of Wilson (1927) for a share, over as many trials as give the variance seen: it stays
+    within 0 and 1, and has a width where every query found everything.
+    """
+    n, mean, z = len(recalls), float(recalls.mean()), 1.96
+    variance = float(recalls.var(ddof=1))
+    trials = n * mean * (1 - mean) / variance if variance > 0 else n
+    centre = (mean + z * z / (2 * trials)) / (1 + z * z / trials)
+    half = z * math.sqrt(mean * (1 - mean) / trials + (z / (2 * trials)) ** 2)
+    half /= 1 + z * z / trials
+    return min(mean, max(0.0, centre - half)), max(mean, min(1.0, centre + half))
 
 
 class _Judge:
