@@ -29,6 +29,16 @@ def test_a_dry_run_leaves_the_bundle_as_it_is(answer, bundle) -> None:
 def test_a_time_that_nothing_meets_is_said(answer, bundle) -> None:
     document = answer("tune", str(bundle), "--dry-run", "--latency-p99", "0.001us")
     assert document["latency_p99_limit"] == 0.001
+    assert document["why"].startswith("nothing measured answers within 0.001us at p99")
+
+
+def test_a_time_without_a_recall_gives_the_best_recall_within_it(answer, bundle) -> None:
+    document = answer("tune", str(bundle), "--dry-run", "--latency-p99", "1s")
+    assert document["recall"] >= 0.999
+    assert document["why"] == "the best recall measured within 1s at p99."
+    both = answer("tune", str(bundle), "--dry-run", "--latency-p99", "1s", "--recall", "0.5")
+    assert both["target"] == 0.5
+    assert "the fastest measured that reaches 0.5 within" in both["why"]
 
 
 def test_the_frontier_and_the_choice_are_shown(capsys, bundle) -> None:

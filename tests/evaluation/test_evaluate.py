@@ -55,6 +55,28 @@ def test_a_constant_scorer_gets_what_chance_gives(items: int) -> None:
     assert result["mrr@3"] == pytest.approx(first)
 
 
+def test_what_an_approximate_search_missed_at_first_does_not_join_a_tie() -> None:
+    first = ([[5.0, 5.0]], [[1, 2]])  # what an index finds when it is asked for two
+    rest = ([[7.0, 5.0, 1.0]], [[3, 4, 5]])  # asked for more: 3 was missed, 4 ties with 1 and 2
+
+    def hit_rate(item: int) -> float:
+        return evaluate(
+            lambda users, k, exclude: tuple(map(np.array, rest if exclude else first)),
+            Interactions.from_arrays([1], [item]),
+            exclude_seen=False,
+            ks=(1,),
+        )["hit_rate@1"]
+
+    assert [hit_rate(item) for item in (1, 2, 3, 4)] == pytest.approx([1 / 3, 1 / 3, 0, 1 / 3])
+
+
+def test_a_recommender_that_does_not_exclude_is_refused() -> None:
+    tied = (np.array([[5.0, 5.0]]), np.array([[1, 2]]))
+    test = Interactions.from_arrays([1], [1])
+    with pytest.raises(ValueError, match="told to exclude"):
+        evaluate(lambda u, k, e: tied, test, exclude_seen=False, ks=(1,))
+
+
 def test_one_user_at_a_time_gives_the_same_as_all_at_once() -> None:
     rng = np.random.default_rng(0)
     users, items = rng.integers(0, 30, 300), rng.integers(0, 50, 300)

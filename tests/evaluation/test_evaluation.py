@@ -35,3 +35,11 @@ def test_the_table_shows_the_baseline_beside() -> None:
     assert "1,234 held-out interactions of 3 users" in text
     assert "0.2500" in text
     assert "0.1250" in text
+
+
+def test_a_notebook_shows_the_same_table() -> None:
+    html = RESULT._repr_html_()
+    assert "1,234 held-out interactions of 3 users, seen items left out" in html
+    assert "<th>@10</th>" in html
+    assert "<td>hit_rate</td><td>model</td><td>0.2500</td><td>0.5000</td>" in html
+    assert "<td></td><td>Popularity</td><td>0.1250</td><td>0.3750</td>" in html

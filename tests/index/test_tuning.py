@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from shortlist.index import Index, IndexConfig, SearchSettings, tune
+from shortlist.index.tuning import _interval
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +115,21 @@ def test_bad_queries_are_refused(index, queries):
         tune(index, queries[0])
     with pytest.raises(ValueError, match=r"`queries` must have shape \(n, 16\)"):
         tune(index, queries[:, :8])
+
+
+@pytest.mark.parametrize(("n", "share"), [(100, 0.97), (400, 0.9), (50, 1.0)])
+def test_the_interval_holds_the_true_recall_19_times_of_20(n, share):
+    rng = np.random.default_rng(5)
+    held = 0
+    for _ in range(1_000):
+        recalls = rng.binomial(10, share, n) / 10
+        low, high = _interval(recalls)
+        assert 0 <= low <= recalls.mean() <= high + 1e-12 <= 1 + 1e-12
+        held += low <= share <= high
+    assert held >= 930
+
+
+def test_recalls_all_alike_leave_some_doubt():
+    low, high = _interval(np.ones(100))
+    assert high == 1
+    assert 0.95 < low < 0.99

@@ -31,6 +31,8 @@ def report(
     from shortlist.bundle import Bundle
     from shortlist.evaluation.report import Sample, exposure, render
 
+    if out is not None and not out.parent.is_dir():
+        raise typer.BadParameter(f"--out: there is no folder {str(out.parent)!r}.")
     target = out or bundle.resolve().with_name(f"{bundle.resolve().name}-report.html")
     with status("writing the report"):
         loaded = Bundle.load(bundle)

@@ -22,11 +22,19 @@ UNITS = {"us": 1.0, "µs": 1.0, "ms": 1e3, "s": 1e6}
 def tune(
     bundle: Annotated[Path, typer.Argument(help="A bundle written by `shortlist train`.")],
     recall: Annotated[
-        float, typer.Option(min=0.01, max=1.0, help="Share of the exact top k to find.")
-    ] = 0.95,
+        float | None,
+        typer.Option(
+            min=0.01,
+            max=1.0,
+            help="Share of the exact top k to find; 0.95 if no time is given either.",
+        ),
+    ] = None,
     latency_p99: Annotated[
         str | None,
-        typer.Option(help="Most time for 99 of 100 single queries, such as 200us or 1ms."),
+        typer.Option(
+            help="Most time for 99 of 100 single queries, such as 200us or 1ms; without --recall, "
+            "the best recall within it is chosen."
+        ),
     ] = None,
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Results of a query.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Which users are the queries.")] = 0,
@@ -35,7 +43,7 @@ def tune(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Find the fastest settings that reach a recall, and save them in the bundle."""
+    """Find the fastest settings that reach a recall, or the best within a time, and save them."""
     limit = _microseconds(latency_p99)
 
     import numpy as np
@@ -54,18 +62,23 @@ def tune(
             loaded.index,
             loaded.tower.embed(users[chosen].tolist()),
             k=k,
-            recall=recall,
+            recall=recall or (0.95 if limit is None else 1.0),
             latency_p99=limit,
             seed=seed,
         )
-    found = {**tuning.to_dict(), "reached": tuning.reached, "latency_p99_limit": limit}
+    found = {
+        **tuning.to_dict(),
+        "reached": tuning.reached,
+        "latency_p99_limit": limit,
+        "why": _why(tuning, recall, limit, latency_p99),
+    }
     if not dry_run:
         with status("writing the bundle"):
             Bundle.update(bundle, settings=tuning.settings, run={"tuning": found})
     if as_json:
         print_json({"bundle": str(bundle), "saved": not dry_run, **found})
     else:
-        _show(console(), tuning, limit, bundle if not dry_run else None)
+        _show(console(), tuning, found["why"], bundle if not dry_run else None)
 
 
 def _microseconds(text: str | None) -> float | None:
@@ -77,7 +90,7 @@ def _microseconds(text: str | None) -> float | None:
     return float(parts[1]) * UNITS[parts[2]]
 
 
-def _show(out: Console, tuning: Tuning, limit: float | None, written: Path | None) -> None:
+def _show(out: Console, tuning: Tuning, why: str, written: Path | None) -> None:
     from rich import box
     from rich.table import Table
 
@@ -108,13 +121,17 @@ def _show(out: Console, tuning: Tuning, limit: float | None, written: Path | Non
         f"(95 % interval {low:.4f} to {high:.4f}, on {tuning.queries[1]:,} other queries), "
         f"{tuning.latency:.1f} µs a query"
     )
-    out.print(f"  Why: {_why(tuning, limit)}")
+    out.print(f"  Why: {why}")
     if written is not None:
         out.print(f"  Written: [bold]{written}[/]")
 
 
-def _why(tuning: Tuning, limit: float | None) -> str:
-    within = "" if limit is None else f" within {limit:g} µs at p99"
+def _why(tuning: Tuning, recall: float | None, limit: float | None, said: str | None) -> str:
+    within = "" if said is None else f" within {said.strip()} at p99"
+    if limit is not None and tuning.latency_p99 > limit:
+        return f"nothing measured answers{within}; the fastest takes {tuning.latency_p99:.1f} µs."
+    if recall is None and limit is not None:
+        return f"the best recall measured{within}."
     if not tuning.reached:
         return f"no settings reach {tuning.target}{within}; this is the most that can be had."
     if tuning.settings.exact:

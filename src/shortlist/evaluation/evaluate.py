@@ -215,8 +215,14 @@ def _lists(
             given = list(ids) if exclude is None else _joined(exclude, ids)
             more = answer(asked.users, asked.at, MOST_AT_ONCE, given)
             more_scores, more_ids = scores_and_ids(more, len(asked))
-            if (more_ids[:, :1] == ids).any() or (more_scores[:, 0] > scores[:, -1]).any():
+            if (more_ids[:, :1] == ids).any():
                 raise ValueError("The recommender gave a candidate that it was told to exclude.")
+            # An approximate search that is asked for more may find better ones that it missed
+            # before. They are no part of the tie, nor of what it answered: they go to the end.
+            more_scores = np.where(more_scores > scores[:, -1:], -np.inf, more_scores)
+            order = np.argsort(-more_scores, axis=1, kind="stable")
+            more_scores = np.take_along_axis(more_scores, order, axis=1)
+            more_ids = np.take_along_axis(more_ids, order, axis=1)
             scores = np.concatenate([scores, more_scores], axis=1)
             ids = np.concatenate([ids, more_ids], axis=1)
             width += MOST_AT_ONCE
@@ -238,6 +244,7 @@ def _rank(
     counts = np.array([len(items) for items in wanted], dtype=np.int64)
     rows = np.arange(len(wanted))
     codes = vocabulary.encode(np.concatenate(wanted)) if len(wanted) else np.zeros(0, np.int64)
-    pairs = np.repeat(rows, counts) * vocabulary.size + codes
+    pairs = np.sort(np.repeat(rows, counts) * vocabulary.size + codes)
     retrieved = rows[:, None] * vocabulary.size + vocabulary.encode(ids)
-    return Ranking.from_scores(scores, np.isin(retrieved, pairs), counts, k)
+    nearest = np.searchsorted(pairs, retrieved).clip(max=len(pairs) - 1)
+    return Ranking.from_scores(scores, pairs[nearest] == retrieved, counts, k)

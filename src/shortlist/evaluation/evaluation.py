@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from shortlist.index.html import html_table
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -59,19 +61,36 @@ class Evaluation:
         """Returns a table with a row for each recommender and metric, and a column for each k."""
         from rich.table import Table
 
-        shown = "seen items left out" if self.exclude_seen else "seen items kept"
-        table = Table(
-            title=f"{self.num_positives:,} held-out interactions of "
-            f"{self.num_users:,} users, {shown}"
-        )
+        table = Table(title=self._title)
         table.add_column("metric")
         table.add_column("recommender")
         for k in self.ks:
             table.add_column(f"@{k}", justify="right")
-        rows = {self.name: self.metrics, **self.baselines}
-        for metric in dict.fromkeys(key.rpartition("@")[0] for key in self.metrics):
-            for recommender, values in rows.items():
-                cells = [f"{values[f'{metric}@{k}']:.4f}" for k in self.ks]
-                table.add_row(metric if recommender == self.name else "", recommender, *cells)
-            table.add_section()
+        for metric, recommender, *values in self._rows():
+            if metric:
+                table.add_section()
+            table.add_row(metric, recommender, *values)
         return table
+
+    def _repr_html_(self) -> str:
+        head = ("metric", "recommender", *(f"@{k}" for k in self.ks))
+        return html_table(self._title, head, self._rows())
+
+    @property
+    def _title(self) -> str:
+        shown = "seen items left out" if self.exclude_seen else "seen items kept"
+        return f"{self.num_positives:,} held-out interactions of {self.num_users:,} users, {shown}"
+
+    def _rows(self) -> list[list[str]]:
+        """The metric, in its first row only, the recommender, and the value at every k."""
+        recommenders = {self.name: self.metrics, **self.baselines}
+        metrics = dict.fromkeys(key.rpartition("@")[0] for key in self.metrics)
+        return [
+            [
+                metric if recommender == self.name else "",
+                recommender,
+                *(f"{values[f'{metric}@{k}']:.4f}" for k in self.ks),
+            ]
+            for metric in metrics
+            for recommender, values in recommenders.items()
+        ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -81,7 +82,7 @@ class Ranking:
             num_relevant=np.asarray(num_relevant, dtype=np.int64),
         )
 
-    @property
+    @cached_property
     def probability(self) -> npt.NDArray[np.float64]:
         """(q, k) chance that each rank holds a positive; 0 or 1 where there are no ties."""
         chance: npt.NDArray[np.float64] = self.group_relevant / self.group_size

@@ -14,9 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 from shortlist import _native
 from shortlist.index.config import IndexConfig, SearchSettings
 from shortlist.index.filters import Filter, allowed_rows, flat_exclusions
+from shortlist.index.html import html_table
 
 if TYPE_CHECKING:
     from shortlist._native import IdArray, Metric
+
+_SHOWN = 10  # queries and ranks that a notebook shows
 
 
 class SearchResult(NamedTuple):
@@ -34,6 +37,25 @@ class SearchResult(NamedTuple):
     scores: NDArray[np.float32]
     ids: IdArray
     rows: NDArray[np.int64]
+
+    def _repr_html_(self) -> str:
+        scores, ids = np.atleast_2d(self.scores), np.atleast_2d(self.ids)
+        shown = [
+            [
+                query,
+                *(
+                    "" if score == -np.inf else f"{name} ({score:.4g})"
+                    for score, name in zip(scores[query, :_SHOWN], ids[query, :_SHOWN], strict=True)
+                ),
+            ]
+            for query in range(min(len(ids), _SHOWN))
+        ]
+        parts = [f"{len(ids):,} queries" if len(ids) != 1 else "1 query"]
+        parts.append(f"{ids.shape[1]:,} results each")
+        if max(ids.shape) > _SHOWN:
+            parts.append(f"the first {_SHOWN} shown")
+        ranks = range(1, min(ids.shape[1], _SHOWN) + 1)
+        return html_table(", ".join(parts) + "; id (score)", ["query", *ranks], shown)
 
 
 class Index:
@@ -280,11 +302,16 @@ class Index:
         )
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{name}</td><td>{value}</td></tr>"
-            for name, value in {**self.describe(), "settings": self.settings}.items()
+        facts = self.describe()
+        for part, size in facts.pop("bytes").items():
+            facts[f"{part}, MB"] = f"{size / 1e6:,.1f}"
+        facts["rows_per_leaf"] = f"{facts['rows_per_leaf']:.1f}"
+        facts |= {
+            f"settings.{name}": value for name, value in dataclasses.asdict(self.settings).items()
+        }
+        return html_table(
+            repr(self), [], ((name.replace("_", " "), value) for name, value in facts.items())
         )
-        return f"<table><tr><th colspan=2>Index</th></tr>{rows}</table>"
 
 
 def _engine_settings(settings: SearchSettings) -> _native.Settings:

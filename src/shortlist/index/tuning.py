@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shortlist.index.config import SearchSettings
+from shortlist.index.html import html_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -88,17 +89,23 @@ class Tuning:
         return cls(**values)
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{point.settings.leaves if not point.settings.exact else 'exact'}</td>"
-            f"<td>{point.settings.rerank}</td><td>{point.recall:.4f}</td>"
-            f"<td>{point.latency:.1f}</td><td>{point.latency_p99:.1f}</td></tr>"
-            for point in self.curve
-        )
         low, high = self.interval
-        return (
-            f"<p>recall@{self.k} <b>{self.recall:.4f}</b> ({low:.4f} to {high:.4f}) at "
-            f"<b>{self.latency:.1f} µs</b>, target {self.target}</p><table><tr><th>leaves</th>"
-            f"<th>rerank</th><th>recall</th><th>µs</th><th>µs p99</th></tr>{rows}</table>"
+        rows = [
+            (
+                "exact" if point.settings.exact else point.settings.leaves,
+                "" if point.settings.exact else point.settings.rerank,
+                "" if point.settings.exact else point.settings.stop,
+                f"{point.recall:.4f}",
+                f"{point.latency:.1f}",
+                f"{point.latency_p99:.1f}",
+            )
+            for point in self.curve
+        ]
+        return html_table(
+            f"recall@{self.k} {self.recall:.4f} ({low:.4f} to {high:.4f}) at "
+            f"{self.latency:.1f} µs, target {self.target}",
+            ("leaves", "rerank", "stop", "recall", "µs", "µs p99"),
+            rows,
         )
 
     def plot(self) -> Figure:
@@ -226,12 +233,11 @@ def tune(
         if short <= 0 or chosen is affordable[-1]:
             break
         margin += short
-    error = 1.96 * float(found.std(ddof=1)) / math.sqrt(len(found))
     mean = float(found.mean())
     return Tuning(
         settings=chosen.settings,
         recall=mean,
-        interval=(max(0.0, mean - error), min(1.0, mean + error)),
+        interval=(1.0, 1.0) if chosen.settings.exact else _interval(found),
         latency=chosen.latency,
         latency_p99=chosen.latency_p99,
         target=recall,
@@ -239,6 +245,21 @@ def tune(
         curve=tuple(curve),
         queries=(half, len(asked) - half),
     )
+
+
+def _interval(recalls: NDArray[np.float64]) -> tuple[float, float]:
+    """95 % confidence interval of the mean of recalls.
+
+    That of Wilson (1927) for a share, over as many trials as give the variance seen: it stays
+    within 0 and 1, and has a width where every query found everything.
+    """
+    n, mean, z = len(recalls), float(recalls.mean()), 1.96
+    variance = float(recalls.var(ddof=1))
+    trials = n * mean * (1 - mean) / variance if variance > 0 else n
+    centre = (mean + z * z / (2 * trials)) / (1 + z * z / trials)
+    half = z * math.sqrt(mean * (1 - mean) / trials + (z / (2 * trials)) ** 2)
+    half /= 1 + z * z / trials
+    return min(mean, max(0.0, centre - half)), max(mean, min(1.0, centre + half))
 
 
 class _Judge:
