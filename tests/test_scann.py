@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from shortlist import scann
+from shortlist.index import Index, IndexConfig
 from shortlist.scann import IncrementalMode, ReorderType, builder, load_searcher
 
 RNG = np.random.default_rng(0)
@@ -104,16 +105,39 @@ def test_autopilot_needs_nothing_else():
     assert searcher.search(QUERIES[0]).indices.shape == (10,)
 
 
-@pytest.mark.parametrize("quantize", [True, False, *ReorderType])
-def test_distances_are_true_whatever_quantize_says(quantize):
+STORES = {
+    False: "float32",
+    True: "int8",
+    ReorderType.FLOAT32: "float32",
+    ReorderType.BFLOAT16: "bfloat16",
+    ReorderType.INT8: "int8",
+}
+
+
+@pytest.mark.parametrize("quantize", STORES)
+def test_quantize_says_how_rows_are_kept_and_distances_are_theirs(quantize):
+    config = IndexConfig(store=STORES[quantize], leaves=1)
+    kept = Index.build(DB, config=config).vectors(np.arange(len(DB)))
     for build in (
         builder(DB, 10, "dot_product").score_brute_force(quantize),
+        builder(DB, 10, "dot_product").tree(20, 20).score_brute_force(quantize),
         builder(DB, 10, "dot_product").tree(20, 20).score_ah(2).reorder(50, quantize=quantize),
         builder(DB, 10, "dot_product").autopilot(quantize=quantize),
     ):
         indices, distances = build.build().search(QUERIES[0])
-        own = DB[indices] @ QUERIES[0]
-        np.testing.assert_allclose(distances, own, rtol=1e-5)
+        np.testing.assert_allclose(distances, kept[indices] @ QUERIES[0], rtol=1e-5)
+
+
+def test_the_last_scoring_says_how_rows_are_kept():
+    build = builder(DB, 10, "dot_product").tree(20, 20).score_brute_force(ReorderType.INT8)
+    indices, distances = build.reorder(50).build().search(QUERIES[0])
+    np.testing.assert_allclose(distances, DB[indices] @ QUERIES[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["score_brute_force", "autopilot"])
+def test_other_values_of_quantize_are_refused(method):
+    with pytest.raises(TypeError, match="`quantize` must be a ReorderType or a bool, got 'int8'"):
+        getattr(builder(DB, 10, "dot_product"), method)(quantize="int8")
 
 
 def test_a_searcher_survives_serialize_and_load(tmp_path):

@@ -77,8 +77,9 @@ class Engine:
 def grid(engine: str, config: Config) -> Iterator[list[Config]]:
     """Ladders of search settings: within one, recall rises, so that a ladder can be cut short."""
     if engine == "shortlist":
-        for stop, rerank in itertools.product((0.5, 0.6, 0.8, 0.0), (10, 12, 16, 32, 64)):
-            yield [{"leaves": leaves, "rerank": rerank, "stop": stop} for leaves in _steps(3, 400)]
+        for stop, rerank in itertools.product((0.45, 0.5, 0.6, 0.8, 0.0), (12, 16, 24, 48)):
+            steps = _steps(4, 2_000)
+            yield [{"leaves": leaves, "rerank": rerank, "stop": stop} for leaves in steps]
     elif engine in ("scann", "scann-core"):
         steps = [s for s in _steps(4, config["leaves"]) if s <= 800]
         for rerank in (30, 60, 120, 250, 500):
@@ -119,8 +120,9 @@ def space(engine: str, n: int, dim: int) -> tuple[Config, list[Config]]:
         return {"links": 16, "effort": 100}, [{"links": 32}, {"effort": 200}]
     if engine == "usearch":
         return {"links": 16, "effort": 128}, [{"dtype": "i8"}, {"links": 32}]
-    moves = [{"leaves": round(times * root)} for times in (4, 16)]
-    return {}, [*moves, {"store": "bfloat16"}]
+    moves = [{"leaves": round(times * root)} for times in (4, 6, 16)]
+    moves += [{"store": "bfloat16"}, {"codes": "int4"}, {"codes": "pq4"}]
+    return {}, moves
 
 
 class Sweep:

@@ -240,26 +240,39 @@ class Bench {
     });
   }
 
-  // 128 sorted rows of a table larger than the caches, drawn anew each time.
-  template <class Value, class Kernel>
-  void gather(const char* what, const Value* table, std::size_t table_values, Kernel kernel, std::size_t dim) {
+  // 128 sorted rows of a table larger than the caches, drawn anew each time. `run(indices, out)` scores them.
+  template <class Run>
+  void gather(const char* what, std::size_t table_values, std::size_t dim, const Run& run) {
     constexpr std::size_t kRows = 128;
     const std::size_t n = table_values / dim;
     std::vector<std::uint32_t> indices(kRows * 2048);
     for (auto& i : indices) i = static_cast<std::uint32_t>(random() % n);
     for (std::size_t d = 0; d < 2048; ++d) std::sort(&indices[d * kRows], &indices[d * kRows] + kRows);
     std::vector<float> out(kRows);
-    report(name(what, dim, "dims"), "memory", 0, kRows, [&](std::size_t round) {
-      kernel(table, dim, &indices[round % 2048 * kRows], kRows, values.data(), dim, out.data());
-    });
+    report(name(what, dim, "dims"), "memory", 0, kRows,
+           [&](std::size_t round) { run(&indices[round % 2048 * kRows], kRows, out.data()); });
   }
 
   void gathers(std::size_t dim) {
-    gather("dot_rows_f32", values.data(), values.size(), k.dot_rows_f32, dim);
-    gather("l2_rows_f32", values.data(), values.size(), k.l2_rows_f32, dim);
-    gather("dot_rows_bf16", reinterpret_cast<const std::uint16_t*>(bytes.data()), bytes.size() / 2, k.dot_rows_bf16,
-           dim);
-    gather("dot_rows_int8", reinterpret_cast<const std::int8_t*>(bytes.data()), bytes.size(), k.dot_rows_int8, dim);
+    const float* query = values.data();
+    const auto plain = [&](const char* what, const auto* table, std::size_t size, auto kernel) {
+      gather(what, size, dim, [&](const std::uint32_t* indices, std::size_t count, float* out) {
+        kernel(table, dim, indices, count, query, dim, out);
+      });
+    };
+    plain("dot_rows_f32", values.data(), values.size(), k.dot_rows_f32);
+    plain("l2_rows_f32", values.data(), values.size(), k.l2_rows_f32);
+    const auto* bf16 = reinterpret_cast<const std::uint16_t*>(bytes.data());
+    plain("dot_rows_bf16", bf16, bytes.size() / 2, k.dot_rows_bf16);
+    plain("l2_rows_bf16", bf16, bytes.size() / 2, k.l2_rows_bf16);
+    const std::vector<float> scales(bytes.size() / dim, 0.01f);
+    const auto scaled = [&](const char* what, auto kernel) {
+      gather(what, bytes.size(), dim, [&](const std::uint32_t* indices, std::size_t count, float* out) {
+        kernel(reinterpret_cast<const std::int8_t*>(bytes.data()), scales.data(), dim, indices, count, query, dim, out);
+      });
+    };
+    scaled("dot_rows_int8", k.dot_rows_int8);
+    scaled("l2_rows_int8", k.l2_rows_int8);
   }
 
  private:

@@ -34,6 +34,7 @@ struct Name {
   Enum value;
 };
 constexpr Name<RowCodes> kCodes[] = {{"int8", RowCodes::int8}, {"int4", RowCodes::int4}, {"pq4", RowCodes::pq4}};
+constexpr Name<Store> kStores[] = {{"float32", Store::float32}, {"bfloat16", Store::bfloat16}, {"int8", Store::int8}};
 constexpr Name<Metric> kMetrics[] = {{"dot", Metric::dot}, {"cosine", Metric::cosine}, {"l2", Metric::l2}};
 
 template <typename Enum, std::size_t N>
@@ -75,7 +76,7 @@ Progress report_to(nb::handle callback) {
 }
 
 PyIndex* build_index(nb::handle embeddings, nb::handle ids, const std::string& metric, nb::handle leaves,
-                     nb::handle codes, const std::string& store, nb::handle tier, nb::handle sample,
+                     nb::handle codes, const std::string& store, nb::handle tier, nb::handle spread, nb::handle sample,
                      nb::handle iterations, std::uint64_t seed, nb::handle threads, nb::handle progress) {
   BuildOptions options;
   options.metric = parse(kMetrics, metric, "metric");
@@ -84,10 +85,16 @@ PyIndex* build_index(nb::handle embeddings, nb::handle ids, const std::string& m
   constexpr std::size_t kMost = Ids::kNone - 1;
   options.leaves = count_or(leaves, "leaves", kAutomatic, 1, kMost);
   options.tier = count_or(tier, "tier", kAutomatic, 0, kMost);
+  if (!spread.is_none()) {
+    options.spread = nb::cast<float>(spread);
+    if (!(*options.spread >= 0.0f && *options.spread <= 100.0f)) {
+      fail("`spread` must be from 0 to 100, got " + nb::cast<std::string>(nb::str(spread)) + ".");
+    }
+  }
   options.sample = count_or(sample, "sample", kAutomatic, 1, kMost);
   options.iterations = count_or(iterations, "iterations", kAutomatic, 1, 1000);
   if (!codes.is_none()) options.codes = parse(kCodes, nb::cast<std::string>(codes), "codes");
-  if (store != "float32") fail("`store` must be 'float32', got '" + store + "'.");
+  options.store = parse(kStores, store, "store");
   const FloatMatrix matrix(embeddings, "embeddings", 0, false);
   if (matrix.rows() == 0)
     fail("`embeddings` must have at least one row, got shape (0, " + std::to_string(matrix.dim()) + ").");
@@ -194,6 +201,12 @@ const char* codes_of(const Index& index) {
   return name_of(kCodes, static_cast<RowCodes>(index.codes.quantizer.dims_per_code));
 }
 
+// In standard deviations.
+double spread_of(const Index& index) {
+  return std::round(static_cast<double>(index.spread) * std::sqrt(static_cast<double>(index.lift.coded_dim())) * 1e6) /
+         1e6;
+}
+
 nb::dict describe(const PyIndex& self) {
   const Index& index = self.index;
   nb::dict bytes;
@@ -210,8 +223,9 @@ nb::dict describe(const PyIndex& self) {
   result["leaves"] = index.num_leaves();
   result["rows_per_leaf"] = static_cast<double>(index.size - index.tier()) / static_cast<double>(index.num_leaves());
   result["tier"] = index.tier();
+  result["spread"] = spread_of(index);
   result["codes"] = codes_of(index);
-  result["store"] = "float32";
+  result["store"] = name_of(kStores, index.rows.store);
   result["bytes"] = bytes;
   return result;
 }
@@ -249,7 +263,7 @@ nb::object vectors_of_rows(const PyIndex& self, nb::handle rows) {
       fail("`rows` must be from 0 to " + std::to_string(index.size - 1) + ", got " + std::to_string(row) + ".");
     }
     const std::size_t position = index.position_of[static_cast<std::size_t>(row)];
-    std::copy_n(&index.rows[position * index.dim], index.dim, out);
+    index.rows.read(position, out);
     out += index.dim;
   }
   return result.object;
@@ -326,8 +340,8 @@ void bind_index(nb::module_& m) {
   nb::class_<PyIndex>(m, "Index")
       .def_static("build", &build_index, "embeddings"_a, "ids"_a = nb::none(), nb::kw_only(), "metric"_a = "dot",
                   "leaves"_a = nb::none(), "codes"_a = nb::none(), "store"_a = "float32", "tier"_a = nb::none(),
-                  "sample"_a = nb::none(), "iterations"_a = nb::none(), "seed"_a = 0, "threads"_a = nb::none(),
-                  "progress"_a = nb::none())
+                  "spread"_a = nb::none(), "sample"_a = nb::none(), "iterations"_a = nb::none(), "seed"_a = 0,
+                  "threads"_a = nb::none(), "progress"_a = nb::none())
       .def("save", &save_index, "path"_a)
       .def_static("load", &load_index, "path"_a, nb::kw_only(), "mmap"_a = false)
       .def("search", &search_index, "queries"_a, "k"_a = 10, "settings"_a.none() = nb::none(), "exclude"_a = nb::none(),
@@ -342,8 +356,9 @@ void bind_index(nb::module_& m) {
       .def_prop_ro("ids", &all_ids)
       .def_prop_ro("num_leaves", [](const PyIndex& self) { return self.index.num_leaves(); })
       .def_prop_ro("tier", [](const PyIndex& self) { return self.index.tier(); })
+      .def_prop_ro("spread", [](const PyIndex& self) { return spread_of(self.index); })
       .def_prop_ro("codes", [](const PyIndex& self) { return codes_of(self.index); })
-      .def_prop_ro("store", [](const PyIndex&) { return "float32"; })
+      .def_prop_ro("store", [](const PyIndex& self) { return name_of(kStores, self.index.rows.store); })
       .def_prop_ro("nbytes",
                    [](const PyIndex& self) {
                      const Index& index = self.index;

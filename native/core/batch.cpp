@@ -14,21 +14,28 @@ namespace {
 
 constexpr std::size_t kFewest = 8;
 constexpr std::size_t kMost = 1024;
+// Queries that hardly share a leaf share the groups and the tier: fewer of them stay in the cache.
+constexpr std::size_t kMostSparse = 256;
 // What the queries of one batch may keep in memory.
 constexpr std::size_t kMemory = std::size_t{64} << 20;
+
+const Excluded kNoneExcluded;
+
+// For which codes a query is coded.
+using Coded = CodedQuery BatchQuery::*;
 
 constexpr std::size_t kSelections = 8;   // queries that share a pass over a span
 constexpr std::size_t kSpanRows = 1024;  // larger leaves are scanned in parts
 static_assert(kSpanRows % kBlockRows == 0);
 
-// Each query's tier and this many of its best leaves are scanned first, in parts that grow from kFirstRows, so that its
-// threshold is tight when it comes to the others.
-constexpr std::size_t kFirstLeaves = 1;
+// The best cells of each query are scanned first, in parts that grow from this, so that its threshold is tight when it
+// comes to the others.
 constexpr std::size_t kFirstRows = 128;
 static_assert(kFirstRows % kBlockRows == 0);
 
 // Fetches a cell that is scanned soon and what the queries that visit it need.
-inline __attribute__((always_inline)) void fetch_cell(const Codes& codes, const Batch& batch, std::size_t begin) {
+inline __attribute__((always_inline)) void fetch_cell(const Codes& codes, const Coded coded, const Batch& batch,
+                                                      std::size_t begin) {
   constexpr std::size_t kBytes = 8192;
   if (begin >= batch.by_cell.size()) return;
   const std::size_t cell = batch.by_cell[begin].cell.cell;
@@ -40,7 +47,7 @@ inline __attribute__((always_inline)) void fetch_cell(const Codes& codes, const 
   for (std::size_t i = begin; i < end; ++i) {
     const BatchQuery& query = batch.queries[batch.by_cell[i].query];
     __builtin_prefetch(&query);
-    __builtin_prefetch(query.coded.bytes);
+    __builtin_prefetch((query.*coded).bytes);
   }
 }
 
@@ -54,50 +61,58 @@ void sort_by_cell(const std::vector<Visit>& visits, std::size_t num_cells, Batch
 }
 
 // Selects in one span for up to kSelections queries, those of `visits`, and calls found(visit, rows, sums, count).
-template <class Value, class Kernel, class Least, class Found>
-void select_together(const Codes& codes, const Span& span, const Visit* visits, std::size_t count, Kernel kernel,
-                     const Least& least, const Found& found, Batch& batch) {
+template <class Value, class Kernel, class Found>
+void select_together(const Codes& codes, const Coded coded, const Span& span, const Visit* visits, std::size_t count,
+                     Kernel kernel, const Found& found, Batch& batch) {
   Selection<Value> selections[kSelections];
   for (std::size_t i = 0; i < count; ++i) {
     const BatchQuery& query = batch.queries[visits[i].query];
-    selections[i] = {reinterpret_cast<const Value*>(query.coded.bytes),
-                     least_sum(least(query), visits[i].cell.base, codes.scales[visits[i].cell.cell], query.coded),
-                     &batch.rows[i * kSpanRows], &batch.sums[i * kSpanRows], 0};
+    const CodedQuery& own = query.*coded;
+    selections[i] = {
+        reinterpret_cast<const Value*>(own.bytes),
+        least_sum(query.survivors.threshold(), visits[i].cell.base, codes.scales[visits[i].cell.cell], own),
+        &batch.rows[i * kSpanRows], &batch.sums[i * kSpanRows], 0};
   }
   kernel(span, codes.quantizer.slices(), selections, count);
   for (std::size_t i = 0; i < count; ++i) {
     if (selections[i].count == 0) continue;
-    found(batch.queries[visits[i].query], visits[i].cell, selections[i].rows, selections[i].sums, selections[i].count);
+    found(visits[i], selections[i].rows, selections[i].sums, selections[i].count);
   }
 }
 
-// Scans every cell for the queries that visit it: `least(query)` is the score that a row must reach by its estimate,
-// `found(query, cell, rows, sums, count)` takes those that do. A cell is scanned in parts that grow from `first_rows`.
-template <class Least, class Found>
-void scan_by_cell(const Codes& codes, const Filter* allow, const std::vector<Visit>& unsorted, std::size_t first_rows,
-                  Batch& batch, const Least& least, const Found& found) {
+// Scans every cell for the queries that visit it and shows each what reaches its threshold. A cell is scanned in parts
+// that grow from `first_rows`. `allow`, where given, has one mask a block.
+void scan_by_cell(const Codes& codes, const Coded coded, const std::uint16_t* allow, const bool may_exclude,
+                  const std::vector<Visit>& unsorted, std::size_t first_rows, Batch& batch) {
   const Kernels& kernels = active_kernels();
   sort_by_cell(unsorted, codes.num_cells(), batch);
   batch.rows.resize(kSelections * kSpanRows);
   batch.sums.resize(kSelections * kSpanRows);
   const std::vector<Visit>& visits = batch.by_cell;
+  const auto found = [&](const Visit& visit, const std::uint32_t* positions, const std::int32_t* sums,
+                         std::size_t count) {
+    BatchQuery& query = batch.queries[visit.query];
+    show(codes, query.*coded, visit.cell, positions, sums, count, may_exclude ? query.excluded : kNoneExcluded,
+         query.survivors);
+    query.survivors.settle();
+  };
   for (std::size_t begin = 0; begin < visits.size();) {
     const std::size_t cell = visits[begin].cell.cell;
     const std::size_t end = batch.ends[cell];
-    fetch_cell(codes, batch, end);
+    fetch_cell(codes, coded, batch, end);
     for (std::size_t i = begin; i < end; i += kSelections) {
       const std::size_t count = std::min(kSelections, end - i);
       std::size_t part = first_rows;
       for (std::size_t start = 0; start < codes.count(cell); start += part, part = std::min(4 * part, kSpanRows)) {
         const std::size_t block = codes.first_block[cell] + start / kBlockRows;
         const Span span{codes.blocks.data() + block * codes.quantizer.block_bytes(),
-                        allow == nullptr ? nullptr : allow->rows.data() + block,
+                        allow == nullptr ? nullptr : allow + block,
                         static_cast<std::uint32_t>(std::min(part, codes.count(cell) - start)),
                         codes.starts[cell] + static_cast<std::uint32_t>(start), 0};
         if (codes.quantizer.is_int8()) {
-          select_together<std::int8_t>(codes, span, &visits[i], count, kernels.int8_select_many, least, found, batch);
+          select_together<std::int8_t>(codes, coded, span, &visits[i], count, kernels.int8_select_many, found, batch);
         } else {
-          select_together<std::uint8_t>(codes, span, &visits[i], count, kernels.code4_select_many, least, found, batch);
+          select_together<std::uint8_t>(codes, coded, span, &visits[i], count, kernels.code4_select_many, found, batch);
         }
       }
     }
@@ -106,47 +121,68 @@ void scan_by_cell(const Codes& codes, const Filter* allow, const std::vector<Vis
 }
 
 // Keeps the query in the batch's memory while the workspace serves the next one.
-void keep_query(Workspace& space, const CodedQuery& coded, BatchQuery& query) {
-  query.coded = coded;
+void keep_query(Workspace& space, BatchQuery& query) {
   std::swap(query.query, space.query);
   std::swap(query.row_query, space.row_query);
+  std::swap(query.centroid_query, space.centroid_query);
   std::swap(query.excluded, space.excluded);
-  std::swap(query.survivors, space.survivors);
 }
 
-// Chooses the cells of query `number` and notes in which wave they are scanned.
-void begin_approximate(const Index& index, const CodedQuery& coded, const Settings& settings, const Filter* allow,
-                       std::size_t k, std::uint32_t number, Workspace& space) {
-  choose_leaves(index, coded, settings, allow, space);
-  space.survivors.reset(std::max<std::size_t>(k, settings.rerank));
-  const std::size_t first = kFirstLeaves + (index.has_tier() ? 1 : 0);
-  for (std::size_t i = 0; i < space.cells.size(); ++i) {
-    (i < first ? space.batch.first_visits : space.batch.visits).push_back({space.cells[i], number});
+// Notes that query `number` visits these cells: the first ones in the first wave, the others in the second.
+void visit(const std::vector<Cell>& cells, std::size_t first, std::uint32_t number, Batch& batch) {
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    (i < first ? batch.first_visits : batch.visits).push_back({cells[i], number});
   }
+}
+
+// Scans what was noted, in two waves.
+void scan_visits(const Codes& codes, const Coded coded, const std::uint16_t* allow, const bool may_exclude,
+                 Batch& batch) {
+  scan_by_cell(codes, coded, allow, may_exclude, batch.first_visits, kFirstRows, batch);
+  scan_by_cell(codes, coded, allow, may_exclude, batch.visits, kSpanRows, batch);
+  batch.first_visits.clear();
+  batch.visits.clear();
+}
+
+// Whether queries come to the same leaves often enough to scan leaf by leaf. An early stop looks at each query's leaves
+// in turn.
+bool share_leaves(const Index& index, const Settings& settings, std::size_t num_queries) {
+  const std::size_t leaves = std::min<std::size_t>(settings.leaves, index.num_leaves());
+  return settings.stop == 0.0f && 2 * num_queries * leaves >= index.num_leaves();
 }
 
 void search_batch(const Index& index, const float* queries, std::size_t num_queries, std::size_t first, std::size_t k,
                   const Settings& settings, const Limits& limits, Workspace& space, float* scores, std::int64_t* rows) {
   Batch& batch = space.batch;
+  const Filter* allow = limits.allow;
   batch.queries.resize(std::max(batch.queries.size(), num_queries));
-  batch.first_visits.clear();
-  batch.visits.clear();
-  for (std::size_t i = 0; i < num_queries; ++i) {
-    const CodedQuery coded = begin_query(index, queries + i * index.dim, limits, first + i, space);
-    begin_approximate(index, coded, settings, limits.allow, k, static_cast<std::uint32_t>(i), space);
-    keep_query(space, coded, batch.queries[i]);
-  }
-  const auto least = [](const BatchQuery& query) { return query.survivors.threshold(); };
-  const auto found = [&](BatchQuery& query, const Cell& cell, const std::uint32_t* positions, const std::int32_t* sums,
-                         std::size_t count) {
-    show(index.codes, query.coded, cell, positions, sums, count, query.excluded, query.survivors);
-    query.survivors.settle();
-  };
-  scan_by_cell(index.codes, limits.allow, batch.first_visits, kFirstRows, batch, least, found);
-  scan_by_cell(index.codes, limits.allow, batch.visits, kSpanRows, batch, least, found);
+  const auto number = [](std::size_t i) { return static_cast<std::uint32_t>(i); };
   for (std::size_t i = 0; i < num_queries; ++i) {
     BatchQuery& query = batch.queries[i];
-    query.survivors.choose();
+    query.coded = begin_query(index, queries + i * index.dim, limits, first + i, space);
+    query.coded_leaves = code_for_leaves(index, query.coded, space);
+    query.survivors.reset(settings.leaves);
+    choose_groups(index, settings, allow, space);
+    visit(space.cells, 1, number(i), batch);
+    keep_query(space, query);
+  }
+  scan_visits(index.centroids, &BatchQuery::coded_leaves, allow == nullptr ? nullptr : allow->leaves.data(), false,
+              batch);
+  const bool by_leaf = share_leaves(index, settings, num_queries);
+  for (std::size_t i = 0; i < num_queries; ++i) {
+    BatchQuery& query = batch.queries[i];
+    take_leaves(index, query.coded, query.survivors, query.leaves);
+    query.survivors.reset(std::max<std::size_t>(k, settings.rerank));
+    if (by_leaf) visit(query.leaves, index.has_tier() ? 2 : 1, number(i), batch);
+  }
+  scan_visits(index.codes, &BatchQuery::coded, allow == nullptr ? nullptr : allow->rows.data(), true, batch);
+  for (std::size_t i = 0; i < num_queries; ++i) {
+    BatchQuery& query = batch.queries[i];
+    if (by_leaf) {
+      query.survivors.choose();
+    } else {
+      scan_leaves(index, query.coded, settings, allow, query.leaves, query.excluded, space.scan, query.survivors);
+    }
     std::swap(query.query, space.query);
     space.best.resize(k);
     TopK best(space.best.data(), k);
@@ -163,15 +199,19 @@ void search_batch(const Index& index, const float* queries, std::size_t num_quer
 
 std::size_t queries_together(const Index& index, std::size_t num_queries, std::size_t k, const Settings& settings,
                              const Limits& limits, std::size_t threads) {
-  if (settings.exact || settings.stop > 0.0f) return 1;
+  if (settings.exact || num_queries < kFewest) return 1;
   if (limits.allow != nullptr && limits.allow->count <= Filter::kFew) return 1;
-  const std::size_t visits = std::min<std::size_t>(settings.leaves, index.num_leaves());
+  const std::size_t leaves = std::min<std::size_t>(settings.leaves, index.num_leaves());
+  const std::size_t visits = std::max<std::size_t>(leaves, index.groups.num_rows);
   const std::size_t kept = std::min<std::size_t>(std::max<std::size_t>(k, settings.rerank), index.size);
   const std::size_t bytes = 64 * kept + 2 * sizeof(Visit) * visits + index.codes.quantizer.query_bytes() +
-                            index.dim * sizeof(float) + sizeof(BatchQuery);
-  const std::size_t share = (num_queries + thread_count(threads) - 1) / thread_count(threads);
-  const std::size_t together = std::min({share, kMost, kMemory / bytes});
-  return together >= kFewest && together * visits * 2 >= index.num_leaves() ? together : 1;
+                            index.centroids.quantizer.query_bytes() + index.dim * sizeof(float) + sizeof(BatchQuery);
+  const std::size_t most = std::min(share_leaves(index, settings, num_queries) ? kMost : kMostSparse, kMemory / bytes);
+  if (most < kFewest) return 1;
+  const std::size_t workers = thread_count(threads);
+  const std::size_t pieces = (num_queries + most * workers - 1) / (most * workers) * workers;
+  const std::size_t together = (num_queries + pieces - 1) / pieces;
+  return together >= kFewest ? together : 1;
 }
 
 void search_batches(const Index& index, const float* queries, std::size_t num_queries, std::size_t together,

@@ -61,19 +61,30 @@ std::vector<std::uint32_t> tier_rows(const float* rows, std::size_t size, std::s
 
 // Puts the leaves' mean rows into groups and numbers the leaves in the groups' order. Returns new number by
 // old.
-std::vector<std::uint32_t> route(Index& index, const Array<float>& means, std::size_t leaves,
+std::vector<std::uint32_t> route(Index& index, const Array<float>& means, const Array<float>& spreads,
                                  const BuildOptions& options) {
   const std::size_t dim = index.lift.coded_dim();
+  const std::size_t leaves = spreads.size();
   const auto groups = static_cast<std::size_t>(std::sqrt(static_cast<double>(leaves)));
   const KMeans routing = kmeans(means.data(), leaves, dim, std::max<std::size_t>(1, groups), kRoutingIterations,
                                 options.seed + 1, options.threads);
   const Members members(routing.assignment.data(), leaves, routing.num_clusters);
-  index.group_centroids = Array<float>(routing.num_clusters * dim);
-  std::copy_n(routing.centroids.data(), index.group_centroids.size(), index.group_centroids.data());
-  index.centroids = encode(
-      Quantizer::int8(dim), members.starts, index.group_centroids.data(),
-      [&](std::size_t position, float* out) { std::copy_n(&means[members.order[position] * dim], dim, out); },
-      options.threads);
+  const std::size_t routing_dim = index.routing_dim();
+  index.group_centroids = Array<float>(routing.num_clusters * routing_dim);
+  for (std::size_t group = 0; group < routing.num_clusters; ++group) {
+    float* centroid = &index.group_centroids[group * routing_dim];
+    std::copy_n(&routing.centroids[group * dim], dim, centroid);
+    if (index.spread == 0.0f) continue;
+    double sum = 0.0;
+    for (std::uint32_t i = members.starts[group]; i < members.starts[group + 1]; ++i) sum += spreads[members.order[i]];
+    centroid[dim] = static_cast<float>(sum / (members.starts[group + 1] - members.starts[group]));
+  }
+  const ReadRow read = [&](std::size_t position, float* out) {
+    std::copy_n(&means[members.order[position] * dim], dim, out);
+    if (index.spread > 0.0f) out[dim] = spreads[members.order[position]];
+  };
+  index.centroids =
+      encode(Quantizer::int8(routing_dim), members.starts, index.group_centroids.data(), {read}, options.threads);
   std::vector<std::uint32_t> number(leaves);
   for (std::size_t leaf = 0; leaf < leaves; ++leaf) number[members.order[leaf]] = static_cast<std::uint32_t>(leaf);
   return number;
@@ -81,15 +92,30 @@ std::vector<std::uint32_t> route(Index& index, const Array<float>& means, std::s
 
 }  // namespace
 
-void Index::finish() {
-  const std::size_t coded_dim = lift.coded_dim();
-  groups = FloatBlocks(group_centroids.data(), group_centroids.size() / coded_dim, coded_dim);
-  Array<float> decoded(num_leaves() * coded_dim);
-  for (std::size_t group = 0; group < centroids.num_cells(); ++group) {
-    for (std::size_t leaf = centroids.starts[group]; leaf < centroids.starts[group + 1]; ++leaf) {
-      centroids.decode(group, leaf, &group_centroids[group * coded_dim], &decoded[leaf * coded_dim]);
+namespace {
+
+// Writes the leaves' centroids, and their spreads where they have them, as they are coded.
+void decode_centroids(const Index& index, float* centroids, float* spreads) {
+  const std::size_t dim = index.lift.coded_dim();
+  const std::size_t routing_dim = index.routing_dim();
+  std::vector<float> decoded(routing_dim);
+  for (std::size_t group = 0; group < index.centroids.num_cells(); ++group) {
+    for (std::size_t leaf = index.centroids.starts[group]; leaf < index.centroids.starts[group + 1]; ++leaf) {
+      index.centroids.decode(group, leaf, &index.group_centroids[group * routing_dim], decoded.data());
+      std::copy_n(decoded.data(), dim, centroids + leaf * dim);
+      if (index.spread > 0.0f) spreads[leaf] = decoded[dim];
     }
   }
+}
+
+}  // namespace
+
+void Index::finish() {
+  const std::size_t coded_dim = lift.coded_dim();
+  groups = FloatBlocks(group_centroids.data(), centroids.num_cells(), routing_dim());
+  Array<float> decoded(num_leaves() * coded_dim);
+  spreads = Array<float>(spread > 0.0f ? num_leaves() : 0);
+  decode_centroids(*this, decoded.data(), spreads.data());
   leaves = FloatBlocks(decoded.data(), num_leaves(), coded_dim);
   reach = 0.0;
   for (std::size_t cell = 0; cell < codes.num_cells(); ++cell) {
@@ -144,6 +170,7 @@ Index build(const float* embeddings, std::size_t size, std::size_t dim, Ids ids,
   const std::size_t coded_dim = index.lift.coded_dim();
   const std::size_t cells = tier_leaf + (tier.empty() ? 0 : 1);
   Array<float> means(cells * coded_dim, 0.0f);
+  Array<float> spreads(tier_leaf);  // of the leaves: the root mean square of their rows' distances from the mean
   {
     const Members members(parts.assignment.data(), size, cells);
     parallel_for(
@@ -159,11 +186,23 @@ Index build(const float* embeddings, std::size_t size, std::size_t dim, Ids ids,
           }
           const double count = std::max<double>(1.0, end - begin);
           for (std::size_t t = 0; t < coded_dim; ++t) means[leaf * coded_dim + t] = static_cast<float>(sum[t] / count);
+          double squares = 0.0;
+          for (std::uint32_t i = begin; i < end; ++i) {
+            index.lift.row(embeddings + std::size_t{members.order[i]} * dim, row.data());
+            for (std::size_t t = 0; t < coded_dim; ++t) {
+              const double off = static_cast<double>(row[t]) - means[leaf * coded_dim + t];
+              squares += off * off;
+            }
+          }
+          spreads[leaf] = static_cast<float>(std::sqrt(squares / count));
         },
         tick("means"));
   }
+  index.spread = options.spread
+                     ? *options.spread / std::sqrt(static_cast<float>(coded_dim))
+                     : learn_spread(index, embeddings, parts.assignment, means.data(), spreads, options.threads);
   {
-    const std::vector<std::uint32_t> number = route(index, means, tier_leaf, options);
+    const std::vector<std::uint32_t> number = route(index, means, spreads, options);
     for (std::uint32_t& leaf : parts.assignment) {
       if (leaf != tier_leaf) leaf = number[leaf];
     }
@@ -171,31 +210,29 @@ Index build(const float* embeddings, std::size_t size, std::size_t dim, Ids ids,
   const Members members(parts.assignment.data(), size, cells);
   parts = KMeans();
   index.row_of = members.order;
-  index.rows = Array<float>(size * dim);
-  parallel_for(
-      pieces_of(size), options.threads,
-      [&](std::size_t piece, std::size_t) {
-        const std::size_t last = std::min(size, (piece + 1) * kRowsPerPiece);
-        for (std::size_t position = piece * kRowsPerPiece; position < last; ++position) {
-          std::copy_n(embeddings + std::size_t{index.row_of[position]} * dim, dim, &index.rows[position * dim]);
-        }
-      },
-      tick("order"));
+  index.rows = StoredRows(options.store, embeddings, dim, index.row_of, options.threads, tick("order"));
   normalised = Array<float>();
 
   // Rows are coded against the centroids as they are coded themselves: what the router scores is then exact.
-  for (std::size_t group = 0; group < index.centroids.num_cells(); ++group) {
-    for (std::size_t leaf = index.centroids.starts[group]; leaf < index.centroids.starts[group + 1]; ++leaf) {
-      index.centroids.decode(group, leaf, &index.group_centroids[group * coded_dim], &means[leaf * coded_dim]);
-    }
-  }
-  const auto read = [&](std::size_t position, float* out) { index.lift.row(&index.rows[position * dim], out); };
+  decode_centroids(index, means.data(), spreads.data());
+  // They are coded as they are stored, rounded if need be: the bounds of exact search then hold for what it scores.
+  const ReadRow read = [&](std::size_t position, float* out) {
+    float row[kMaxDim];
+    index.rows.read(position, row);
+    index.lift.row(row, out);
+  };
+  const ReadRow query = [&](std::size_t position, float* out) {
+    float row[kMaxDim];
+    index.rows.read(position, row);
+    index.lift.query(row, out);
+  };
   const RowCodes row_codes = options.codes.value_or(RowCodes::int8);
   Quantizer quantizer = row_codes == RowCodes::int8
                             ? Quantizer::int8(coded_dim)
                             : learn_quantizer(coded_dim, static_cast<std::size_t>(row_codes), members.starts,
                                               means.data(), read, options.seed + 3, options.threads);
-  index.codes = encode(std::move(quantizer), members.starts, means.data(), read, options.threads, tick("codes"));
+  index.codes =
+      encode(std::move(quantizer), members.starts, means.data(), {read, query}, options.threads, tick("codes"));
   index.finish();
   return index;
 }

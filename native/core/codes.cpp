@@ -25,15 +25,23 @@ void read_residual(const ReadRow& read, std::size_t position, const float* centr
   for (std::size_t t = 0; t < dim; ++t) out[t] -= centroid[t];
 }
 
-void encode_cell(Codes& codes, std::size_t cell, const float* centroid, const ReadRow& read,
+// Zero where the query is.
+void read_direction(const ReadRow& query, std::size_t position, std::size_t dim, float* out) {
+  query(position, out);
+  const double norm = std::sqrt(squared_norm(out, dim));
+  const double inverse = norm > 0.0 ? 1.0 / norm : 0.0;
+  for (std::size_t t = 0; t < dim; ++t) out[t] = static_cast<float>(out[t] * inverse);
+}
+
+void encode_cell(Codes& codes, std::size_t cell, const float* centroid, const Source& source,
                  std::vector<float>& residuals) {
   const Quantizer& quantizer = codes.quantizer;
   const std::size_t dim = quantizer.dim;
   const std::size_t count = codes.count(cell);
-  residuals.resize((count + 1) * dim);
+  residuals.resize((count + 2) * dim);
   double radius = 0.0;
   for (std::size_t i = 0; i < count; ++i) {
-    read_residual(read, codes.starts[cell] + i, centroid, dim, &residuals[i * dim]);
+    read_residual(source.read, codes.starts[cell] + i, centroid, dim, &residuals[i * dim]);
     radius = std::max(radius, squared_norm(&residuals[i * dim], dim));
   }
   const float scale = quantizer.scale_of(residuals.data(), count);
@@ -42,9 +50,12 @@ void encode_cell(Codes& codes, std::size_t cell, const float* centroid, const Re
   std::fill_n(blocks, num_blocks * quantizer.block_bytes(), quantizer.padding());
   double error = 0.0;
   float* decoded = &residuals[count * dim];
+  const bool aimed = source.query && !quantizer.is_int8();
+  float* direction = aimed ? decoded + dim : nullptr;
   for (std::size_t i = 0; i < count; ++i) {
     const float* residual = &residuals[i * dim];
-    quantizer.encode(residual, scale, i, blocks);
+    if (aimed) read_direction(source.query, codes.starts[cell] + i, dim, direction);
+    quantizer.encode(residual, scale, direction, i, blocks);
     quantizer.decode(scale, i, blocks, decoded);
     for (std::size_t t = 0; t < dim; ++t) decoded[t] -= residual[t];
     error = std::max(error, squared_norm(decoded, dim));
@@ -71,7 +82,7 @@ void Codes::decode(std::size_t cell, std::size_t position, const float* centroid
   for (std::size_t t = 0; t < quantizer.dim; ++t) row[t] += centroid[t];
 }
 
-Codes encode(Quantizer quantizer, Array<std::uint32_t> starts, const float* centroids, const ReadRow& read,
+Codes encode(Quantizer quantizer, Array<std::uint32_t> starts, const float* centroids, const Source& source,
              std::size_t threads, const std::function<void(double)>& tick) {
   const std::size_t cells = starts.size() - 1;
   const std::size_t dim = quantizer.dim;
@@ -88,7 +99,7 @@ Codes encode(Quantizer quantizer, Array<std::uint32_t> starts, const float* cent
                  std::vector<float> residuals;
                  const std::size_t last = std::min(cells, (piece + 1) * kCellsPerPiece);
                  for (std::size_t cell = piece * kCellsPerPiece; cell < last; ++cell) {
-                   encode_cell(codes, cell, centroids + cell * dim, read, residuals);
+                   encode_cell(codes, cell, centroids + cell * dim, source, residuals);
                  }
                },
                tick);

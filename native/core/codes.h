@@ -42,8 +42,15 @@ struct Codes {
 // Writes the row at `position` to `out` (dim values).
 using ReadRow = std::function<void(std::size_t position, float* out)>;
 
-// Codes rows that lie in cell order. `centroids` has dim values a cell.
-Codes encode(Quantizer quantizer, Array<std::uint32_t> starts, const float* centroids, const ReadRow& read,
+// The rows to code, in cell order, and for each a query that finds it, of any length, where 4-bit codes are to keep its
+// score rather than the row.
+struct Source {
+  ReadRow read;
+  ReadRow query = nullptr;
+};
+
+// Codes the rows. `centroids` has dim values a cell.
+Codes encode(Quantizer quantizer, Array<std::uint32_t> starts, const float* centroids, const Source& source,
              std::size_t threads, const std::function<void(double fraction)>& tick = nullptr);
 
 // A quantizer of 4-bit codes for such rows, learned from some of them.

@@ -24,9 +24,9 @@ float rounded_down(double value) {
 
 // What the codes of a row can hide of its score, for one query.
 //
-// With x = c + r + e (centroid, coded residual, error of the code) and |e| <= cell error, the inner product
-// <q, x> differs from its estimate by at most |<q, e>| + |<q, r> - its coded value| and what rounding adds.
-// By Cauchy and Schwarz no row of a cell exceeds <q, c> + |q| * radius.
+// With x = c + r + e (the row as it is stored: centroid, coded residual, error of the code) and |e| <= cell error, the
+// inner product <q, x> differs from its estimate by at most |<q, e>| + |<q, r> - its coded value| and what rounding
+// adds. By Cauchy and Schwarz no row of a cell exceeds <q, c> + |q| * radius.
 class Bounds {
  public:
   Bounds(const Index& index, const CodedQuery& query, const Workspace& space)

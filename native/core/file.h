@@ -1,5 +1,5 @@
 // An index in one file: a header, a table of sections and the sections, each on a 64-byte boundary with a checksum.
-// A reader of format version 1 finds everything by the table; all numbers are little-endian.
+// A reader finds everything by the table; all numbers are little-endian.
 #pragma once
 
 #include <string>

@@ -10,7 +10,9 @@ namespace shortlist {
 static_assert(std::endian::native == std::endian::little, "index files are little-endian");
 
 inline constexpr char kMagic[8] = {'S', 'H', 'O', 'R', 'T', 'L', 'S', 'T'};
-inline constexpr std::uint32_t kFormatVersion = 1;
+// An index is written in the first version that can tell what it holds. Version 2 knows rows that are not float32.
+inline constexpr std::uint32_t kPlainVersion = 1;
+inline constexpr std::uint32_t kFormatVersion = 2;
 inline constexpr std::uint32_t kLayout = 0x00100401;  // blocks of 16 rows, slices of 4 int8 dimensions, + 128
 inline constexpr std::size_t kSectionAlignment = 64;
 inline constexpr std::size_t kMaxSections = 64;
@@ -55,6 +57,8 @@ enum class SectionKind : std::uint64_t {
   id_text = 18,
   id_offsets = 19,
   code_centres = 20,
+  row_scales = 21,  // of int8 rows; no others have the section
+  spread = 22,      // one number; not in version 1
 };
 
 struct FileParameters {
@@ -70,7 +74,7 @@ struct FileParameters {
   std::uint32_t default_rerank;
   std::uint32_t default_groups;
   std::uint32_t dims_per_code;  // 0 = int8
-  std::uint32_t reserved;       // 0
+  std::uint32_t store;          // of the rows; 0 = float32, the only one of version 1
 };
 static_assert(sizeof(FileParameters) == 56);
 

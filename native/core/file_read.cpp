@@ -20,7 +20,7 @@
 namespace shortlist {
 namespace {
 
-constexpr std::size_t kMaxLiftCopies = kMaxCodedDim - kMaxDim;
+constexpr std::size_t kMaxLiftCopies = kMaxCodedDim - kMaxDim - 1;
 
 class Reader {
  public:
@@ -52,6 +52,8 @@ class Reader {
   void require(bool sound, const char* what) const {
     if (!sound) damaged(what);
   }
+
+  std::uint32_t version() const { return version_; }
 
   // The section as an array; `lazy` sections of a mapped file are not read. `size` values are expected.
   template <typename T>
@@ -109,10 +111,11 @@ class Reader {
     read(0, &header, sizeof header);
     require(std::memcmp(header.magic, kMagic, sizeof kMagic) == 0, "does not begin as one");
     require(header.header_checksum == checksum(&header, offsetof(FileHeader, header_checksum)), "has a damaged header");
-    if (header.version != kFormatVersion || header.layout != kLayout) {
-      damaged("has format version " + std::to_string(header.version) + ", this release reads version " +
+    if (header.version < 1 || header.version > kFormatVersion || header.layout != kLayout) {
+      damaged("has format version " + std::to_string(header.version) + ", this release reads versions 1 to " +
               std::to_string(kFormatVersion));
     }
+    version_ = header.version;
     require(header.file_bytes == bytes_, "is cut short");
     require(header.num_sections <= kMaxSections, "has too many sections");
     table_.resize(header.num_sections);
@@ -131,6 +134,7 @@ class Reader {
 
   std::string path_;
   int file_ = -1;
+  std::uint32_t version_ = 0;
   std::size_t bytes_ = 0;
   std::shared_ptr<const void> mapped_;
   std::vector<FileSection> table_;
@@ -184,6 +188,21 @@ Ids read_ids(const Reader& file, std::uint32_t kind, std::size_t size) {
   return ids;
 }
 
+StoredRows read_rows(const Reader& file, std::uint32_t store, std::size_t size, std::size_t dim, bool map) {
+  const Store last = file.version() == kPlainVersion ? Store::float32 : Store::int8;
+  file.require(store <= static_cast<std::uint32_t>(last), "has rows of an unknown kind");
+  StoredRows rows;
+  rows.store = static_cast<Store>(store);
+  rows.dim = dim;
+  rows.values = file.array<std::uint8_t>(SectionKind::rows, size * dim * StoredRows::value_bytes(rows.store), true);
+  if (rows.store == Store::int8) {
+    rows.scales = file.array<float>(SectionKind::row_scales, size);
+    file.require(all_lengths(rows.scales), "has rows of impossible size");
+  }
+  file.require(map || rows.all_finite(), "has rows that are not finite");
+  return rows;
+}
+
 }  // namespace
 
 Index load(const std::string& path, bool map) {
@@ -226,8 +245,11 @@ Index load(const std::string& path, bool map) {
   const std::size_t leaves = centroid_starts[centroid_starts.size() - 1];
   const std::size_t cells = index.codes.num_cells();
   file.require(leaves >= 1 && (cells == leaves || cells == leaves + 1), "has groups that do not cover its leaves");
-  index.centroids = read_codes(file, SectionKind::centroid_starts, Quantizer::int8(coded_dim), leaves);
-  index.group_centroids = file.array<float>(SectionKind::group_centroids, index.centroids.num_cells() * coded_dim);
+  if (file.version() != kPlainVersion) index.spread = file.array<float>(SectionKind::spread, 1)[0];
+  file.require(std::isfinite(index.spread) && index.spread >= 0.0f, "has an impossible spread");
+  index.centroids = read_codes(file, SectionKind::centroid_starts, Quantizer::int8(index.routing_dim()), leaves);
+  index.group_centroids =
+      file.array<float>(SectionKind::group_centroids, index.centroids.num_cells() * index.routing_dim());
   file.require(all_finite(index.lift.mean) && all_finite(index.group_centroids), "has centroids that are not finite");
 
   index.row_of = file.array<std::uint32_t>(SectionKind::row_of, index.size);
@@ -236,8 +258,7 @@ Index load(const std::string& path, bool map) {
     file.require(row < index.size && !seen[row], "does not hold every row once");
     seen[row] = true;
   }
-  index.rows = file.array<float>(SectionKind::rows, index.size * index.dim, true);
-  file.require(map || all_finite(index.rows), "has rows that are not finite");
+  index.rows = read_rows(file, parameters.store, index.size, index.dim, map);
   index.ids = read_ids(file, parameters.id_kind, index.size);
   index.finish();
   return index;

@@ -88,7 +88,7 @@ void save(const Index& index, const std::string& path) {
                                   .default_rerank = settings.rerank,
                                   .default_groups = settings.groups,
                                   .dims_per_code = static_cast<std::uint32_t>(index.codes.quantizer.dims_per_code),
-                                  .reserved = 0};
+                                  .store = static_cast<std::uint32_t>(index.rows.store)};
   std::vector<Part> parts{{SectionKind::parameters, &parameters, sizeof parameters},
                           {SectionKind::note, index.note.data(), index.note.size()}};
   const auto add = [&](SectionKind kind, const auto& array) { parts.push_back({kind, array.data(), array.bytes()}); };
@@ -105,11 +105,14 @@ void save(const Index& index, const std::string& path) {
   add(SectionKind::code_errors, index.codes.errors);
   add(SectionKind::code_blocks, index.codes.blocks);
   add(SectionKind::row_of, index.row_of);
-  add(SectionKind::rows, index.rows);
+  add(SectionKind::rows, index.rows.values);
   add(SectionKind::id_integers, index.ids.integers());
   add(SectionKind::id_text, index.ids.text());
   add(SectionKind::id_offsets, index.ids.offsets());
   add(SectionKind::code_centres, index.codes.quantizer.centres);
+  if (index.rows.store == Store::int8) add(SectionKind::row_scales, index.rows.scales);
+  const bool plain = index.rows.store == Store::float32 && index.spread == 0.0f;
+  if (!plain) parts.push_back({SectionKind::spread, &index.spread, sizeof index.spread});
 
   std::vector<FileSection> table;
   std::size_t offset = align(sizeof(FileHeader) + parts.size() * sizeof(FileSection));
@@ -119,7 +122,7 @@ void save(const Index& index, const std::string& path) {
   }
   FileHeader header{};
   std::memcpy(header.magic, kMagic, sizeof kMagic);
-  header.version = kFormatVersion;
+  header.version = plain ? kPlainVersion : kFormatVersion;
   header.layout = kLayout;
   header.file_bytes = offset;
   header.num_sections = table.size();

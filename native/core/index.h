@@ -16,6 +16,7 @@
 #include "ids.h"
 #include "kernels.h"
 #include "lift.h"
+#include "stored_rows.h"
 #include "workspace.h"
 
 namespace shortlist {
@@ -34,12 +35,14 @@ inline constexpr std::size_t kAutomatic = static_cast<std::size_t>(-1);
 struct BuildOptions {
   Metric metric = Metric::dot;
   std::optional<RowCodes> codes;
+  Store store = Store::float32;
   std::size_t leaves = kAutomatic;
   std::size_t tier = kAutomatic;  // rows of largest norm that every query scores
   std::size_t sample = kAutomatic;
   std::size_t iterations = kAutomatic;
   std::size_t threads = 0;
   std::uint64_t seed = 0;
+  std::optional<float> spread;  // standard deviations; chosen where not given
 };
 
 struct Settings {
@@ -68,11 +71,12 @@ struct Index {
   std::size_t dim = 0;
   std::size_t size = 0;
   Lift lift;
-  Array<float> group_centroids;  // (groups, coded dim)
+  Array<float> group_centroids;  // (groups, routing dim)
   Codes centroids;               // of the leaves, in groups
+  float spread = 0.0f;           // what a leaf's spread counts for when leaves are ranked; 0 = nothing
   Codes codes;                   // of the rows, in leaves
   Array<std::uint32_t> row_of;   // by position
-  Array<float> rows;             // (size, dim) by position
+  StoredRows rows;               // by position
   Ids ids;
   Settings settings;
   std::string note;
@@ -80,14 +84,19 @@ struct Index {
   // Made from the above by `finish`.
   FloatBlocks groups;
   FloatBlocks leaves;                // the centroids, as coded
+  Array<float> spreads;              // of the leaves, as coded; empty where they count for nothing
   double reach = 0.0;                // no coded row is longer
   std::size_t usual_groups = 1;      // looked into where the settings leave it open
   Array<std::uint32_t> position_of;  // by row
   std::unique_ptr<WorkspacePool> workspaces = std::make_unique<WorkspacePool>();
   void finish();
 
+  // Leaves are ranked by <query, centroid> + spread * |query| * the leaf's own spread, the root mean square of its
+  // rows' distances from the centroid: that is one more dimension of the centroids.
+  std::size_t routing_dim() const { return lift.coded_dim() + (spread > 0.0f ? 1 : 0); }
   std::size_t num_leaves() const { return centroids.starts.empty() ? 0 : centroids.starts[centroids.num_cells()]; }
   bool has_tier() const { return codes.num_cells() > num_leaves(); }
+  Cell tier_cell() const { return {static_cast<std::uint32_t>(num_leaves()), 0.0f}; }
   std::size_t tier() const { return has_tier() ? codes.count(num_leaves()) : 0; }
 };
 

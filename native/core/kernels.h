@@ -25,8 +25,8 @@ inline constexpr std::size_t kSliceTableBytes = 8 * 16;
 
 inline constexpr std::size_t kMaxDim = 2048;
 
-// Rows may be coded with some dimensions more than they have (lift.h).
-inline constexpr std::size_t kMaxCodedDim = kMaxDim + 64;
+// Rows may be coded with some dimensions more than they have (lift.h), the centroids of leaves with another one.
+inline constexpr std::size_t kMaxCodedDim = kMaxDim + 65;
 
 // A run of consecutive rows, usually a leaf, to be searched for rows whose sum is >= threshold.
 struct Span {
@@ -114,12 +114,19 @@ struct Kernels {
                        const float* query, std::size_t dim, float* out);
   void (*dot_rows_bf16)(const std::uint16_t* rows, std::size_t stride, const std::uint32_t* indices,
                         std::size_t num_rows, const float* query, std::size_t dim, float* out);
-  void (*dot_rows_int8)(const std::int8_t* rows, std::size_t stride, const std::uint32_t* indices, std::size_t num_rows,
-                        const float* query, std::size_t dim, float* out);
 
   // Squared Euclidean distance, summed from differences: no cancellation between near rows.
   void (*l2_rows_f32)(const float* rows, std::size_t stride, const std::uint32_t* indices, std::size_t num_rows,
                       const float* query, std::size_t dim, float* out);
+  void (*l2_rows_bf16)(const std::uint16_t* rows, std::size_t stride, const std::uint32_t* indices,
+                       std::size_t num_rows, const float* query, std::size_t dim, float* out);
+
+  // Row i stands for scales[i] times its values: a dot product is scaled at the end, the values before they are
+  // subtracted.
+  void (*dot_rows_int8)(const std::int8_t* rows, const float* scales, std::size_t stride, const std::uint32_t* indices,
+                        std::size_t num_rows, const float* query, std::size_t dim, float* out);
+  void (*l2_rows_int8)(const std::int8_t* rows, const float* scales, std::size_t stride, const std::uint32_t* indices,
+                       std::size_t num_rows, const float* query, std::size_t dim, float* out);
 };
 
 }  // namespace shortlist

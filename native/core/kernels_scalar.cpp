@@ -194,23 +194,41 @@ float dot_row(const Value* row, const float* query, std::size_t dim) {
   return sum_in_order(dim, [=](std::size_t i) { return widen(row[i]) * query[i]; });
 }
 
-float l2_row(const float* row, const float* query, std::size_t dim) {
-  return sum_in_order(dim, [=](std::size_t i) { return (row[i] - query[i]) * (row[i] - query[i]); });
+template <class Value>
+float l2_row(const Value* row, const float* query, std::size_t dim, float scale) {
+  return sum_in_order(dim, [=](std::size_t i) {
+    const float difference = scale * widen(row[i]) - query[i];
+    return difference * difference;
+  });
+}
+
+template <class Score>
+void score_rows(const std::uint32_t* indices, std::size_t num_rows, float* out, Score score) {
+  for (std::size_t i = 0; i < num_rows; ++i) out[i] = score(indices == nullptr ? i : indices[i]);
 }
 
 template <class Value>
 void dot_rows(const Value* rows, std::size_t stride, const std::uint32_t* indices, std::size_t num_rows,
               const float* query, std::size_t dim, float* out) {
-  for (std::size_t i = 0; i < num_rows; ++i) {
-    out[i] = dot_row(rows + (indices == nullptr ? i : indices[i]) * stride, query, dim);
-  }
+  score_rows(indices, num_rows, out, [=](std::size_t row) { return dot_row(rows + row * stride, query, dim); });
 }
 
-void l2_rows_f32(const float* rows, std::size_t stride, const std::uint32_t* indices, std::size_t num_rows,
-                 const float* query, std::size_t dim, float* out) {
-  for (std::size_t i = 0; i < num_rows; ++i) {
-    out[i] = l2_row(rows + (indices == nullptr ? i : indices[i]) * stride, query, dim);
-  }
+template <class Value>
+void l2_rows(const Value* rows, std::size_t stride, const std::uint32_t* indices, std::size_t num_rows,
+             const float* query, std::size_t dim, float* out) {
+  score_rows(indices, num_rows, out, [=](std::size_t row) { return l2_row(rows + row * stride, query, dim, 1.0f); });
+}
+
+void dot_rows_int8(const std::int8_t* rows, const float* scales, std::size_t stride, const std::uint32_t* indices,
+                   std::size_t num_rows, const float* query, std::size_t dim, float* out) {
+  score_rows(indices, num_rows, out,
+             [=](std::size_t row) { return scales[row] * dot_row(rows + row * stride, query, dim); });
+}
+
+void l2_rows_int8(const std::int8_t* rows, const float* scales, std::size_t stride, const std::uint32_t* indices,
+                  std::size_t num_rows, const float* query, std::size_t dim, float* out) {
+  score_rows(indices, num_rows, out,
+             [=](std::size_t row) { return l2_row(rows + row * stride, query, dim, scales[row]); });
 }
 
 }  // namespace
@@ -229,8 +247,10 @@ const Kernels kScalarKernels = {
     .dot = dot_row<float>,
     .dot_rows_f32 = dot_rows<float>,
     .dot_rows_bf16 = dot_rows<std::uint16_t>,
-    .dot_rows_int8 = dot_rows<std::int8_t>,
-    .l2_rows_f32 = l2_rows_f32,
+    .l2_rows_f32 = l2_rows<float>,
+    .l2_rows_bf16 = l2_rows<std::uint16_t>,
+    .dot_rows_int8 = dot_rows_int8,
+    .l2_rows_int8 = l2_rows_int8,
 };
 
 }  // namespace shortlist

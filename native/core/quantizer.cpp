@@ -1,7 +1,10 @@
 #include "quantizer.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "kmeans.h"
@@ -31,6 +34,49 @@ struct Nibble {
 Nibble nibble_place(std::size_t slices, std::size_t index, std::size_t code) {
   const std::size_t slice = index / kBlockRows * slices + code / 8;
   return {(slice * kBlockRows + index % kBlockRows) * 4 + code % 4, code % 8 < 4 ? 0 : 4};
+}
+
+// Values of the sixteen centres of a code, in vectors that every machine has.
+using Four = float __attribute__((vector_size(16)));
+using FourIntegers = std::int32_t __attribute__((vector_size(16)));
+struct Sixteen {
+  Four fours[4];
+};
+static_assert(sizeof(Sixteen) == kCentres * sizeof(float));
+
+Sixteen load(const float* values) {
+  Sixteen loaded;
+  std::memcpy(&loaded, values, sizeof loaded);
+  return loaded;
+}
+
+template <class Vector>
+Vector lower(const Vector& a, const Vector& b) {
+  return a < b ? a : b;
+}
+
+// The place of the least of sixteen values that are not negative, the first of those that agree to 19 bits. Such floats
+// order as their bits do; with its place in the last four, each is a different integer, and no branch depends on them.
+std::uint8_t least(const Sixteen& values) {
+  FourIntegers keys[4];
+  for (int v = 0; v < 4; ++v) {
+    keys[v] = (std::bit_cast<FourIntegers>(values.fours[v]) & ~15) | (FourIntegers{0, 1, 2, 3} + 4 * v);
+  }
+  const FourIntegers smallest = lower(lower(keys[0], keys[1]), lower(keys[2], keys[3]));
+  const std::int32_t pairs[2] = {std::min(smallest[0], smallest[1]), std::min(smallest[2], smallest[3])};
+  return static_cast<std::uint8_t>(std::min(pairs[0], pairs[1]) & 15);
+}
+
+float lowest(const Sixteen& values) {
+  const Four* v = values.fours;
+  const Four low = lower(lower(v[0], v[1]), lower(v[2], v[3]));
+  return std::min(std::min(low[0], low[1]), std::min(low[2], low[3]));
+}
+
+float highest(const Sixteen& values) {
+  Sixteen negative;
+  for (int v = 0; v < 4; ++v) negative.fours[v] = -values.fours[v];
+  return -lowest(negative);
 }
 
 CodedQuery encode_int8_query(const float* query, std::size_t dim, std::int8_t* values) {
@@ -75,7 +121,8 @@ float Quantizer::scale_of(const float* residuals, std::size_t count) const {
   return static_cast<float>(std::sqrt(squares / static_cast<double>(std::max<std::size_t>(1, count * dim))));
 }
 
-void Quantizer::encode(const float* residual, float scale, std::size_t index, std::uint8_t* blocks) const {
+void Quantizer::encode(const float* residual, float scale, const float* direction, std::size_t index,
+                       std::uint8_t* blocks) const {
   const float inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
   if (is_int8()) {
     for (std::size_t t = 0; t < dim; ++t) {
@@ -84,17 +131,70 @@ void Quantizer::encode(const float* residual, float scale, std::size_t index, st
     }
     return;
   }
+  std::array<float, kMaxCodedDim> values;
+  std::array<std::uint8_t, kMaxCodedDim> chosen;
+  for (std::size_t t = 0; t < dim; ++t) values[t] = residual[t] * inverse;
+  choose_nearest(values.data(), chosen.data());
+  if (direction != nullptr) lower_loss(values.data(), direction, chosen.data());
   for (std::size_t code = 0; code < num_codes(); ++code) {
-    float distances[kCentres] = {};
-    for (std::size_t j = 0; j < dims_per_code; ++j) {
-      const std::size_t t = code * dims_per_code + j;
-      const float value = t < dim ? residual[t] * inverse : 0.0f;
-      const float* own = &centres[(code * dims_per_code + j) * kCentres];
-      for (std::size_t c = 0; c < kCentres; ++c) distances[c] += (value - own[c]) * (value - own[c]);
-    }
-    const auto nearest = static_cast<unsigned>(std::min_element(distances, distances + kCentres) - distances);
     const Nibble place = nibble_place(slices(), index, code);
-    blocks[place.byte] = static_cast<std::uint8_t>(blocks[place.byte] | nearest << place.shift);
+    blocks[place.byte] = static_cast<std::uint8_t>(blocks[place.byte] | chosen[code] << place.shift);
+  }
+}
+
+void Quantizer::choose_nearest(const float* values, std::uint8_t* chosen) const {
+  for (std::size_t code = 0; code < num_codes(); ++code) {
+    Sixteen distances{};
+    const std::size_t last = std::min(dim, (code + 1) * dims_per_code);
+    for (std::size_t t = code * dims_per_code; t < last; ++t) {
+      const Sixteen own = load(&centres[t * kCentres]);
+      for (int v = 0; v < 4; ++v) {
+        const Four left = values[t] - own.fours[v];
+        distances.fours[v] += left * left;
+      }
+    }
+    chosen[code] = least(distances);
+  }
+}
+
+float Quantizer::error_along(const float* values, const float* direction, const std::uint8_t* chosen) const {
+  float along = 0.0f;
+  for (std::size_t t = 0; t < dim; ++t) {
+    along += direction[t] * (values[t] - centres[t * kCentres + chosen[t / dims_per_code]]);
+  }
+  return along;
+}
+
+// Coordinate descent: code after code takes the centre that is best beside the others.
+void Quantizer::lower_loss(const float* values, const float* direction, std::uint8_t* chosen) const {
+  constexpr int kSweeps = 2;  // four gain nothing more
+  for (int sweep = 0; sweep < kSweeps; ++sweep) {
+    float along = error_along(values, direction, chosen);
+    bool changed = false;
+    for (std::size_t code = 0; code < num_codes(); ++code) {
+      Sixteen losses{};
+      Sixteen alongs{};
+      const std::size_t last = std::min(dim, (code + 1) * dims_per_code);
+      for (std::size_t t = code * dims_per_code; t < last; ++t) {
+        const Sixteen own = load(&centres[t * kCentres]);
+        for (int v = 0; v < 4; ++v) {
+          const Four left = values[t] - own.fours[v];
+          losses.fours[v] += left * left;
+          alongs.fours[v] += direction[t] * left;
+        }
+      }
+      const std::uint8_t held = chosen[code];
+      const float others = along - alongs.fours[held / 4][held % 4];
+      for (int v = 0; v < 4; ++v) {
+        alongs.fours[v] += others;
+        losses.fours[v] += (kAlong - 1.0f) * alongs.fours[v] * alongs.fours[v];
+      }
+      const std::uint8_t best = least(losses);
+      along = alongs.fours[best / 4][best % 4];
+      chosen[code] = best;
+      changed = changed || best != held;
+    }
+    if (!changed) break;
   }
 }
 
@@ -118,23 +218,18 @@ CodedQuery Quantizer::encode_query(const float* query, std::uint8_t* bytes, floa
   float offset = 0.0f;
   float widest = 0.0f;
   for (std::size_t code = 0; code < codes; ++code) {
-    float* entries = table + code * kCentres;
-    for (std::size_t c = 0; c < kCentres; ++c) entries[c] = 0.0f;
-    for (std::size_t j = 0; j < dims_per_code; ++j) {
-      const std::size_t t = code * dims_per_code + j;
-      const float value = t < dim ? query[t] : 0.0f;
-      const float* own = &centres[t * kCentres];
-      for (std::size_t c = 0; c < kCentres; ++c) entries[c] += value * own[c];
+    Sixteen entries{};
+    const std::size_t last = std::min(dim, (code + 1) * dims_per_code);
+    for (std::size_t t = code * dims_per_code; t < last; ++t) {
+      const Sixteen own = load(&centres[t * kCentres]);
+      for (int v = 0; v < 4; ++v) entries.fours[v] += query[t] * own.fours[v];
     }
-    float least = entries[0];
-    float most = entries[0];
-    for (std::size_t c = 1; c < kCentres; ++c) {
-      least = entries[c] < least ? entries[c] : least;
-      most = entries[c] > most ? entries[c] : most;
-    }
-    for (std::size_t c = 0; c < kCentres; ++c) entries[c] -= least;
-    offset += least;
-    widest = most - least > widest ? most - least : widest;
+    const float low = lowest(entries);
+    const float width = highest(entries) - low;
+    for (Four& four : entries.fours) four -= low;
+    std::memcpy(table + code * kCentres, &entries, sizeof entries);
+    offset += low;
+    widest = width > widest ? width : widest;
   }
   const float scale = widest / kSteps;
   const float inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
@@ -145,6 +240,8 @@ CodedQuery Quantizer::encode_query(const float* query, std::uint8_t* bytes, floa
   return {bytes, scale, offset, std::sqrt(squares), 0.5f * scale * static_cast<float>(codes), 0.0f};
 }
 
+// The centres are those of plain k-means: solving for the ones that lower the anisotropic loss, in turns with encoding,
+// changed recall by less than 0.01 either way (int4 and pq4 at 384 dimensions).
 Quantizer Quantizer::learn(const float* residuals, std::size_t count, std::size_t dim, std::size_t dims_per_code,
                            std::uint64_t seed, std::size_t threads) {
   constexpr std::size_t kIterations = 12;

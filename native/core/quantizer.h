@@ -27,6 +27,14 @@ struct CodedQuery {
   float residual_error;
 };
 
+// 4-bit codes lower |error|² + (kAlong - 1) * <error, direction>², the anisotropic loss of Guo et al. (2020),
+// "Accelerating Large-Scale Inference with Anisotropic Vector Quantization": the queries that a row matters to point
+// its way, so that the part of its error in that direction changes their scores most. In the paper's terms this is a
+// threshold of 0.40, 0.24 and 0.12 of the row's length in 32, 96 and 384 dimensions. Weights of 3 to 10 found the most
+// of the true ten best among the 10 to 64 best estimates on the three sets of the benchmark; one weight for all rows
+// and dimensions lost no more than 0.01 of recall on the best for each.
+inline constexpr float kAlong = 6.0f;
+
 struct Quantizer {
   std::size_t dim = 0;
   std::size_t dims_per_code = 0;  // 0 = int8
@@ -40,8 +48,10 @@ struct Quantizer {
 
   // The scale with which `count` residuals (count, dim) are coded.
   float scale_of(const float* residuals, std::size_t count) const;
-  // Codes a residual as row `index` of the blocks, which were filled with `padding()`.
-  void encode(const float* residual, float scale, std::size_t index, std::uint8_t* blocks) const;
+  // Codes a residual as row `index` of the blocks, which were filled with `padding()`. `direction` has length 1; null
+  // gives every code its nearest centre.
+  void encode(const float* residual, float scale, const float* direction, std::size_t index,
+              std::uint8_t* blocks) const;
   void decode(float scale, std::size_t index, const std::uint8_t* blocks, float* residual) const;
   std::uint8_t padding() const { return is_int8() ? 128 : 0; }
 
@@ -52,6 +62,11 @@ struct Quantizer {
   // Learns the centres from residuals (count, dim), each already divided by its cell's scale.
   static Quantizer learn(const float* residuals, std::size_t count, std::size_t dim, std::size_t dims_per_code,
                          std::uint64_t seed, std::size_t threads);
+
+ private:
+  void choose_nearest(const float* values, std::uint8_t* chosen) const;
+  void lower_loss(const float* values, const float* direction, std::uint8_t* chosen) const;
+  float error_along(const float* values, const float* direction, const std::uint8_t* chosen) const;
 };
 
 }  // namespace shortlist

@@ -3,23 +3,19 @@
 #include <algorithm>
 #include <cmath>
 
-#include "dispatch.h"
-
 namespace shortlist {
 
-void exact_scores(const Index& index, const float* query, const std::uint32_t* positions, std::size_t first,
-                  std::size_t count, float* scores) {
-  const Kernels& kernels = active_kernels();
-  const auto score_rows = index.metric == Metric::l2 ? kernels.l2_rows_f32 : kernels.dot_rows_f32;
-  score_rows(index.rows.data() + first * index.dim, index.dim, positions, count, query, index.dim, scores);
-  if (index.metric != Metric::l2) return;
-  for (std::size_t i = 0; i < count; ++i) scores[i] = -scores[i];
-}
-
+// Rows are read in the order they are found: sorting 50 of them by position first took 1 µs longer than it saved on the
+// headline set, sorting 800 of them 20 µs.
 void rerank(const Index& index, const std::uint32_t* positions, std::size_t count, Workspace& space, TopK& best) {
   space.scores.resize(count);
   for (std::size_t i = 0; i < count; ++i) __builtin_prefetch(&index.row_of[positions[i]]);
-  exact_scores(index, space.query.data(), positions, 0, count, space.scores.data());
+  if (index.metric == Metric::l2) {
+    index.rows.squared_distances(space.query.data(), positions, count, space.scores.data());
+    for (float& score : space.scores) score = -score;
+  } else {
+    index.rows.dot(space.query.data(), positions, count, space.scores.data());
+  }
   for (std::size_t i = 0; i < count; ++i) {
     if (space.scores[i] >= best.threshold()) best.push({space.scores[i], index.row_of[positions[i]]});
   }

@@ -10,10 +10,6 @@
 
 namespace shortlist {
 
-// scores[i] = score of the query and the row at positions[i], or at `first + i` where positions is null.
-void exact_scores(const Index& index, const float* query, const std::uint32_t* positions, std::size_t first,
-                  std::size_t count, float* scores);
-
 // Scores these rows and offers them to `best`.
 void rerank(const Index& index, const std::uint32_t* positions, std::size_t count, Workspace& space, TopK& best);
 

@@ -11,4 +11,10 @@ namespace shortlist {
 // is an eighth of all groups, where they lie in random directions nearly all of them.
 std::size_t groups_needed(const Index& index);
 
+// What the spread of a leaf should count for: the number of standard deviations, divided by the root of the dimension,
+// with which the leaves of some rows' true neighbours rank best. 0 where that hardly helps. `leaf_of` has the leaf of
+// every row, `means` and `spreads` those of the leaves; rows in leaves beyond these are found without ranking.
+float learn_spread(const Index& index, const float* rows, const Array<std::uint32_t>& leaf_of, const float* means,
+                   const Array<float>& spreads, std::size_t threads);
+
 }  // namespace shortlist

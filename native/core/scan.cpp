@@ -38,8 +38,8 @@ void Survivors::shrink() {
 }
 
 void Survivors::choose() {
-  if (size_ <= keep_) return;
-  drop();
+  if (size_ < keep_) return;
+  if (size_ > keep_) drop();
   ranked_.resize(size_);
   for (std::size_t i = 0; i < size_; ++i) ranked_[i] = {scores_[i], rows_[i]};
   std::nth_element(ranked_.begin(), ranked_.begin() + static_cast<std::ptrdiff_t>(keep_ - 1), ranked_.end(), better);

@@ -51,8 +51,8 @@ class Survivors {
   // takes a third of the time of std::nth_element (0.3 instead of 1 microsecond for a hundred scores).
   void shrink();
 
-  // Leaves exactly the best `keep`, of equal ones those in the lowest rows: what is left does not depend on the order
-  // in which rows were shown.
+  // Leaves exactly the best `keep`, of equal ones those in the lowest rows, and the worst of them as threshold: neither
+  // depends on the order in which rows were shown.
   void choose();
 
  private:

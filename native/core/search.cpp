@@ -19,12 +19,22 @@ constexpr std::size_t kQueriesPerPiece = 16;
 
 const Excluded kNoneExcluded;
 
-// Finds the groups whose centroids score best, the very best first.
-void choose_groups(const Index& index, std::size_t wanted, const Filter* allow, Workspace& space) {
+CodedQuery code_query(const Index& index, Workspace& space) {
+  const Quantizer& quantizer = index.codes.quantizer;
+  space.row_query.resize(quantizer.query_bytes());
+  space.table.resize(quantizer.num_codes() * kCentres);
+  return quantizer.encode_query(space.lifted.data(), space.row_query.data(), space.table.data());
+}
+
+}  // namespace
+
+void choose_groups(const Index& index, const Settings& settings, const Filter* allow, Workspace& space) {
   const FloatBlocks& groups = index.groups;
+  const std::size_t wanted =
+      settings.groups != 0 ? settings.groups : std::max<std::size_t>(index.usual_groups, settings.leaves);
   space.group_scores.resize(groups.count() * kBlockRows);
   float* scores = space.group_scores.data();
-  active_kernels().f32_scores(groups.blocks.data(), groups.count(), index.lift.coded_dim(), space.lifted.data(), 0, 1,
+  active_kernels().f32_scores(groups.blocks.data(), groups.count(), index.routing_dim(), space.lifted.data(), 0, 1,
                               scores, 0);
   if (allow != nullptr) {
     for (std::size_t g = 0; g < groups.num_rows; ++g) {
@@ -45,38 +55,32 @@ void choose_groups(const Index& index, std::size_t wanted, const Filter* allow, 
   std::swap(space.cells[0], space.cells[best]);
 }
 
-CodedQuery code_query(const Index& index, Workspace& space) {
-  const Quantizer& quantizer = index.codes.quantizer;
-  space.row_query.resize(quantizer.query_bytes());
-  space.table.resize(quantizer.num_codes() * kCentres);
-  return quantizer.encode_query(space.lifted.data(), space.row_query.data(), space.table.data());
+CodedQuery code_for_leaves(const Index& index, const CodedQuery& query, Workspace& space) {
+  if (index.codes.quantizer.is_int8() && index.spread == 0.0f) return query;
+  const Quantizer& quantizer = index.centroids.quantizer;
+  space.centroid_query.resize(quantizer.query_bytes());
+  return quantizer.encode_query(space.lifted.data(), space.centroid_query.data(), nullptr);
 }
 
-}  // namespace
+void scan_leaves(const Index& index, const CodedQuery& query, const Settings& settings, const Filter* allow,
+                 const std::vector<Cell>& leaves, const Excluded& excluded, ScanSpace& space, Survivors& survivors) {
+  scan(index.codes, query, leaves.data(), leaves.size(), allow == nullptr ? nullptr : allow->rows.data(), excluded,
+       settings.stop * query.norm, space, survivors);
+  survivors.choose();
+}
 
-void choose_leaves(const Index& index, const CodedQuery& query, const Settings& settings, const Filter* allow,
-                   Workspace& space) {
-  const std::size_t groups = index.groups.num_rows;
-  const std::size_t wanted =
-      settings.groups != 0 ? settings.groups : std::max<std::size_t>(index.usual_groups, settings.leaves);
-  choose_groups(index, std::min(groups, wanted), allow, space);
-  space.leaves.reset(settings.leaves);
-  CodedQuery coded = query;
-  if (!index.codes.quantizer.is_int8()) {
-    const Quantizer& quantizer = index.centroids.quantizer;
-    space.centroid_query.resize(quantizer.query_bytes());
-    coded = quantizer.encode_query(space.lifted.data(), space.centroid_query.data(), nullptr);
-  }
-  scan(index.centroids, coded, space.cells.data(), space.cells.size(),
-       allow == nullptr ? nullptr : allow->leaves.data(), kNoneExcluded, 0.0f, space.scan, space.leaves);
-  space.leaves.shrink();
-  const std::size_t chosen = space.leaves.size();
+void take_leaves(const Index& index, const CodedQuery& query, Survivors& leaves, std::vector<Cell>& cells) {
+  leaves.choose();
   const std::size_t first = index.has_tier() ? 1 : 0;
-  space.cells.resize(first + chosen);
-  if (index.has_tier()) space.cells[0] = {static_cast<std::uint32_t>(index.num_leaves()), 0.0f};
-  for (std::size_t i = 0; i < chosen; ++i) space.cells[first + i] = {space.leaves.rows()[i], space.leaves.scores()[i]};
-  std::sort(space.cells.begin() + static_cast<std::ptrdiff_t>(first), space.cells.end(),
+  cells.resize(first + leaves.size());
+  if (index.has_tier()) cells[0] = index.tier_cell();
+  for (std::size_t i = 0; i < leaves.size(); ++i) cells[first + i] = {leaves.rows()[i], leaves.scores()[i]};
+  std::sort(cells.begin() + static_cast<std::ptrdiff_t>(first), cells.end(),
             [](const Cell& a, const Cell& b) { return a.base > b.base || (a.base == b.base && a.cell < b.cell); });
+  if (index.spread == 0.0f) return;
+  for (std::size_t i = first; i < cells.size(); ++i) {
+    cells[i].base -= index.spread * query.norm * index.spreads[cells[i].cell];
+  }
 }
 
 namespace {
@@ -94,13 +98,16 @@ void exclude(const Index& index, const Limits& limits, std::size_t i, Workspace&
   }
 }
 
+// Finds the leaves group by group, then the rows leaf by leaf.
 void approximate_search(const Index& index, const CodedQuery& query, const Settings& settings, const Filter* allow,
                         std::size_t k, Workspace& space, TopK& best) {
-  choose_leaves(index, query, settings, allow, space);
+  choose_groups(index, settings, allow, space);
+  space.survivors.reset(settings.leaves);
+  scan(index.centroids, code_for_leaves(index, query, space), space.cells.data(), space.cells.size(),
+       allow == nullptr ? nullptr : allow->leaves.data(), kNoneExcluded, 0.0f, space.scan, space.survivors);
+  take_leaves(index, query, space.survivors, space.cells);
   space.survivors.reset(std::max<std::size_t>(k, settings.rerank));
-  scan(index.codes, query, space.cells.data(), space.cells.size(), allow == nullptr ? nullptr : allow->rows.data(),
-       space.excluded, settings.stop * query.norm, space.scan, space.survivors);
-  space.survivors.choose();
+  scan_leaves(index, query, settings, allow, space.cells, space.excluded, space.scan, space.survivors);
   rerank(index, space.survivors.rows(), space.survivors.size(), space, best);
 }
 
@@ -121,11 +128,13 @@ std::size_t most_allowed(const Index& index, const Filter* allow, const Excluded
 
 CodedQuery begin_query(const Index& index, const float* query, const Limits& limits, std::size_t i, Workspace& space) {
   space.query.resize(index.dim);
-  space.lifted.resize(index.lift.coded_dim());
+  space.lifted.resize(index.routing_dim());
   prepare_query(index, query, space.query.data());
   index.lift.query(space.query.data(), space.lifted.data());
   exclude(index, limits, i, space);
-  return code_query(index, space);
+  const CodedQuery coded = code_query(index, space);
+  if (index.spread > 0.0f) space.lifted[index.lift.coded_dim()] = index.spread * coded.norm;
+  return coded;
 }
 
 void write_results(TopK& best, const Scored* found, std::size_t k, float* scores, std::int64_t* rows) {

@@ -13,9 +13,19 @@ namespace shortlist {
 // Puts query `i` of those that `limits` speaks of into `space`: as scored, as coded, and the rows it must not get.
 CodedQuery begin_query(const Index& index, const float* query, const Limits& limits, std::size_t i, Workspace& space);
 
-// Fills space.cells with the leaves to scan, the tier and then the best leaf first.
-void choose_leaves(const Index& index, const CodedQuery& query, const Settings& settings, const Filter* allow,
-                   Workspace& space);
+// Fills space.cells with the groups in which to look for leaves, the very best first.
+void choose_groups(const Index& index, const Settings& settings, const Filter* allow, Workspace& space);
+
+// The query as it is coded for the centroids of leaves.
+CodedQuery code_for_leaves(const Index& index, const CodedQuery& query, Workspace& space);
+
+// Fills `cells` with the tier and the leaves that survived, the best first, and the query's inner products with their
+// centroids.
+void take_leaves(const Index& index, const CodedQuery& query, Survivors& leaves, std::vector<Cell>& cells);
+
+// Scans these cells in turn, until the settings' early stop, and chooses the survivors.
+void scan_leaves(const Index& index, const CodedQuery& query, const Settings& settings, const Filter* allow,
+                 const std::vector<Cell>& leaves, const Excluded& excluded, ScanSpace& space, Survivors& survivors);
 
 // The k-th score that an approximate search finds: exact search starts from it.
 float reached_quickly(const Index& index, const CodedQuery& query, const Filter* allow, std::size_t k,

@@ -15,11 +15,14 @@ namespace shortlist {
 
 // One of several queries that are searched together.
 struct BatchQuery {
-  CodedQuery coded;
-  Survivors survivors;
+  CodedQuery coded;         // for the rows
+  CodedQuery coded_leaves;  // for the centroids of leaves
+  Survivors survivors;      // first of the leaves, then of the rows
   Excluded excluded;
-  std::vector<float> query;             // as scored
-  std::vector<std::uint8_t> row_query;  // coded for the rows
+  std::vector<Cell> leaves;  // to scan, the best first
+  std::vector<float> query;  // as scored
+  std::vector<std::uint8_t> row_query;
+  std::vector<std::uint8_t> centroid_query;
 };
 
 // A cell that a query visits.
@@ -47,7 +50,6 @@ struct Workspace {
   std::vector<float> group_scores;
   std::vector<Cell> cells;
   Excluded excluded;
-  Survivors leaves;
   Survivors survivors;
   ScanSpace scan;
   std::vector<std::uint32_t> few;  // positions, where a filter allows few

@@ -71,29 +71,35 @@ int main() {
   }
   for (const Metric metric : {Metric::dot, Metric::cosine, Metric::l2}) {
     for (const RowCodes codes : {RowCodes::int8, RowCodes::int4, RowCodes::pq4}) {
-      BuildOptions options;
-      options.metric = metric;
-      options.codes = codes;
-      options.leaves = 40;
-      options.tier = 50;
-      options.threads = 2;
+      for (const Store store : {Store::float32, Store::bfloat16, Store::int8}) {
+        BuildOptions options;
+        options.store = store;
+        options.metric = metric;
+        options.codes = codes;
+        options.leaves = 40;
+        options.tier = 50;
+        options.threads = 2;
+        options.spread = metric == Metric::dot ? 0.0f : 2.0f;
       const Index index = build(rows.data(), kSize, kDim, Ids(kSize), options, [](const char*, double) {});
-      const Filter filter = make_filter(index, allowed);
-      Limits narrow;
-      narrow.allow = &filter;
-      narrow.exclude = excluded;
-      narrow.exclude_offsets = offsets;
-      for (const Limits& limits : {Limits{}, narrow}) {
-        for (const bool exact : {false, true}) {
-          Settings settings;
-          settings.exact = exact;
-          settings.leaves = 12;
-          settings.rerank = 25;
-          const Found expected = alone(index, queries, settings, limits);
-          for (const std::size_t threads : {1, 2, 3}) {
-            check(together(index, queries, settings, limits, threads) == expected,
-                  "metric " + std::to_string(static_cast<int>(metric)) + ", codes " +
-                      std::to_string(static_cast<int>(codes)) + ", " + std::to_string(threads) + " threads");
+        const Filter filter = make_filter(index, allowed);
+        Limits narrow;
+        narrow.allow = &filter;
+        narrow.exclude = excluded;
+        narrow.exclude_offsets = offsets;
+        for (const Limits& limits : {Limits{}, narrow}) {
+          for (const float stop : {-1.0f, 0.0f, 0.5f}) {
+            Settings settings;
+            settings.exact = stop < 0.0f;
+            settings.stop = settings.exact ? 0.0f : stop;
+            settings.leaves = 12;
+            settings.rerank = 25;
+            const Found expected = alone(index, queries, settings, limits);
+            for (const std::size_t threads : {1, 2, 3}) {
+              check(together(index, queries, settings, limits, threads) == expected,
+                    "metric " + std::to_string(static_cast<int>(metric)) + ", codes " +
+                        std::to_string(static_cast<int>(codes)) + ", store " + std::to_string(static_cast<int>(store)) +
+                        ", " + std::to_string(threads) + " threads");
+            }
           }
         }
       }

@@ -6,6 +6,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <random>
 #include <string>
@@ -295,19 +296,16 @@ void check_f32(const Kernels& k, std::size_t dim, Random& random) {
 }
 
 float widen(float value) { return value; }
-float widen(std::int8_t value) { return value; }
 float widen(std::uint16_t value) { return std::bit_cast<float>(std::uint32_t{value} << 16); }
 
-template <class Value>
-using RowsKernel = void (*)(const Value*, std::size_t, const std::uint32_t*, std::size_t, const float*, std::size_t,
-                            float*);
+// A kernel over rows of `Value`, its other arguments being those that all of them take.
+using ScoreRows = std::function<void(const std::uint32_t* indices, std::size_t num_rows, const float* query, float*)>;
 
 // Stored rows: near the sum in double precision and the scalar level's bits, for any number of rows and any
-// stride.
-template <class Value>
-void check_rows(const Kernels& k, const char* name, RowsKernel<Value> kernel, RowsKernel<Value> scalar, std::size_t dim,
-                const std::vector<Value>& rows, std::size_t stride, bool squared, Random& random) {
-  const std::size_t stored = (rows.size() - dim) / stride + 1;
+// stride. `value(row, j)` is what a row holds.
+template <class ValueOf>
+void check_rows(const std::string& what, const ScoreRows& kernel, const ScoreRows& scalar, std::size_t stored,
+                std::size_t dim, const ValueOf& value, bool squared, Random& random) {
   const auto query = floats(dim, random);
   for (std::size_t count = 0; count <= 40; count += 1 + count / 4) {
     auto indices = integers<std::uint32_t>(count, 0, static_cast<int>(stored) - 1, random);
@@ -317,22 +315,22 @@ void check_rows(const Kernels& k, const char* name, RowsKernel<Value> kernel, Ro
     if (count == 0) order = nullptr;
     std::vector<float> got(count, 7.0f);
     std::vector<float> expected(count, 8.0f);
-    kernel(rows.data(), stride, order, count, query.data(), dim, got.data());
-    scalar(rows.data(), stride, order, count, query.data(), dim, expected.data());
+    kernel(order, count, query.data(), got.data());
+    scalar(order, count, query.data(), expected.data());
     for (std::size_t i = 0; i < count; ++i) {
-      const Value* row = rows.data() + (gathered ? indices[i] : i) * stride;
       double sum = 0;
       double size = 0;
       for (std::size_t j = 0; j < dim; ++j) {
-        const double difference = double{widen(row[j])} - query[j];
-        const double term = squared ? difference * difference : double{widen(row[j])} * query[j];
+        const double row_value = value(gathered ? indices[i] : i, j);
+        const double difference = row_value - query[j];
+        const double term = squared ? difference * difference : row_value * query[j];
         sum += term;
         size += std::abs(term);
       }
-      const std::string what = std::string(k.name) + " " + name + ", dim " + std::to_string(dim);
-      check(std::abs(got[i] - sum) <= 1e-6 * (1 + static_cast<double>(dim) / 32) * size, what + " is near");
+      check(std::abs(got[i] - sum) <= 1e-6 * (1 + static_cast<double>(dim) / 32) * size,
+            what + ", dim " + std::to_string(dim) + " is near");
       check(std::bit_cast<std::uint32_t>(got[i]) == std::bit_cast<std::uint32_t>(expected[i]),
-            what + " has the scalar level's bits");
+            what + ", dim " + std::to_string(dim) + " has the scalar level's bits");
     }
   }
 }
@@ -348,10 +346,37 @@ void check_all_rows(const Kernels& k, std::size_t dim, Random& random) {
     bf16[i] = static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(values[i]) >> 16);
   }
   const auto int8 = integers<std::int8_t>(size, -128, 127, random);
-  check_rows(k, "dot_rows_f32", k.dot_rows_f32, scalar.dot_rows_f32, dim, values, stride, false, random);
-  check_rows(k, "dot_rows_bf16", k.dot_rows_bf16, scalar.dot_rows_bf16, dim, bf16, stride, false, random);
-  check_rows(k, "dot_rows_int8", k.dot_rows_int8, scalar.dot_rows_int8, dim, int8, stride, false, random);
-  check_rows(k, "l2_rows_f32", k.l2_rows_f32, scalar.l2_rows_f32, dim, values, stride, true, random);
+  auto scales = floats(stored, random);
+  scales[random() % stored] = 0.0f;
+
+  const auto rows = [&](const char* name, const auto& table, auto kernel, bool squared) {
+    const auto of = [&](const Kernels& level) -> ScoreRows {
+      return [&, run = level.*kernel](const std::uint32_t* indices, std::size_t count, const float* query, float* out) {
+        run(table.data(), stride, indices, count, query, dim, out);
+      };
+    };
+    const auto value = [&](std::size_t row, std::size_t j) { return widen(table[row * stride + j]); };
+    check_rows(std::string(k.name) + " " + name, of(k), of(scalar), stored, dim, value, squared, random);
+  };
+  rows("dot_rows_f32", values, &Kernels::dot_rows_f32, false);
+  rows("dot_rows_bf16", bf16, &Kernels::dot_rows_bf16, false);
+  rows("l2_rows_f32", values, &Kernels::l2_rows_f32, true);
+  rows("l2_rows_bf16", bf16, &Kernels::l2_rows_bf16, true);
+
+  const auto scaled = [&](const char* name, auto kernel, bool squared) {
+    const auto of = [&](const Kernels& level) -> ScoreRows {
+      return [&, run = level.*kernel](const std::uint32_t* indices, std::size_t count, const float* query, float* out) {
+        run(int8.data(), scales.data(), stride, indices, count, query, dim, out);
+      };
+    };
+    const auto value = [&](std::size_t row, std::size_t j) {
+      return scales[row] * static_cast<float>(int8[row * stride + j]);
+    };
+    check_rows(std::string(k.name) + " " + name, of(k), of(scalar), stored, dim, value, squared, random);
+  };
+  scaled("dot_rows_int8", &Kernels::dot_rows_int8, false);
+  scaled("l2_rows_int8", &Kernels::l2_rows_int8, true);
+
   const auto query = floats(dim, random);
   float row_score = 0;
   k.dot_rows_f32(values.data(), stride, nullptr, 1, query.data(), dim, &row_score);

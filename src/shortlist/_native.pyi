@@ -85,6 +85,7 @@ class Index:
         codes: Codes | None = None,
         store: Store = "float32",
         tier: int | None = None,
+        spread: float | None = None,
         sample: int | None = None,
         iterations: int | None = None,
         seed: int = 0,
@@ -96,6 +97,7 @@ class Index:
         ids: None (row numbers), integers or strings, n of them and no two alike.
         leaves: k-means leaves; 1 scans everything (an exact index); None picks by n.
         tier: Rows of largest norm that every query scores; None measures whether norms vary enough.
+        spread: Standard deviations that count when leaves are ranked; None measures what is best.
         sample: Rows that k-means trains on; None picks by `leaves`.
         progress: Called with a stage's name and the fraction done of it; what it raises stops the build.
 
@@ -160,6 +162,8 @@ class Index:
     def store(self) -> Store: ...
     @property
     def tier(self) -> int: ...
+    @property
+    def spread(self) -> float: ...
     @property
     def nbytes(self) -> int:
         """Memory the index holds, or maps."""

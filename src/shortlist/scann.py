@@ -12,8 +12,8 @@ uint32, distances float32, dot products as they are and squared L2 distances pos
 - Where a batched search has fewer results than asked for, ScaNN fills up with index 0 and NaN,
   which look like an answer. Here the rest has index 2**32 - 1 (docid "") and the worst distance,
   -inf for "dot_product" and inf for "squared_l2". A single search is shorter, as ScaNN's is.
-- Scores are always reranked from the rows kept as float32, so distances are true ones, whatever
-  `quantize` says, and equal ones come by lower index. The same input builds the same searcher.
+- Distances are always those of the rows as they are kept, as float32 or as `quantize` says, never
+  estimates, and equal ones come by lower index. The same input builds the same searcher.
 - Arguments that steer how ScaNN trains its partitions and codes are accepted and have no effect
   where the engine has its own way: each method says which.
 - `serialize` writes a format of its own, without pickle; directories ScaNN wrote cannot be read.
@@ -33,12 +33,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shortlist.index import Index, IndexConfig, SearchResult, SearchSettings
+
+if TYPE_CHECKING:
+    from shortlist._native import Store
 
 __all__ = [
     "IncrementalMode",
@@ -63,6 +66,21 @@ class ReorderType(enum.Enum):
     FLOAT32 = 1
     INT8 = 2
     BFLOAT16 = 3
+
+
+_STORES: dict[ReorderType, Store] = {
+    ReorderType.FLOAT32: "float32",
+    ReorderType.BFLOAT16: "bfloat16",
+    ReorderType.INT8: "int8",
+}
+
+
+def _store_of(quantize: bool | ReorderType) -> Store:
+    if isinstance(quantize, bool):
+        return "int8" if quantize else "float32"
+    if not isinstance(quantize, ReorderType):
+        raise TypeError(f"`quantize` must be a ReorderType or a bool, got {quantize!r}.")
+    return _STORES[quantize]
 
 
 class IncrementalMode(enum.Enum):
@@ -198,9 +216,12 @@ class ScannBuilder:
         """Scores rows exactly: all of them, or with `tree` all in the leaves visited.
 
         Args:
-            quantize: No effect.
+            quantize: How the rows are kept and scored; True means INT8.
+
+        Raises:
+            TypeError: `quantize` is neither a ReorderType nor a bool.
         """
-        return self._set("score_brute_force")
+        return self._set("score_brute_force", store=_store_of(quantize))
 
     def reorder(
         self,
@@ -212,10 +233,13 @@ class ScannBuilder:
 
         Args:
             reordering_num_neighbors: How many rows; at least as many as are asked for are.
-            quantize: No effect.
+            quantize: How the rows are kept and scored; True means INT8.
             anisotropic_quantization_threshold: No effect.
+
+        Raises:
+            TypeError: `quantize` is neither a ReorderType nor a bool.
         """
-        return self._set("reorder", rerank=reordering_num_neighbors)
+        return self._set("reorder", rerank=reordering_num_neighbors, store=_store_of(quantize))
 
     def autopilot(
         self,
@@ -226,9 +250,12 @@ class ScannBuilder:
 
         Args:
             mode: No effect.
-            quantize: No effect.
+            quantize: How the rows are kept and scored.
+
+        Raises:
+            TypeError: `quantize` is neither a ReorderType nor a bool.
         """
-        return self._set("autopilot")
+        return self._set("autopilot", store=_store_of(quantize))
 
     def set_n_training_threads(self, threads: int) -> ScannBuilder:
         """Sets how many threads build; 0 means all cores."""
@@ -268,7 +295,7 @@ class ScannBuilder:
     def _plan(self) -> tuple[IndexConfig, SearchSettings | None]:
         """What the calls mean to `Index`; no settings means those that it chooses."""
         if "autopilot" in self.params:
-            return IndexConfig(), None
+            return IndexConfig(store=self.params["autopilot"]["store"]), None
         if ("score_ah" in self.params) == ("score_brute_force" in self.params):
             raise ValueError("Exactly one of `score_ah` and `score_brute_force` must be called.")
         rows = max(len(self.db) if self.db.ndim else 0, 1)
@@ -282,11 +309,13 @@ class ScannBuilder:
                 "iterations": tree["iterations"],
             }
             search = tree["search"]
-        if "score_brute_force" in self.params and tree is None:
-            return IndexConfig(exact=True), None
-        last = self.params.get("reorder", {"rerank": self.num_neighbors})
-        rerank = rows if "score_brute_force" in self.params else last["rerank"]
-        return IndexConfig(**partition), SearchSettings(leaves=search, rerank=rerank)
+        brute_force = self.params.get("score_brute_force")
+        last = self.params.get("reorder") or brute_force or {}
+        store = last.get("store", "float32")
+        if brute_force is not None and tree is None:
+            return IndexConfig(exact=True, store=store), None
+        rerank = last.get("rerank", self.num_neighbors) if brute_force is None else rows
+        return IndexConfig(**partition, store=store), SearchSettings(leaves=search, rerank=rerank)
 
 
 class ScannSearcher:

@@ -7,18 +7,20 @@ from shortlist.index import Index, IndexConfig, SearchSettings
 
 
 def true_scores(queries, rows, metric):
+    """Of rows as they are stored: of about unit norm for cosine."""
     queries, rows = queries.astype(np.float64), rows.astype(np.float64)
     if metric == "l2":
         return -((queries[:, None] - rows[None]) ** 2).sum(-1)
     if metric == "cosine":
-        rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
         queries = queries / np.linalg.norm(queries, axis=1, keepdims=True)
     return queries @ rows.T
 
 
+@pytest.mark.parametrize("store", ["float32", "bfloat16", "int8"])
 @pytest.mark.parametrize("codes", ["int8", "int4", "pq4"])
 @pytest.mark.parametrize("metric", ["dot", "cosine", "l2"])
-def test_exact_equals_numpy_whatever_the_scale_shift_and_norms(metric, codes):
+def test_exact_equals_numpy_over_the_stored_rows(metric, codes, store):
+    """Whatever the scale, shift and norms."""
     rng = np.random.default_rng(7)
     for dim in (1, 3, 16, 33, 130):
         size = int(rng.integers(500, 2_500))
@@ -29,10 +31,14 @@ def test_exact_equals_numpy_whatever_the_scale_shift_and_norms(metric, codes):
         rows[: size // 4] = rows[size // 2 : size // 2 + size // 4]  # equal rows
         queries = np.concatenate([rng.normal(size=(6, dim)) * scale + shift, rows[:6]])
         queries = queries.astype(np.float32)
-        config = IndexConfig(leaves=int(rng.integers(1, 300)), codes=codes)
+        config = IndexConfig(leaves=int(rng.integers(1, 300)), codes=codes, store=store)
         index = Index.build(rows, metric=metric, config=config)
         found = index.search(queries, 10, settings=SearchSettings(exact=True)).rows
 
+        if store != "float32":
+            rows = index.vectors(np.arange(size))
+        elif metric == "cosine":
+            rows = rows / np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
         scores = true_scores(queries, rows, metric)
         best = -np.sort(-scores, axis=1)[:, :10]
         got = np.take_along_axis(scores, found, axis=1)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from shortlist.index import Index, IndexConfig, SearchSettings
 
+STORES = ["float32", "bfloat16", "int8"]
 HEADER, SECTION = struct.Struct("<8sIIQQQQ"), struct.Struct("<QQQQ")
 
 
@@ -28,12 +29,16 @@ def rows_of(n, dim, seed=0):
     metric=st.sampled_from(["dot", "cosine", "l2"]),
     leaves=st.sampled_from([None, 1, 7]),
     codes=st.sampled_from(["int8", "int4", "pq4"]),
+    store=st.sampled_from(STORES),
     ids=st.sampled_from([None, int, str]),
 )
-def test_save_and_load_change_nothing(mmap, tmp_path_factory, n, dim, metric, leaves, codes, ids):
+def test_save_and_load_change_nothing(
+    mmap, tmp_path_factory, n, dim, metric, leaves, codes, store, ids
+):
     rows = rows_of(n, dim)
     names = None if ids is None else [ids(i * 3) for i in range(n)]
-    config = IndexConfig(leaves=None if leaves is None else min(leaves, n), codes=codes)
+    leaves = None if leaves is None else min(leaves, n)
+    config = IndexConfig(leaves=leaves, codes=codes, store=store)
     index = Index.build(rows, names, metric=metric, config=config)
     index.settings = SearchSettings(leaves=3, rerank=25, stop=0.5)
     path = tmp_path_factory.mktemp("index") / "a.slx"
@@ -49,9 +54,10 @@ def test_save_and_load_change_nothing(mmap, tmp_path_factory, n, dim, metric, le
             assert [part.tolist() for part in before] == [part.tolist() for part in after]
 
 
-def test_the_same_index_is_the_same_file(tmp_path):
+@pytest.mark.parametrize("store", STORES)
+def test_the_same_index_is_the_same_file(store, tmp_path):
     for name in ("a", "b"):
-        config = IndexConfig(leaves=20)
+        config = IndexConfig(leaves=20, store=store)
         Index.build(rows_of(2_000, 16), config=config, seed=3).save(tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     Index.build(rows_of(2_000, 16), config=config, seed=3, threads=1).save(tmp_path / "one")
@@ -93,10 +99,22 @@ def test_a_later_format_is_named(tmp_path):
     path = tmp_path / "a.slx"
     Index.build(rows_of(5, 3)).save(path)
     content = bytearray(path.read_bytes())
-    content[8:12] = struct.pack("<I", 2)
-    path.write_bytes(repaired(content))
-    with pytest.raises(ValueError, match="format version 2, this release reads version 1"):
-        Index.load(path)
+    for version in (0, 3):
+        content[8:12] = struct.pack("<I", version)
+        path.write_bytes(repaired(content))
+        expected = f"format version {version}, this release reads versions 1 to 2"
+        with pytest.raises(ValueError, match=expected):
+            Index.load(path)
+
+
+def version_of(path):
+    return HEADER.unpack_from(path.read_bytes())[1]
+
+
+def test_a_file_has_the_first_version_that_can_tell_what_it_holds(tmp_path):
+    for store, version in (("float32", 1), ("bfloat16", 2), ("int8", 2)):
+        Index.build(rows_of(50, 3), config=IndexConfig(store=store)).save(tmp_path / store)
+        assert version_of(tmp_path / store) == version
 
 
 def repaired(content):
@@ -118,6 +136,74 @@ def repaired(content):
     return bytes(content)
 
 
+def patched(content, at, layout, value):
+    """`content` with `value` written at `at`, its checksums right."""
+    content = bytearray(content)
+    struct.pack_into(layout, content, at, value)
+    return repaired(content)
+
+
+def sections_of(content):
+    """Where each kind of section is told of in the table, and where it begins."""
+    count = HEADER.unpack_from(content)[4]
+    places = [HEADER.size + i * SECTION.size for i in range(count)]
+    told = ((at, SECTION.unpack_from(content, at)) for at in places)
+    return {kind: (at, offset) for at, (kind, offset, _, _) in told}
+
+
+VERSION, STORE = 8, 52  # offsets in the header and in the parameters
+PARAMETERS, ROWS, ROW_SCALES = 1, 16, 21
+DAMAGED_ROWS = [
+    ("float32", PARAMETERS, STORE, "<I", 1, "rows of an unknown kind"),
+    ("bfloat16", PARAMETERS, STORE, "<I", 0, "a section of the wrong size"),
+    ("bfloat16", PARAMETERS, STORE, "<I", 2, "a section of the wrong size"),
+    ("int8", PARAMETERS, STORE, "<I", 1, "a section of the wrong size"),
+    ("int8", PARAMETERS, STORE, "<I", 3, "rows of an unknown kind"),
+    ("int8", ROW_SCALES, 0, "<f", np.nan, "rows of impossible size"),
+    ("int8", ROW_SCALES, 4, "<f", np.inf, "rows of impossible size"),
+    ("int8", ROW_SCALES, 8, "<f", -1.0, "rows of impossible size"),
+]
+
+
+@pytest.mark.parametrize("mmap", [False, True])
+@pytest.mark.parametrize(("store", "section", "at", "layout", "value", "what"), DAMAGED_ROWS)
+def test_rows_that_are_not_what_the_file_says_are_refused(
+    mmap, store, section, at, layout, value, what, tmp_path
+):
+    path = tmp_path / "a.slx"
+    Index.build(rows_of(50, 3), config=IndexConfig(store=store)).save(path)
+    content = path.read_bytes()
+    path.write_bytes(patched(content, sections_of(content)[section][1] + at, layout, value))
+    with pytest.raises(ValueError, match=what):
+        Index.load(path, mmap=mmap)
+
+
+def test_int8_rows_without_their_scales_and_rows_that_no_version_1_had_are_refused(tmp_path):
+    path = tmp_path / "a.slx"
+    Index.build(rows_of(50, 3), config=IndexConfig(store="int8")).save(path)
+    content = path.read_bytes()
+    path.write_bytes(patched(content, sections_of(content)[ROW_SCALES][0], "<Q", 99))
+    with pytest.raises(ValueError, match="lacks a section"):
+        Index.load(path)
+    path.write_bytes(patched(content, VERSION, "<I", 1))
+    with pytest.raises(ValueError, match="rows of an unknown kind"):
+        Index.load(path)
+
+
+@pytest.mark.parametrize(
+    ("store", "layout", "value"), [("float32", "<f", np.nan), ("bfloat16", "<H", 0x7F80)]
+)
+def test_rows_that_are_not_finite_are_refused_when_they_are_read(store, layout, value, tmp_path):
+    path = tmp_path / "a.slx"
+    Index.build(rows_of(50, 3), config=IndexConfig(store=store)).save(path)
+    content = path.read_bytes()
+    path.write_bytes(patched(content, sections_of(content)[ROWS][1], layout, value))
+    with pytest.raises(ValueError, match="rows that are not finite"):
+        Index.load(path)
+    found = Index.load(path, mmap=True).search(np.ones((3, 3), np.float32), 60)
+    assert (found.rows < 50).all()
+
+
 def test_the_checksums_are_xxh64(tmp_path):
     path = tmp_path / "a.slx"
     Index.build(rows_of(300, 9), [str(i) for i in range(300)]).save(path)
@@ -134,6 +220,8 @@ def damaged_files(count):
             ([f"id {i}" for i in range(200)], "cosine", IndexConfig(leaves=5, codes="int4")),
             (np.arange(200) * 2, "l2", IndexConfig(leaves=9, codes="pq4")),
             (None, "dot", IndexConfig(exact=True)),
+            (None, "cosine", IndexConfig(leaves=6, store="bfloat16")),
+            (None, "l2", IndexConfig(leaves=7, store="int8")),
         ]
     ):
         index = Index.build(rows_of(200, 6 + at, seed=at), ids, metric=metric, config=config)

@@ -23,7 +23,9 @@ for dim in (1, 7, 16, 33, 100):
     queries = rng.standard_normal((10, dim), dtype=np.float32)
     for metric in ("dot", "cosine", "l2"):
         for codes in ("int8", "int4", "pq4"):
-            index = Index.build(rows, metric=metric, config=IndexConfig(leaves=30, codes=codes))
+            store = {"int8": "float32", "int4": "bfloat16", "pq4": "int8"}[codes]
+            config = IndexConfig(leaves=30, codes=codes, store=store)
+            index = Index.build(rows, metric=metric, config=config)
             for settings in (SearchSettings(exact=True), SearchSettings(leaves=8, rerank=40)):
                 for batch in (queries, *queries[:2]):
                     found = index.search(batch, 10, settings=settings)

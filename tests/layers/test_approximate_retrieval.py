@@ -62,7 +62,7 @@ def test_config_round_trips_and_tuned_settings_are_saved(tmp_path):
     layer = ApproximateRetrieval(
         CANDIDATES,
         k=7,
-        config=IndexConfig(leaves=60, codes="int4"),
+        config=IndexConfig(leaves=60, codes="int4", store="bfloat16"),
         settings=SearchSettings(leaves=3, stop=0.5),
         target_recall=0.8,
         seed=4,

@@ -407,18 +407,67 @@ def test_bad_queries_are_refused(make):
         layer(QUERIES, k=0)
 
 
-def test_a_query_that_is_not_finite_never_gets_an_id_in_predict(make):
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_queries_that_are_not_finite_in_predict(make, value):
     broken = QUERIES.copy()
-    broken[3, 2] = np.nan
-    model = functional(make(CANDIDATES, k=5))
-    try:
+    broken[3, 2] = value
+    # Its weights must outlive the bad query.
+    inputs = keras.Input((DIM,))
+    double = keras.layers.Dense(
+        DIM, use_bias=False, kernel_initializer=lambda *_, **__: 2 * np.eye(DIM)
+    )
+    model = keras.Model(inputs, make(CANDIDATES, k=5)(double(inputs)))
+    reference = expected(5, queries=2 * QUERIES)
+    if keras.backend.backend() == "jax":
         scores, ids = model.predict(broken, verbose=0)
-    except Exception as error:
-        assert "NaN" in str(error) or "finite" in str(error)  # noqa: PT017 (any of three classes)
-    else:
         assert (ids[3] == -1).all()
         assert np.isneginf(scores[3]).all()
-        np.testing.assert_array_equal(np.delete(ids, 3, 0), np.delete(expected(5)[1], 3, 0))
+        others = [np.delete(part, 3, axis=0) for part in (scores, ids)]
+        assert_same(others, [np.delete(part, 3, axis=0) for part in reference])
+    else:
+        with pytest.raises(graph_error(), match="`queries` must be finite"):
+            model.predict(broken, verbose=0)
+    assert_same(model.predict(QUERIES, verbose=0), reference)
+
+
+def graph_error():
+    """What a ValueError becomes in the graphs of the backend."""
+    if keras.backend.backend() != "tensorflow":
+        return ValueError
+    import tensorflow as tf
+
+    return tf.errors.InvalidArgumentError
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="about TensorFlow's XLA")
+def test_queries_that_are_not_finite_get_no_candidates_from_xla():
+    import tensorflow as tf
+
+    call = tf.function(BruteForceRetrieval(CANDIDATES, k=5), jit_compile=True)
+    scores, ids = call(tf.constant(np.vstack([QUERIES[:2], QUERIES[:1] * np.nan])))
+    assert ids.numpy()[2].tolist() == [-1] * 5
+    assert np.isneginf(scores.numpy()[2]).all()
+    np.testing.assert_array_equal(ids.numpy()[:2], expected(5)[1][:2])
+
+
+def test_may_be_called_while_a_model_trains(make):
+    class Trained(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.tower = keras.layers.Dense(DIM)
+            self.retrieval = make(CANDIDATES, k=5)
+
+        def call(self, inputs):
+            queries = self.tower(inputs)
+            return queries, self.retrieval(queries)[1]
+
+        def compute_loss(self, x, y, y_pred, sample_weight, training=True):
+            return ops.mean(ops.square(y_pred[0] - y))
+
+    model = Trained()
+    model.compile(optimizer="sgd")
+    losses = model.fit(QUERIES, -QUERIES, epochs=3, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
 
 
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="needs Keras on PyTorch")
@@ -431,3 +480,5 @@ def test_torch_compile(make):
     assert_same(call(queries), expected(5, ids=IDS))
     layer.update_candidates(CANDIDATES[:100], IDS[:100])
     assert_same(call(queries), expected(5, candidates=CANDIDATES[:100], ids=IDS[:100]))
+    with pytest.raises(ValueError, match="`queries` must be finite, got"):
+        call(queries * float("nan"))

@@ -1,6 +1,8 @@
 """`to_exportable()`: the same answers from standard operations, also outside Keras."""
 
-import importlib.util
+import os
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -91,9 +93,9 @@ def test_saves_and_loads(form, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.skipif(not importlib.util.find_spec(CONVERTER), reason=f"needs {CONVERTER}")
 @pytest.mark.filterwarnings("ignore")  # of the converters, which are not ours
 def test_runs_in_onnx_runtime_with_any_batch_size(form, tmp_path):
+    pytest.importorskip(CONVERTER)
     onnxruntime = pytest.importorskip("onnxruntime")
     model = model_of(form)
     model.export(tmp_path / "model.onnx", format="onnx", verbose=False)
@@ -106,22 +108,58 @@ def test_runs_in_onnx_runtime_with_any_batch_size(form, tmp_path):
         np.testing.assert_allclose(found_scores, scores[:batch], rtol=1e-4)
 
 
-@pytest.mark.skipif(
-    BACKEND != "tensorflow",
-    reason="TensorFlow 2.21 does not know the top-k that JAX 0.10 writes, and Keras on PyTorch "
-    "writes no SavedModel of any batch size: save as .keras, load on TensorFlow, export there",
-)
+EXPORT = """
+import sys
+import keras
+import shortlist.layers
+keras.saving.load_model(sys.argv[1]).export(sys.argv[2], format="tf_saved_model", verbose=False)
+"""
+
+
 @pytest.mark.filterwarnings("ignore")  # of the converters, which are not ours
-def test_runs_as_a_saved_model(form, tmp_path):
+def test_runs_as_a_saved_model_with_any_batch_size(form, tmp_path):
     tensorflow = pytest.importorskip("tensorflow")
     model = model_of(form)
-    model.export(tmp_path / "model", format="tf_saved_model", verbose=False)
-    loaded = tensorflow.saved_model.load(tmp_path / "model")
+    folder = tmp_path / "model"
+    if BACKEND == "torch":  # Keras needs torch_xla for it, which follows PyTorch by a year.
+        model.save(tmp_path / "model.keras")
+        subprocess.run(
+            [sys.executable, "-c", EXPORT, str(tmp_path / "model.keras"), str(folder)],
+            env={**os.environ, "KERAS_BACKEND": "tensorflow"},
+            check=True,
+        )
+    else:
+        model.export(folder, format="tf_saved_model", verbose=False)
+    loaded = tensorflow.saved_model.load(folder)
     scores, ids = arrays(model(QUERIES))
     for batch in (1, 7):
         found_scores, found_ids = loaded.serve(QUERIES[:batch])
         np.testing.assert_array_equal(found_ids.numpy(), ids[:batch])
         np.testing.assert_allclose(found_scores.numpy(), scores[:batch], rtol=1e-4)
+
+
+def test_a_query_that_is_not_finite_gets_no_candidates(form):
+    broken = QUERIES.copy()
+    broken[2, 3], broken[5, 0] = np.nan, np.inf
+    scores, ids = arrays(layer().to_exportable(**form)(broken))
+    assert (ids[[2, 5]] == -1).all()
+    assert np.isneginf(scores[[2, 5]]).all()
+    whole = np.delete(arrays(layer().to_exportable(**form)(QUERIES))[1], [2, 5], axis=0)
+    np.testing.assert_array_equal(np.delete(ids, [2, 5], axis=0), whole)
+
+
+@pytest.mark.parametrize(("rows", "k"), [(1, 1), (300, 1), (300, 7), (300, 150), (300, 300)])
+def test_equal_scores_come_by_lower_row(rows, k):
+    if BACKEND == "torch":
+        pytest.skip("PyTorch's top-k promises no order of equal scores")
+    candidates = RNG.integers(-2, 3, size=(rows, 8)).astype("float32")
+    queries = RNG.integers(-2, 3, size=(5, 8)).astype("float32")
+    scores, found = arrays(BruteForceRetrieval(candidates, k=k).to_exportable()(queries))
+    expected = np.argsort(-queries @ candidates.T, axis=1, kind="stable")[:, :k]
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(
+        scores, np.take_along_axis(queries @ candidates.T, expected, axis=1)
+    )
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,14 @@ def test_an_unknown_truth_is_a_miss(over):
     assert list(results(metric).values()) == [0, 0]
 
 
+def test_a_query_that_is_not_finite_is_a_miss(over):
+    broken = QUERIES[:4].copy()
+    broken[1, 2], broken[3, 0] = np.nan, -np.inf
+    metric = FactorizedTopK(*over(CANDIDATES, IDS), ks=(200,))
+    metric.update_state(TRUTHS[:4], broken)
+    assert list(results(metric).values()) == [0.5]
+
+
 def test_weights(over):
     weights = RNG.random(30).astype("float32")
     metric = FactorizedTopK(*over(CANDIDATES, IDS), ks=(10,))

@@ -22,11 +22,17 @@ class IndexConfig:
         leaves: Number of k-means leaves (cells) that the rows are partitioned into.
         codes: How rows are coded for the first scoring: "int8", 8 bits a dimension; "int4", 4 bits
             a dimension; or "pq4", 4 bits for two dimensions. The smaller, the more reranking is
-            needed.
-        store: Precision of the rows that rerank, and exact search, score. Only "float32" so far;
-            "bfloat16" and "int8" are refused.
+            needed. 4-bit codes are chosen to keep scores rather than rows (anisotropic
+            quantization, Guo et al. 2020).
+        store: How rows are kept for reranking and exact search: "float32" as given; "bfloat16",
+            rounded to nearest even; or "int8", to 127ths of the row's largest value. Scores are
+            those of the rounded rows, and exact search finds the best of them.
         tier: How many rows of largest norm every query scores, whichever leaves it visits. Pays
             where norms vary and the metric is "dot"; 0 turns it off.
+        spread: How much a leaf's spread counts when leaves are ranked for a query: a leaf ranks by
+            the score of its centroid plus this many standard deviations of its rows' scores, taken
+            as alike in all directions. None measures what finds the neighbours of some rows in the
+            fewest leaves.
         sample: How many rows k-means is trained on.
         iterations: Rounds of k-means.
 
@@ -40,6 +46,7 @@ class IndexConfig:
     codes: Literal["int8", "int4", "pq4"] | None = None
     store: Literal["float32", "bfloat16", "int8"] = "float32"
     tier: int | None = None
+    spread: float | None = None
     sample: int | None = None
     iterations: int | None = None
 
@@ -63,7 +70,7 @@ class SearchSettings(_Prepared):
         rerank: How many of the best coded rows to score again from the stored rows; at least k
             are.
         stop: When to stop before `leaves` leaves: as soon as the best score to be expected of the
-            next leaf, its centroid's score plus `stop` times its spread, is below the k-th score
+            next leaf, its centroid's score plus `stop` times its radius, is below the k-th score
             found. 0 visits all `leaves`.
         groups: Groups of leaves whose centroids are scored to find the best leaves; 0 chooses by
             `leaves`.

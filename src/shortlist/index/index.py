@@ -233,6 +233,7 @@ class Index:
             codes=engine.codes,
             store=engine.store,
             tier=engine.tier,
+            spread=engine.spread,
         )
 
     @property

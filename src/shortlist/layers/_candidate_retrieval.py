@@ -11,7 +11,6 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from shortlist.layers import _host
 from shortlist.layers._candidate_ids import NO_ID, CandidateIds, tensor_dtype
 from shortlist.layers._candidates import (
     Array,
@@ -20,6 +19,7 @@ from shortlist.layers._candidates import (
     load_candidates,
 )
 from shortlist.layers._freshness import StaleCandidatesWarning, fingerprint
+from shortlist.layers._host import FiniteCheck
 from shortlist.layers._top_k import ROWS_AT_A_TIME
 from shortlist.layers.exportable_retrieval import ExportableRetrieval
 
@@ -47,6 +47,7 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
         self.return_rows = return_rows
         self._ids: CandidateIds | None = None
         self._tower_fingerprint: bytes | None = None
+        self._check_finite = FiniteCheck()
         self.built = True  # Its only weights are the candidates.
         # A variable that the user assigns is shared: its current values are the candidates.
         self.candidate_embeddings = None
@@ -76,7 +77,11 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
 
     @abc.abstractmethod
     def _retrieve(self, queries: Any, k: int, exclusions: Any) -> tuple[Any, Any]:
-        """The (b, k) scores and ids (rows with `return_rows`) of (b, d) queries."""
+        """The (b, k) scores and ids (rows with `return_rows`) of (b, d) queries.
+
+        Where the layer runs in a graph, queries that are not finite get -inf and -1, and so do
+        places for which there are no candidates.
+        """
 
     # Candidates
 
@@ -94,10 +99,8 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
         """
         embeddings = checked_embeddings(candidate_embeddings)
         self._check_dim("candidate_embeddings", embeddings.shape, self._dim())
-        self._check_count(self.k, len(embeddings))
         ids = CandidateIds(candidate_ids, len(embeddings))
-        if not self.return_rows:
-            ids.for_tensors()
+        self._check_ids(ids)
         self._store(embeddings, ids)
         self._ids = ids
         self._tower_fingerprint = None
@@ -146,8 +149,10 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
             )
 
     def _require_ids(self) -> CandidateIds:
+        if self._ids is not None:
+            return self._ids
         self._require_candidates()
-        return self._ids or CandidateIds(None, self.num_candidates)
+        return CandidateIds(None, self.num_candidates)
 
     # Retrieval
 
@@ -164,8 +169,10 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
             come by lower row. Where fewer than k are left, the rest is score -inf and id -1.
 
         Raises:
-            ValueError: There are no candidates, fewer than k, or the queries have another dim;
-                or, where their values are known, are not finite.
+            ValueError: There are no candidates, fewer than k, or the queries have another dim or
+                are not finite. In TensorFlow's graphs the last is an InvalidArgumentError; code
+                that JAX or TensorFlow's XLA have compiled cannot raise it, and gives those
+                queries score -inf and id -1.
         """
         self._require_candidates()
         k = self.k if k is None else _positive(k)
@@ -173,14 +180,12 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
         queries = inputs if self.query_model is None else self.query_model(inputs)
         queries = ops.cast(queries, "float32")
         self._check_dim("queries", queries.shape, self._dim())
-        if _host.is_concrete(queries) and not np.isfinite(ops.convert_to_numpy(queries)).all():
-            raise ValueError("`queries` must be finite, got NaN or infinity.")
         if exclusions is not None:
             exclusions = ops.cast(exclusions, tensor_dtype())
 
         is_matrix = len(queries.shape) == 2
         matrix = queries if is_matrix else ops.reshape(queries, (-1, queries.shape[-1]))
-        scores, ids = self._retrieve(matrix, k, exclusions)
+        scores, ids = self._retrieve(self._check_finite(matrix), k, exclusions)
         if not is_matrix:
             shape = (*ops.shape(queries)[:-1], k)
             scores, ids = ops.reshape(scores, shape), ops.reshape(ids, shape)
@@ -228,6 +233,11 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
         for row, values in zip(padded, lists, strict=True):
             row[: len(values)] = values
         return ops.convert_to_tensor(padded)
+
+    def _check_ids(self, ids: CandidateIds) -> None:
+        self._check_count(self.k, len(ids))
+        if not self.return_rows:
+            ids.for_tensors()
 
     def _check_count(self, k: int, available: int) -> None:
         if available < k:

@@ -75,6 +75,16 @@ def _on_host(ids: Any) -> Any:
 def save_candidates(store: Any, embeddings: Any, ids: CandidateIds) -> None:
     """Writes candidates among the weights of a file."""
     store["candidate_embeddings"] = np.asarray(ops.convert_to_numpy(embeddings))
+    save_ids(store, ids)
+
+
+def load_candidates(store: Any, names: set[str]) -> tuple[Array, Array]:
+    """Reads what `save_candidates` wrote."""
+    return np.array(store["candidate_embeddings"]), load_ids(store, names)
+
+
+def save_ids(store: Any, ids: CandidateIds) -> None:
+    """Writes ids among the weights of a file."""
     if not ids.are_strings:
         store["candidate_ids"] = ids.values
         return
@@ -83,12 +93,10 @@ def save_candidates(store: Any, embeddings: Any, ids: CandidateIds) -> None:
     store["candidate_ids_ends"] = np.cumsum([len(value) for value in encoded], dtype=np.int64)
 
 
-def load_candidates(store: Any, names: set[str]) -> tuple[Array, Array]:
-    """Reads what `save_candidates` wrote."""
-    embeddings = np.array(store["candidate_embeddings"])
+def load_ids(store: Any, names: set[str]) -> Array:
+    """Reads what `save_ids` wrote."""
     if "candidate_ids" in names:
-        return embeddings, np.array(store["candidate_ids"])
+        return np.array(store["candidate_ids"])
     text = np.array(store["candidate_ids_utf8"], dtype=np.uint8).tobytes()
     ends = [0, *np.array(store["candidate_ids_ends"]).tolist()]
-    values = [text[start:end].decode() for start, end in pairwise(ends)]
-    return embeddings, np.array(values, dtype=object)
+    return np.array([text[start:end].decode() for start, end in pairwise(ends)], dtype=object)

@@ -104,6 +104,45 @@ class HostFunction:
         return tuple(operator(self.handle, k, list(tensors)))
 
 
+def finite_rows(queries: Array) -> Array:
+    """Whether each of (b, d) queries is finite, (b, 1)."""
+    return np.asarray(np.isfinite(queries).all(axis=1, keepdims=True))
+
+
+class FiniteCheck:
+    """Refuses queries that are not finite, where that leaves the model in working order.
+
+    Eagerly and in what PyTorch compiles it raises a ValueError, in TensorFlow's graphs an
+    InvalidArgumentError of the same words. TensorFlow's XLA checks nothing. On JAX nothing is
+    raised from compiled code: Keras takes the values out of a model's variables while it predicts
+    and an error would leave it without them. There, such queries get no candidates.
+    """
+
+    def __init__(self) -> None:
+        self._on_host = HostFunction(self._require, lambda _: ((1, "bool"),))
+
+    def __call__(self, queries: Any) -> Any:
+        """Returns (b, d) queries, checked before they are used."""
+        backend = keras.backend.backend()
+        if is_concrete(queries):
+            self._require(1, finite_rows(keras.ops.convert_to_numpy(queries)))
+        elif backend == "tensorflow":
+            import tensorflow as tf
+
+            return tf.debugging.check_numerics(queries, "`queries` must be finite")
+        elif backend == "torch":
+            is_finite = keras.ops.all(keras.ops.isfinite(queries), axis=1, keepdims=True)
+            # Using what the host returns keeps compilers from leaving the check out.
+            return keras.ops.where(self._on_host(1, is_finite)[0], queries, 0.0)
+        return queries
+
+    def _require(self, _: int, is_finite: Array) -> tuple[Array]:
+        if not is_finite.all():
+            row = int(np.argmin(is_finite))
+            raise ValueError(f"`queries` must be finite, got NaN or infinity in row {row}.")
+        return (is_finite,)
+
+
 @cache
 def _torch_operator() -> Callable[..., list[Any]]:
     import torch

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from shortlist.layers._candidate_ids import NO_ID, CandidateIds, tensor_dtype
 from shortlist.layers._candidate_retrieval import CandidateRetrieval
 from shortlist.layers._candidates import Array, checked_embeddings
-from shortlist.layers._host import HostFunction
+from shortlist.layers._host import HostFunction, finite_rows
+from shortlist.layers._top_k import NO_SCORE
 
 
 class HostRetrieval(CandidateRetrieval, abc.ABC):
@@ -41,7 +42,8 @@ class HostRetrieval(CandidateRetrieval, abc.ABC):
         """
 
     def _retrieve(self, queries: Any, k: int, exclusions: Any) -> tuple[Any, Any]:
-        tensors = [queries]
+        # What the host finds has no gradient, and JAX would refuse to look for one.
+        tensors = [ops.stop_gradient(queries)]
         if self.candidate_embeddings is not None:
             tensors.append(ops.convert_to_tensor(self.candidate_embeddings))
         if exclusions is not None:
@@ -55,8 +57,12 @@ class HostRetrieval(CandidateRetrieval, abc.ABC):
         if self.candidate_embeddings is not None:
             self._share(rest.pop(0))
         exclude = None if not rest else self._excluded_ids(rest[0])
-        self._check_count(k, self.num_candidates)
-        scores, rows = self.search(queries, k, exclude)
+        is_finite = finite_rows(queries)
+        if is_finite.all():
+            scores, rows = self.search(queries, k, exclude)
+        else:
+            scores, rows = self.search(np.where(is_finite, queries, 0), k, exclude)
+            scores, rows = np.where(is_finite, scores, NO_SCORE), np.where(is_finite, rows, NO_ID)
         if self.return_rows:
             return scores, rows
         return scores, self._require_ids().lookup(rows)

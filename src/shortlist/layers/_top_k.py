@@ -1,9 +1,13 @@
 """The best rows of a matrix of scores, in memory that does not grow with the number of rows."""
 
+import math
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
+
+from shortlist.layers._host import is_concrete
 
 # Scores computed at a time: 64 MB of float32.
 SCORES_IN_MEMORY = 2**24
@@ -84,14 +88,47 @@ def stable_top_k(scores: Any, k: Any) -> Any:
     if keras.backend.backend() != "torch":
         scores, columns = ops.top_k(scores, k)
         return scores, ops.cast(columns, "int32")
-    last = ops.top_k(scores, k)[0][:, -1:]
-    # Everything above the last score, and of its equals those furthest left. float32 tells columns
-    # apart up to 2**24, the most that are scored at a time.
-    preference = -ops.expand_dims(ops.arange(scores.shape[1], dtype="float32"), 0)
-    preference = ops.where(scores == last, preference, NO_SCORE)
-    preference = ops.where(scores > last, 1.0, preference)
-    columns = ops.sort(ops.top_k(preference, k)[1], axis=1)
+    best, columns = ops.top_k(scores, min(k + 1, scores.shape[1]))
+    # Which of several equal scores were taken in matters only where others were left out.
+    is_cut = ops.any(best[:, k:] == best[:, k - 1 : k], axis=1, keepdims=True)
+    columns = columns[:, :k]
+    if not is_concrete(scores) or bool(ops.any(is_cut)):
+        columns = ops.where(is_cut, _leftmost(scores, best[:, k - 1 : k], k), columns)
+    columns = ops.sort(columns, axis=1)
     scores = ops.take_along_axis(scores, columns, axis=1)
     order = ops.argsort(-scores, axis=1)
     scores = ops.take_along_axis(scores, order, axis=1)
     return scores, ops.cast(ops.take_along_axis(columns, order, axis=1), "int32")
+
+
+def _leftmost(scores: Any, last: Any, k: Any) -> Any:
+    """The columns of k scores: all above the last one, and of its equals those furthest left."""
+    # float32 tells columns apart up to 2**24, the most that are scored at a time.
+    preference = -ops.expand_dims(ops.arange(scores.shape[1], dtype="float32"), 0)
+    preference = ops.where(scores == last, preference, NO_SCORE)
+    return ops.top_k(ops.where(scores > last, 1.0, preference), k)[1]
+
+
+def portable_top_k(scores: Any, k: int) -> Any:
+    """`ops.top_k` of (b, n) scores, n known, in operations that every exporter writes.
+
+    What JAX writes for its own top k is newer than the TensorFlow that reads SavedModels, so there
+    blocks of columns are sorted by their best score, and then the columns of the best k blocks:
+    every one of the best k columns is in one of those.
+    """
+    if keras.backend.backend() != "jax":
+        return ops.top_k(scores, k)
+    num_columns = scores.shape[1]
+    width = math.ceil(math.sqrt(num_columns / k))  # Then both sorts are about as long.
+    num_blocks = max(k, math.ceil(num_columns / width))
+    missing = num_blocks * width - num_columns
+    scores = ops.pad(scores, ((0, 0), (0, missing)), constant_values=NO_SCORE)
+    blocks = ops.reshape(scores, (-1, num_blocks, width))
+    # Blocks in order of columns, so that equal scores stay in that order.
+    best = ops.sort(ops.argsort(-ops.max(blocks, axis=2), axis=1)[:, :k], axis=1)
+    scores = ops.take_along_axis(blocks, ops.expand_dims(best, 2), axis=1)
+    scores = ops.reshape(scores, (-1, k * width))
+    columns = ops.expand_dims(best * width, 2) + np.arange(width, dtype="int32")
+    columns = ops.reshape(columns, (-1, k * width))
+    picks = ops.argsort(-scores, axis=1)[:, :k]
+    return tuple(ops.take_along_axis(part, picks, axis=1) for part in (scores, columns))

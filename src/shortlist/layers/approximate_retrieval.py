@@ -203,7 +203,5 @@ class ApproximateRetrieval(HostRetrieval):
             np.array(store["index"], dtype=np.uint8).tofile(path)
             index = Index.load(path)
         ids = CandidateIds(index.ids, len(index))
-        if not self.return_rows:
-            ids.for_tensors()
-        self._check_count(self.k, len(index))
+        self._check_ids(ids)
         self.index, self._index_dim, self._ids = index, index.dim, ids

@@ -7,9 +7,9 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from shortlist.layers._candidate_ids import tensor_dtype
+from shortlist.layers._candidate_ids import NO_ID, tensor_dtype
 from shortlist.layers._partition import partition
-from shortlist.layers._top_k import NO_SCORE
+from shortlist.layers._top_k import NO_SCORE, portable_top_k
 
 
 @keras.saving.register_keras_serializable(package="shortlist")
@@ -110,21 +110,29 @@ class ExportableRetrieval(keras.layers.Layer):
         return layer
 
     def call(self, inputs: Any) -> Any:
-        """Returns the (b, k) scores and ids of (b, d) queries; ids alone without scores."""
+        """Returns the (b, k) scores and ids of (b, d) queries; ids alone without scores.
+
+        A query that is not finite, of which an exported graph cannot complain, gets -inf and -1.
+        """
         queries = inputs if self.query_model is None else self.query_model(inputs)
+        # Not isfinite, which not every exporter knows; a NaN is less than nothing.
+        is_finite = ops.all(ops.abs(queries) < float("inf"), axis=1, keepdims=True)
+        queries = ops.where(is_finite, queries, 0.0)
         if self.leaves is None:
             scores = ops.matmul(queries, ops.transpose(self.embeddings))
-            scores, columns = ops.top_k(scores, self.k)
+            scores, columns = portable_top_k(scores, self.k)
         else:
             of_leaves = ops.matmul(queries, ops.transpose(self.centroids))
-            leaves = ops.top_k(of_leaves, self.leaves_to_search)[1]
+            leaves = portable_top_k(of_leaves, self.leaves_to_search)[1]
             width = self.leaves_to_search * self.num_candidates
             rows = ops.reshape(ops.take(self.embeddings, leaves, axis=0), (-1, width, self.dim))
             scores = ops.squeeze(ops.matmul(rows, ops.expand_dims(queries, 2)), 2)
             scores = scores + ops.reshape(ops.take(self.penalties, leaves, axis=0), (-1, width))
-            scores, columns = ops.top_k(scores, self.k)
+            scores, columns = portable_top_k(scores, self.k)
             columns = self._slots(leaves, columns)
         ids = ops.reshape(ops.take(self.ids, columns, axis=0), (-1, self.k))
+        scores = ops.where(is_finite, scores, NO_SCORE)
+        ids = ops.where(is_finite, ids, NO_ID)
         return (scores, ids) if self.return_scores else ids
 
     def _slots(self, leaves: Any, columns: Any) -> Any:

@@ -11,8 +11,10 @@ from shortlist.layers._candidate_ids import NO_ID, CandidateIds
 from shortlist.layers._candidates import (
     Array,
     as_batch,
+    load_ids,
     row_blocks,
     save_candidates,
+    save_ids,
 )
 from shortlist.layers._host_retrieval import HostRetrieval
 from shortlist.layers._top_k import NO_SCORE, ROWS_AT_A_TIME
@@ -26,8 +28,9 @@ class StreamingRetrieval(HostRetrieval):
     ids are kept in memory. It is for candidates that do not fit; to serve, use
     `ApproximateRetrieval`. The search runs on the host's processor.
 
-    `model.save` and `save_weights` keep candidates given to `update_candidates`. A dataset is not
-    part of the file: after loading, give it to `index_from_dataset` again.
+    `model.save` and `save_weights` keep candidates given to `update_candidates`. Of a dataset they
+    keep the ids alone: after loading, `lookup` works, and a call says that the dataset must be
+    given to `index_from_dataset` again.
 
     Args:
         candidate_embeddings: (n, d) floats; `None` to give candidates later.
@@ -89,10 +92,10 @@ class StreamingRetrieval(HostRetrieval):
                 np.arange(count, count + len(embeddings)) if batch_ids is None else batch_ids
             )
             count += len(embeddings)
-        self._check_count(self.k, count)
+        if not count:
+            raise ValueError("`batches` must give at least one batch, got none.")
         all_ids = CandidateIds(np.concatenate(ids), count)
-        if not self.return_rows:
-            all_ids.for_tensors()
+        self._check_ids(all_ids)
         self._source, self._source_dim, self._in_memory = source, dim, ()
         self._ids, self._tower_fingerprint = all_ids, None
 
@@ -126,6 +129,8 @@ class StreamingRetrieval(HostRetrieval):
         """Reads the candidates through, so many rows at a time; a dataset batch by batch."""
         self._require_candidates()
         if self._source is None:
+            if not self._in_memory:
+                self.take_shared()
             yield from row_blocks(self._in_memory[0], rows_at_a_time)
             return
         count = 0
@@ -152,9 +157,34 @@ class StreamingRetrieval(HostRetrieval):
     def _dim(self) -> int | None:
         return self._source_dim
 
+    def _require_candidates(self) -> None:
+        super()._require_candidates()
+        if self._source is None and not self._in_memory and self.candidate_embeddings is None:
+            raise ValueError(
+                f"Layer '{self.name}' reads its candidates from a dataset, which is not part of "
+                "the file that it was loaded from: call `index_from_dataset` with it again."
+            )
+
     def _save(self, store: Any) -> None:
-        for embeddings in self._in_memory:
-            save_candidates(store, embeddings, self._require_ids())
+        if self._source is None:
+            self.take_shared()
+        ids = self._require_ids()
+        if self._in_memory:
+            save_candidates(store, self._in_memory[0], ids)
+        else:
+            store["dataset_dim"] = np.array([self._source_dim], dtype=np.int64)
+            save_ids(store, ids)
+
+    def _load(self, store: Any, names: set[str]) -> None:
+        """Reads the candidates; of a dataset its ids."""
+        if "dataset_dim" not in names:
+            super()._load(store, names)
+            return
+        values = load_ids(store, names)
+        ids = CandidateIds(values, len(values))
+        self._check_ids(ids)
+        self._source, self._source_dim, self._in_memory = None, int(store["dataset_dim"][0]), ()
+        self._ids = ids
 
 
 def stable_top_columns(scores: Array, k: int) -> NDArray[np.int64]:

@@ -10,10 +10,10 @@ from keras import ops
 from numpy.typing import NDArray
 
 from shortlist.layers import ApproximateRetrieval
-from shortlist.layers._candidate_ids import CandidateIds, tensor_dtype
+from shortlist.layers._candidate_ids import NO_ID, CandidateIds, tensor_dtype
 from shortlist.layers._candidate_retrieval import CandidateRetrieval
 from shortlist.layers._candidates import Array, checked_embeddings, row_blocks
-from shortlist.layers._host import HostFunction
+from shortlist.layers._host import HostFunction, finite_rows
 from shortlist.layers._host_retrieval import HostRetrieval
 
 SCORES_IN_MEMORY = 2**24
@@ -74,7 +74,7 @@ class RankMetric(keras.metrics.Metric, abc.ABC):
         Args:
             y_true: (b,) or (b, 1) ids of the true candidates; outside compiled code also str. Over
                 a layer with `return_rows=True`, and over str ids, integers are rows.
-            y_pred: (b, d) query embeddings.
+            y_pred: (b, d) query embeddings; one that is not finite is a miss.
             sample_weight: (b,) weights.
         """
         if not (ops.is_tensor(y_true) or isinstance(y_true, keras.KerasTensor)):
@@ -114,6 +114,8 @@ class RankMetric(keras.metrics.Metric, abc.ABC):
         table = self._table()
         numbered = table.are_strings or getattr(self.candidates, "return_rows", False)
         rows = truths[:, 0] if numbered else table.rows(truths[:, 0].tolist())
+        is_finite = finite_rows(queries)
+        queries, rows = np.where(is_finite, queries, 0), np.where(is_finite[:, 0], rows, NO_ID)
         above, level = self._rank(queries, rows, depth)
         worth = np.concatenate(
             [np.zeros((1, self.values_of_ranks.shape[1])), np.cumsum(self.values_of_ranks, axis=0)]
@@ -161,3 +163,20 @@ class RankMetric(keras.metrics.Metric, abc.ABC):
             return row_blocks(self.candidates, rows_at_a_time)
         blocks: Iterator[Array] = self.candidates.embeddings(rows_at_a_time)
         return blocks
+
+
+class TruncatedMean(RankMetric):
+    """A rank metric of one result, in which ranks beyond k are worth nothing."""
+
+    def __init__(self, candidates: Any, candidate_ids: Any, k: int, name: str) -> None:
+        if k < 1:
+            raise ValueError(f"`k` must be at least 1, got {k!r}.")
+        super().__init__(candidates, candidate_ids, depth=int(k), name=name)
+
+    def result(self) -> Any:
+        """Returns the mean so far."""
+        return self._means()[0]
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "k": self.depth}

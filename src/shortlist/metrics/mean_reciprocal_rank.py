@@ -6,11 +6,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.metrics._rank_metric import RankMetric
+from shortlist.metrics._rank_metric import TruncatedMean
 
 
 @keras.saving.register_keras_serializable(package="shortlist")
-class MeanReciprocalRank(RankMetric):
+class MeanReciprocalRank(TruncatedMean):
     """Mean of 1 / rank of the true candidate among all candidates, 0 beyond rank k.
 
     Ids, ties and approximate layers are treated as in `FactorizedTopK`.
@@ -35,17 +35,7 @@ class MeanReciprocalRank(RankMetric):
         k: int = 100,
         name: str = "mean_reciprocal_rank",
     ) -> None:
-        if k < 1:
-            raise ValueError(f"`k` must be at least 1, got {k!r}.")
-        super().__init__(candidates, candidate_ids, depth=int(k), name=name)
+        super().__init__(candidates, candidate_ids, k, name)
 
     def _values_of_ranks(self) -> NDArray[np.float64]:
         return 1.0 / np.arange(1, self.depth + 1, dtype=np.float64)[:, None]
-
-    def result(self) -> Any:
-        """Returns the mean so far."""
-        return self._means()[0]
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
-        return {**super().get_config(), "k": self.depth}

@@ -1,6 +1,6 @@
 """Wrote the files beside it; run once for a format version, never again for the same one.
 
-    python tests/index/golden/make.py v1
+    python tests/index/golden/make.py v2
 
 A file of a released version is what users have on disk. If a test on it fails, mend the reader.
 """
@@ -14,14 +14,20 @@ import numpy as np
 from shortlist.index import Index, IndexConfig, SearchSettings
 
 KINDS = {
-    "exact-dot": ("dot", None, IndexConfig(exact=True)),
-    "leaves-dot-int": ("dot", np.arange(300) * 5 - 40, IndexConfig(leaves=12)),
-    "leaves-cosine-str": (
-        "cosine",
-        [f"film {i} é" for i in range(300)],
-        IndexConfig(leaves=12, codes="int4"),
-    ),
-    "leaves-l2": ("l2", None, IndexConfig(leaves=12, codes="pq4")),
+    "v1": {
+        "exact-dot": ("dot", None, IndexConfig(exact=True)),
+        "leaves-dot-int": ("dot", np.arange(300) * 5 - 40, IndexConfig(leaves=12)),
+        "leaves-cosine-str": (
+            "cosine",
+            [f"film {i} é" for i in range(300)],
+            IndexConfig(leaves=12, codes="int4"),
+        ),
+        "leaves-l2": ("l2", None, IndexConfig(leaves=12, codes="pq4")),
+    },
+    "v2": {
+        "bfloat16-dot": ("dot", None, IndexConfig(leaves=12, store="bfloat16")),
+        "int8-l2": ("l2", None, IndexConfig(leaves=12, codes="int4", store="int8")),
+    },
 }
 
 
@@ -30,7 +36,7 @@ def main(version: str) -> None:
     rng = np.random.default_rng(1)
     rows = rng.standard_normal((300, 10), dtype=np.float32)
     queries = rng.standard_normal((4, 10), dtype=np.float32)
-    for kind, (metric, ids, config) in KINDS.items():
+    for kind, (metric, ids, config) in KINDS[version].items():
         index = Index.build(rows, ids, metric=metric, config=config)
         if not config.exact:
             index.settings = SearchSettings(leaves=4, rerank=30, stop=0.25)
