@@ -114,11 +114,9 @@ def train(
         "baselines": result.to_dict()["baselines"],
     }
     with status("writing the bundle"):
-        Bundle.save(
+        Bundle.save_model(
             out,
-            query_tower=model.user_table(),
-            users=model.users,
-            index=model.index(),
+            model,
             items=_items(model, interactions),
             interactions=parts.train.frame,
             run=run,

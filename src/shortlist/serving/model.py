@@ -42,7 +42,7 @@ class ServedModel:
         Raises:
             BundleError: The bundle is bad, or cannot answer.
         """
-        return cls(Bundle.load(folder), version)
+        return cls(Bundle.load(folder, mmap=True), version)
 
     def _warm_up(self) -> float:
         users = self.bundle.tower.users.ids[:_WARM_UP].tolist()

@@ -26,6 +26,7 @@ class RecommendRequest(msgspec.Struct, forbid_unknown_fields=True):
 
     user_id: Id | None = None
     history: Ids | None = None
+    features: dict[str, Any] | None = None
     k: K = 10
     exclude_seen: bool = True
     exclude: Ids = []
@@ -220,7 +221,7 @@ async def _recommended(service: Service, data: RecommendRequest) -> RankedItems:
         allow=data.allow,
         exact=data.exact,
     )
-    answer = await service.recommend(model, data.user_id, data.history, query)
+    answer = await service.recommend(model, data.user_id, data.history, query, data.features)
     return _ranked(model, answer.result, data.exact, answer.embed_seconds, answer.search_seconds)
 
 
