@@ -167,11 +167,9 @@ with tempfile.TemporaryDirectory() as name:
     # A service: the query tower as ONNX, the films, an index of them, and no Keras. Here of the
     # films without their copies, so that everything it returns has a title.
     items = ratings.items.rename({"item_id": "id"})
-    Bundle.save(
+    Bundle.save_model(
         folder / "bundle",
-        query_tower=model.user_table(),
-        users=model.users,
-        index=model.index(),
+        model,
         items=items.filter(items["id"].is_in(ids.tolist())),
         interactions=split.train.frame,
     )

@@ -94,11 +94,9 @@ with tempfile.TemporaryDirectory() as name:
     # graph, the index, the wines, who has had what, and how it came to be.
     wines = split.train.items.rename({"item_id": "id"})
     known = model.items.ids.tolist()
-    Bundle.save(
+    Bundle.save_model(
         folder / "wines",
-        query_tower=model.user_table(),
-        users=model.users,
-        index=model.index(),
+        model,
         items=wines.filter(wines["id"].is_in(known)),
         interactions=split.train.frame,
         run={"metrics": dict(result.metrics)},

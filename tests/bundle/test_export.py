@@ -8,6 +8,8 @@ import pytest
 
 from shortlist.bundle import BundleError
 from shortlist.bundle.export import to_onnx
+from shortlist.data.features import Output
+from shortlist.models import Tower
 
 N, D = 23, 6
 
@@ -68,6 +70,38 @@ def test_the_graph_gives_what_the_keras_tower_gives(make: Callable[[], keras.Mod
     session = onnxruntime.InferenceSession(to_onnx(tower), providers=["CPUExecutionProvider"])
     (ours,) = session.run(None, {"user": users.astype(np.int64)})
     np.testing.assert_allclose(ours, keras.ops.convert_to_numpy(tower(users)), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"pooling": "sqrt"},
+        {"pooling": "sum", "normalize": True},
+        {"layer_sizes": (8, D), "cross_layers": 2, "dropout": 0.3, "temperature": 0.1},
+    ],
+)
+def test_a_tower_of_features_and_a_history_gives_what_it_gives_in_keras(options: dict):
+    features = {
+        "user_id": Output("index", size=N),
+        "age": Output("number"),
+        "tags": Output("indices", width=3, size=7),
+        "history": Output("indices", size=20),
+    }
+    tower = Tower(features, embedding_dim=D, **options)
+    rng = np.random.default_rng(3)
+    for weight in tower.weights:
+        weight.assign(rng.uniform(-1.0, 1.0, weight.shape))
+    given = {
+        "user_id": np.array([1, 0, 3]),
+        "age": rng.normal(size=3).astype(np.float32),
+        "tags": np.array([[1, 2, 0], [0, 0, 0], [6, 6, 1]]),
+        "history": rng.integers(0, 20, (3, 9)),
+    }
+    session = onnxruntime.InferenceSession(to_onnx(tower), providers=["CPUExecutionProvider"])
+    (ours,) = session.run(None, given)
+    theirs = tower({name: array.astype(features[name].dtype) for name, array in given.items()})
+    np.testing.assert_allclose(ours, keras.ops.convert_to_numpy(theirs), atol=1e-5)
 
 
 def test_the_graph_is_plain_onnx():

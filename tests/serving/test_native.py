@@ -122,3 +122,22 @@ def test_integer_ids_are_taken_as_numbers_or_text(tmp_path):
         assert served.json("/api/v1/users/11")[1]["history"] == [{"id": 101, "title": "Film 1"}]
         for bad in ("x", "1e1", "9" * 30, ""):
             assert served.json("/api/v1/recommend", {"user_id": bad})[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("recommend", {"user_id": "u0", "k": 4, "exclude": ["f2"]}),
+        ("recommend", {"history": ["f1"], "k": 0}),
+        ("similar", {"item_id": "f1"}),
+        ("similar", {"item": 1}),
+    ],
+)
+def test_what_goes_past_the_framework_is_answered_as_it_answers(served: Running, path: str, body):
+    framework = {"content-type": "application/json; charset=utf-8"}
+    plain = {"content-type": "application/json"}
+    answers = [served.json(f"/api/v1/{path}", body, headers) for headers in (framework, plain)]
+    (status, through), (direct_status, direct) = answers
+    assert status == direct_status
+    assert through.keys() == direct.keys()
+    assert through.get("items") == direct.get("items")

@@ -1,46 +1,45 @@
 """The saved artefact: query tower, index, item table, histories and how they came to be."""
 
 import os
-import platform
 import shutil
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 import polars as pl
 
+from shortlist.bundle.answering import Answering
 from shortlist.bundle.atomic import replaced_folder
-from shortlist.bundle.card import model_card
-from shortlist.bundle.checks import check_dimension, check_same_ids, in_row_order
+from shortlist.bundle.checks import check_dimension, in_row_order
+from shortlist.bundle.files import read_json, versions, write_run
 from shortlist.bundle.histories import Histories
 from shortlist.bundle.items import Items
 from shortlist.bundle.manifest import BundleError, Manifest, verify, write_manifest
-from shortlist.bundle.tower import QueryTower
-from shortlist.data import DataError, Vocabulary
-from shortlist.index import Index, SearchResult, SearchSettings
+from shortlist.bundle.query import EMBEDDINGS, made_tower, query_parts, read_query, write_query
+from shortlist.data import Vocabulary
+from shortlist.data.features import FeatureSpec
+from shortlist.index import Index, SearchSettings
+
+if TYPE_CHECKING:
+    from shortlist.models import TwoTower
 
 _LOAD_ATTEMPTS = 5
-_MOST = 1_000  # candidates one search can return
-_EXACT = SearchSettings(exact=True)
 
 
 @dataclass(frozen=True)
-class Bundle:
+class Bundle(Answering):
     """A model ready to serve; needs ONNX Runtime and the engine, not Keras.
 
     Args:
-        manifest: What the files are.
         tower: Users to embeddings.
         index: The candidates' embeddings, searchable.
         items: What is known of each candidate, by row of the index.
         histories: What each user has had; empty where none were saved.
+        manifest: What the files are.
         run: How the model came to be: seed, versions, data, arguments, metrics.
 
     Example:
@@ -50,10 +49,6 @@ class Bundle:
     """
 
     manifest: Manifest
-    tower: QueryTower
-    index: Index
-    items: Items
-    histories: Histories
     run: Mapping[str, Any]
 
     @staticmethod
@@ -66,19 +61,27 @@ class Bundle:
         items: pl.DataFrame,
         interactions: pl.DataFrame | None = None,
         run: Mapping[str, Any] | None = None,
+        user_embeddings: npt.NDArray[np.float32] | None = None,
+        features: FeatureSpec | None = None,
     ) -> Manifest:
         """Write a bundle in one step: `path` holds the old bundle or the new one, never a mixture.
 
         Args:
             path: A folder; a bundle that is there is replaced.
             query_tower: A Keras model from the index of a user in `users` to their embedding, or
-                the bytes of such an ONNX model.
+                the bytes of such an ONNX model. With `user_embeddings` it may take others: one
+                input for each feature, by name, and `history`, rows of candidates plus one, of
+                shape (n, w), padded with 0.
             users: The users the tower knows.
             index: The candidates.
             items: A column `id` with exactly the ids of the index, in any order; `title` and
                 further columns are shown to people.
             interactions: Columns `user_id` and `item_id`, oldest first: what each user has had.
             run: What to remember of the training: plain data. Versions are added.
+            user_embeddings: float32 (users + 1, d), what the tower gives for all that was known of
+                each user, by index: they are served by it, and others by the tower.
+            features: What the tower takes of a user, adapted; None for a tower that takes the
+                index of the user alone, as `user_id`.
 
         Returns:
             The manifest.
@@ -87,29 +90,56 @@ class Bundle:
             BundleError: The parts do not belong together, or `path` cannot take a bundle.
         """
         ordered = in_row_order(items, index)
-        run = {**(run or {}), "versions": {**_versions(), **dict((run or {}).get("versions", {}))}}
-        graph = query_tower if isinstance(query_tower, bytes) else _exported(query_tower)
-        tower = QueryTower(graph, users)
+        run = {**(run or {}), "versions": {**versions(), **dict((run or {}).get("versions", {}))}}
+        graph, tower = made_tower(query_tower, users, user_embeddings, features)
         check_dimension(tower, index)
         histories = (
             None
             if interactions is None
             else Histories.from_interactions(interactions, ordered["id"])
         )
-        facts = _facts(index, users, histories)
         with replaced_folder(Path(path)) as folder:
-            (folder / "query_tower.onnx").write_bytes(graph)
-            query = {"user_id": {"vocabulary": users.to_dict()}}
-            (folder / "query.json").write_bytes(msgspec.json.encode(query))
+            write_query(folder, graph, tower, user_embeddings)
             index.save(folder / "index.slx")
             ordered.write_parquet(folder / "items.parquet")
             if histories is not None:
                 histories.write(folder / "histories.parquet")
-            (folder / "run.json").write_bytes(
-                msgspec.json.format(msgspec.json.encode(run), indent=2) + b"\n"
-            )
-            (folder / "README.md").write_text(model_card(run, facts), encoding="utf-8")
+            write_run(folder, run, index, users, histories)
             return write_manifest(folder, f"shortlist {metadata.version('shortlist')}")
+
+    @classmethod
+    def save_model(
+        cls,
+        path: str | os.PathLike[str],
+        model: "TwoTower",
+        *,
+        items: pl.DataFrame,
+        interactions: pl.DataFrame | None = None,
+        run: Mapping[str, Any] | None = None,
+    ) -> Manifest:
+        """Write a bundle of a trained model: its query tower, and an index of its candidates.
+
+        Args:
+            path: A folder; a bundle that is there is replaced.
+            model: A fitted model.
+            items: As for `save`.
+            interactions: As for `save`.
+            run: As for `save`.
+
+        Returns:
+            The manifest.
+
+        Raises:
+            BundleError: The parts do not belong together, or `path` cannot take a bundle.
+        """
+        return cls.save(
+            path,
+            **query_parts(model),
+            index=model.index(),
+            items=items,
+            interactions=interactions,
+            run=run,
+        )
 
     @classmethod
     def update(
@@ -139,11 +169,7 @@ class Bundle:
             for name in bundle.manifest.files:
                 shutil.copyfile(folder / name, new / name)
             bundle.index.save(new / "index.slx")
-            (new / "run.json").write_bytes(
-                msgspec.json.format(msgspec.json.encode(known), indent=2) + b"\n"
-            )
-            facts = _facts(bundle.index, bundle.tower.users, bundle.histories)
-            (new / "README.md").write_text(model_card(known, facts), encoding="utf-8")
+            write_run(new, known, bundle.index, bundle.tower.users, bundle.histories)
             return write_manifest(new, f"shortlist {metadata.version('shortlist')}")
 
     @classmethod
@@ -174,148 +200,6 @@ class Bundle:
                     return bundle
         raise BundleError(f"{folder} was replaced {_LOAD_ATTEMPTS} times while it was read.")
 
-    def recommend(
-        self,
-        users: Sequence[int | str],
-        k: int = 10,
-        *,
-        exclude_seen: bool | Sequence[bool] = True,
-        exclude: Sequence[int | str] = (),
-        allow: Sequence[int | str] | None = None,
-        exact: bool = False,
-    ) -> SearchResult:
-        """Return the best candidates of known users.
-
-        Args:
-            users: Users the tower knows.
-            k: How many candidates for each user, from 1 to 1,000.
-            exclude_seen: Whether to leave out what a user has had; one answer for all or for each.
-            exclude: Candidates that nobody gets.
-            allow: The only candidates anybody gets; None allows all.
-            exact: Search exactly, whatever the index does by default.
-
-        Returns:
-            Scores, ids and rows of shape (n, k), as from `Index.search`.
-
-        Raises:
-            UnknownUserError: A user that the tower was not trained on.
-        """
-        queries = self.tower.embed(users)
-        excluded = self.excluded(users, exclude_seen, exclude)
-        return self.search(queries, k, exclude=excluded, allow=allow, exact=exact)
-
-    def recommend_for_history(
-        self,
-        history: Sequence[int | str],
-        k: int = 10,
-        *,
-        exclude_seen: bool = True,
-        exclude: Sequence[int | str] = (),
-        allow: Sequence[int | str] | None = None,
-        exact: bool = False,
-    ) -> SearchResult:
-        """Return the best candidates for somebody the tower does not know, by what they have had.
-
-        Their query is the mean of the embeddings of their history.
-
-        Args:
-            history: Candidates, at least one.
-            k: How many candidates, from 1 to 1,000.
-            exclude_seen: Whether to leave out the history itself.
-            exclude: Candidates to leave out.
-            allow: The only candidates to return; None allows all.
-            exact: Search exactly, whatever the index does by default.
-
-        Returns:
-            Scores, ids and rows of shape (1, k), as from `Index.search`.
-
-        Raises:
-            ValueError: An empty history, or an id that is no candidate.
-        """
-        excluded = [*history, *exclude] if exclude_seen else list(exclude)
-        query = self.embed_history(history)
-        return self.search(query, k, exclude=[excluded], allow=allow, exact=exact)
-
-    def embed_history(self, history: Sequence[int | str]) -> npt.NDArray[np.float32]:
-        """Return the query of somebody with a history: the mean of its items' embeddings, (1, d).
-
-        Raises:
-            ValueError: An empty history, or an id that is no candidate.
-        """
-        if not history:
-            raise ValueError("`history` must hold at least one item.")
-        mean: npt.NDArray[np.float32] = self.index.vectors(list(history)).mean(0, keepdims=True)
-        return mean
-
-    def excluded(
-        self,
-        users: Sequence[int | str],
-        exclude_seen: bool | Sequence[bool],
-        exclude: Sequence[int | str],
-    ) -> list[list[Any]]:
-        """Return what each user must not get: what they have had, where asked, and `exclude`."""
-        seen = [exclude_seen] * len(users) if isinstance(exclude_seen, bool) else exclude_seen
-        return [
-            [*(self._ids_at(self.histories.rows(user)) if left_out else ()), *exclude]
-            for user, left_out in zip(users, seen, strict=True)
-        ]
-
-    def similar(self, item: int | str, k: int = 10) -> SearchResult:
-        """Return the candidates that point the same way as one of them.
-
-        The index is searched for the candidate's own embedding, and the best 10 k of that search
-        (at least 200) are ordered by cosine, so that a popular candidate with a long embedding is
-        not similar to everything.
-
-        Args:
-            item: A candidate.
-            k: How many, from 1 to 1,000.
-
-        Returns:
-            Scores (cosine), ids and rows of shape (1, k).
-
-        Raises:
-            ValueError: `item` is no candidate.
-        """
-        query = self.index.vectors([item])
-        wide = self.search(query, min(max(10 * k, 200), _MOST), exclude=[[item]])
-        rows = wide.rows[0][wide.rows[0] >= 0]
-        vectors = self.index.vectors(self._ids_at(rows))
-        lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(query)
-        cosines = (vectors @ query[0]) / np.maximum(lengths, np.finfo(np.float32).tiny)
-        best = np.lexsort((rows, -cosines))[:k]
-        scores = np.full((1, k), -np.inf, np.float32)
-        found = np.full((1, k), -1, np.int64)
-        scores[0, : best.size], found[0, : best.size] = cosines[best], rows[best]
-        ids: Any = np.full(
-            (1, k), -1 if self.items.id_array.dtype.kind == "i" else "", wide.ids.dtype
-        )
-        ids[0, : best.size] = self.items.id_array[rows[best]]
-        return SearchResult(scores, ids, found)
-
-    def search(
-        self,
-        queries: npt.NDArray[np.float32],
-        k: int,
-        *,
-        exclude: Sequence[Sequence[int | str]] | None = None,
-        allow: Sequence[int | str] | None = None,
-        exact: bool = False,
-    ) -> SearchResult:
-        """Search the index, on the calling thread only: `Index.search` with ids of any kind."""
-        return self.index.search(
-            queries,
-            k,
-            settings=_EXACT if exact else None,
-            exclude=exclude if exclude is not None and any(map(len, exclude)) else None,
-            allow=allow,
-            threads=1,
-        )
-
-    def _ids_at(self, rows: npt.NDArray[np.int64]) -> list[Any]:
-        ids: list[Any] = self.items.id_array[rows].tolist()
-        return ids
-
     @classmethod
     def _load_once(cls, folder: Path, mmap: bool) -> "Bundle":
         manifest = verify(folder)
@@ -323,27 +207,15 @@ class Bundle:
             index = Index.load(folder / "index.slx", mmap=mmap)
         except ValueError as error:
             raise BundleError(f"{folder / 'index.slx'} cannot be read: {error}") from None
-        items = Items.read(folder / "items.parquet")
-        check_same_ids(items, index)
+        items = Items.read(folder / "items.parquet", index)
         if "histories.parquet" in manifest.files:
             histories = Histories.read(folder / "histories.parquet", len(items))
         else:
             histories = Histories.empty()
-        tower = QueryTower((folder / "query_tower.onnx").read_bytes(), _read_users(folder))
+        tower = read_query(folder, EMBEDDINGS in manifest.files)
         check_dimension(tower, index)
-        run = _read_json(folder / "run.json")
-        return cls(manifest, tower, index, items, histories, run)
-
-
-def _facts(index: Index, users: Vocabulary, histories: Histories | None) -> dict[str, Any]:
-    """What the model card says of the contents."""
-    return {
-        "candidates": len(index),
-        "users": len(users),
-        "dimensions": index.dim,
-        "metric": index.metric,
-        "users with a history": len(histories or ()),
-    }
+        run = read_json(folder / "run.json")
+        return cls(tower, index, items, histories, manifest, run)
 
 
 def _state(folder: Path) -> tuple[int, int] | None:
@@ -352,35 +224,3 @@ def _state(folder: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
-
-
-def _read_users(folder: Path) -> Vocabulary:
-    query = _read_json(folder / "query.json")
-    try:
-        return Vocabulary.from_dict(query["user_id"]["vocabulary"])
-    except (KeyError, TypeError, DataError) as error:
-        raise BundleError(f"{folder / 'query.json'} does not describe the users: {error}") from None
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BundleError(f"{path} is damaged: {error}.") from None
-
-
-def _exported(model: Any) -> bytes:
-    from shortlist.bundle.export import to_onnx  # needs Keras, which serving must not import
-
-    return to_onnx(model)
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version(), "onnxruntime": onnxruntime.__version__}
-    for name in ("shortlist", "numpy", "polars"):
-        versions[name] = metadata.version(name)
-    keras = sys.modules.get("keras")
-    if keras is not None and hasattr(keras, "config"):
-        versions["keras"] = keras.__version__
-        versions["backend"] = keras.config.backend()
-    return versions

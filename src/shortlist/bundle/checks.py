@@ -1,10 +1,8 @@
 """Whether the parts of a bundle belong together."""
 
-import numpy as np
 import polars as pl
 
 from shortlist.bundle.ids import id_series
-from shortlist.bundle.items import Items
 from shortlist.bundle.manifest import BundleError
 from shortlist.bundle.tower import QueryTower
 from shortlist.index import Index
@@ -31,17 +29,9 @@ def in_row_order(items: pl.DataFrame, index: Index) -> pl.DataFrame:
     return ids.to_frame().join(items, on="id", how="inner", maintain_order="left")
 
 
-def check_same_ids(items: Items, index: Index) -> None:
-    """Raise unless the items are the candidates of the index, in its order."""
-    same = len(items) == len(index) and items.ids.equals(id_series(index.ids), check_dtypes=True)
-    if not same:
-        raise BundleError("index.slx and items.parquet do not hold the same candidates.")
-
-
 def check_dimension(tower: QueryTower, index: Index) -> None:
     """Raise unless the tower's embeddings can be searched for in the index."""
-    embedding = tower.run(np.zeros(1, dtype=np.int64))
-    if embedding.shape != (1, index.dim):
+    if tower.dim != index.dim:
         raise BundleError(
-            f"the query tower gives {embedding.shape[1]} dimensions, the index has {index.dim}."
+            f"the query tower gives {tower.dim} dimensions, the index has {index.dim}."
         )

@@ -24,13 +24,15 @@ _IR_VERSION = 9  # read by ONNX Runtime 1.16 and newer
 
 
 def to_onnx(model: keras.Model | keras.layers.Layer) -> bytes:
-    """Export a built tower with one input of user indices.
+    """Export a built tower.
 
     Args:
-        model: Takes int indices of shape (n,) or (n, 1) and gives embeddings of shape (n, d).
+        model: From int indices of users, of shape (n,) or (n, 1), or from a dict of inputs by
+            name, to embeddings of shape (n, d).
 
     Returns:
-        The serialised ONNX model; it takes int64 and any n.
+        The serialised ONNX model. Its one input is `user`, or its inputs have the names of the
+        dict; integers are int64, and n, and the length of a list, may be any.
 
     Raises:
         BundleError: A layer can neither be written here nor exported by Keras.
@@ -60,14 +62,17 @@ class _Graph:
         self._numbers = itertools.count()
 
     def write(self, model: Any) -> bytes:
-        user = keras.Input(batch_shape=(None, *_row_shape(model)), dtype="int32", name="user")
-        output = self.follow(model, user, "user")
+        inputs = _inputs(model)
+        if isinstance(inputs, dict):
+            output = self.follow(model, inputs, {name: name for name in inputs})
+        else:
+            output = self.follow(model, inputs, "user")
+            inputs = {"user": inputs}
         self.nodes.append(helper.make_node("Identity", [output], ["embedding"]))
-        shape = ["n", *user.shape[1:]]
         graph = helper.make_graph(
             self.nodes,
             "query_tower",
-            [helper.make_tensor_value_info("user", TensorProto.INT64, shape)],
+            [_declared(name, symbol) for name, symbol in inputs.items()],
             [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", None])],
             self.constants,
         )
@@ -77,11 +82,11 @@ class _Graph:
         serialized: bytes = onnx_model.SerializeToString()
         return serialized
 
-    def follow(self, model: Any, symbol: Any, name: str) -> str:
-        """Call a model on a symbol, which shows its layers, and write them one after the other."""
-        function = keras.Function(symbol, model.call(symbol))
+    def follow(self, model: Any, symbols: Any, names: Any) -> str:
+        """Call a model on symbols, which shows its layers, and write them one after the other."""
+        function = keras.Function(symbols, model.call(symbols))
         output: str = function._run_through_graph(  # hands names on where tensors would go
-            name, operation_fn=lambda operation: lambda *args, **_: self.add(operation, *args)
+            names, operation_fn=lambda operation: lambda *args, **_: self.add(operation, *args)
         )
         return output
 
@@ -103,9 +108,27 @@ class _Graph:
             symbol = keras.Input(batch_shape=shape, dtype=operation.inputs[0].dtype)
             return self.follow(operation, symbol, *inputs)
         writer = _WRITERS.get(type(operation).__name__)
-        if writer is None or not type(operation).__module__.startswith("keras."):
+        if writer is None or type(operation).__module__.partition(".")[0] not in _KNOWN:
             raise _Unwritten(f"{type(operation).__name__} ({operation.name})")
         return writer(self, operation, *inputs)
+
+
+def _inputs(model: Any) -> Any:
+    """Return symbols for the inputs of a model: a dict of them if it takes one, or one."""
+    given = getattr(model, "_inputs_struct", None)
+    if isinstance(given, dict):
+        return {
+            name: keras.Input(batch_shape=symbol.shape, dtype=symbol.dtype, name=name)
+            for name, symbol in given.items()
+        }
+    return keras.Input(batch_shape=(None, *_row_shape(model)), dtype="int32", name="user")
+
+
+def _declared(name: str, symbol: Any) -> onnx.ValueInfoProto:
+    integers = "int" in symbol.dtype
+    shape = [f"{name}_{axis}" if size is None else size for axis, size in enumerate(symbol.shape)]
+    kind = TensorProto.INT64 if integers else TensorProto.FLOAT
+    return helper.make_tensor_value_info(name, kind, ["n", *shape[1:]])
 
 
 def _row_shape(model: Any) -> tuple[int, ...]:
@@ -116,7 +139,8 @@ def _exported_by_keras(model: Any, unwritten: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tower.onnx"
         try:
-            model(np.zeros((1, *_row_shape(model)), np.int32))  # Keras exports what was called
+            if not isinstance(_inputs(model), dict):
+                model(np.zeros((1, *_row_shape(model)), np.int32))  # Keras exports what was called
             model.export(path, format="onnx", verbose=False)
         except Exception as error:  # whatever the backend's exporter raises
             raise BundleError(
@@ -138,6 +162,41 @@ def _same(_graph: _Graph, _operation: Any, x: str, *_: Any) -> str:
 
 def _embedding(graph: _Graph, layer: Any, x: str) -> str:
     return graph.node("Gather", graph.constant(layer.embeddings), x)
+
+
+def _embedding_bag(graph: _Graph, layer: Any, x: str) -> str:
+    # Padding, index 0, must add nothing: its row is written as zeros.
+    table = _values(layer.embeddings).copy()
+    table[0] = 0
+    axis = graph.constant([1], np.int64)
+    total = graph.node(
+        "ReduceSum", graph.node("Gather", graph.constant(table), x), axis, keepdims=0
+    )
+    if layer.pooling == "sum":
+        return total
+    given = graph.node("Cast", graph.node("Cast", x, to=TensorProto.BOOL), to=TensorProto.FLOAT)
+    number = graph.node("ReduceSum", given, axis, keepdims=1)
+    number = graph.node("Max", number, graph.constant(1.0))
+    return graph.node(
+        "Div", total, graph.node("Sqrt", number) if layer.pooling == "sqrt" else number
+    )
+
+
+def _feature_cross(graph: _Graph, layer: Any, x0: str, x: str | None = None) -> str:
+    x = x or x0
+    low = x if layer.projection_dim is None else _dense(graph, layer.down_proj_dense, x)
+    high = _dense(graph, layer.dense, low)
+    if layer.diag_scale:
+        scaled = graph.node("Mul", x, graph.constant(layer.diag_scale))
+        high = graph.node("Add", high, scaled)
+    return graph.node("Add", graph.node("Mul", x0, high), x)
+
+
+def _sum(graph: _Graph, operation: Any, x: str) -> str:
+    if operation.axis is None:
+        raise _Unwritten("sum over every axis")
+    axes = graph.constant(np.atleast_1d(np.asarray(operation.axis)), np.int64)
+    return graph.node("ReduceSum", x, axes, keepdims=int(operation.keepdims))
 
 
 def _dense(graph: _Graph, layer: Any, x: str) -> str:
@@ -211,6 +270,22 @@ def _flatten(graph: _Graph, _layer: Any, x: str) -> str:
     return graph.node("Flatten", x, axis=1)
 
 
+def _reshape(graph: _Graph, layer: Any, x: str) -> str:
+    # Opset 17 cannot leave out a size; of the batch 0 says "as it is".
+    if any(size is None for size in layer.target_shape):
+        raise _Unwritten(f"Reshape to {layer.target_shape} ({layer.name})")
+    return graph.node("Reshape", x, graph.constant([0, *layer.target_shape], np.int64))
+
+
+def _single(*kinds: str) -> Callable[..., str]:
+    def write(graph: _Graph, _operation: Any, x: str) -> str:
+        for kind in kinds:
+            x = graph.node(kind, *([x, x] if kind == "Mul" else [x]))
+        return x
+
+    return write
+
+
 def _squeeze(graph: _Graph, operation: Any, x: str) -> str:
     if operation.axis is None:
         raise _Unwritten("squeeze of every axis")
@@ -230,6 +305,7 @@ def _arithmetic(kind: str) -> Callable[..., str]:
     return write
 
 
+_KNOWN = ("keras", "keras_rs", "shortlist")  # whose layers the writers below are for
 _ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid", "softplus": "Softplus"}
 
 _WRITERS: dict[str, Callable[..., str]] = {
@@ -237,6 +313,13 @@ _WRITERS: dict[str, Callable[..., str]] = {
     "Identity": _same,
     "Dropout": _same,
     "Embedding": _embedding,
+    "EmbeddingBag": _embedding_bag,
+    "FeatureCross": _feature_cross,
+    "Sum": _sum,
+    "Square": _single("Mul"),
+    "Sqrt": _single("Sqrt"),
+    "Rsqrt": _single("Sqrt", "Reciprocal"),
+    "Reshape": _reshape,
     "Dense": _dense,
     "Activation": _activation,
     "ReLU": _relu,

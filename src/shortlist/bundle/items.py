@@ -9,37 +9,40 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from shortlist.bundle.ids import parse_id, unknown
+from shortlist.bundle.ids import id_series, parse_id, unknown
 from shortlist.bundle.manifest import BundleError
+from shortlist.index import Index
 
 
 class Items:
     """The candidates by row.
 
     Args:
-        table: A column `id` (int64 or str) and any others; `title` (str) is what people see. The
-            rows stand in the order of the index.
+        table: A column `id` (int64 or str) and any others; `title` (str) is what people see.
+        index: The candidates, in the order of the rows: it finds an id in 1 µs, and a dictionary
+            of 1.68 million would take 0.3 s to make.
+
+    Raises:
+        BundleError: The index does not hold the same candidates in the same order.
     """
 
-    def __init__(self, table: pl.DataFrame) -> None:
+    def __init__(self, table: pl.DataFrame, index: Index) -> None:
         self.table = table
         self.ids = table["id"]
         titles = table["title"] if "title" in table.columns else self.ids.cast(pl.String)
         titles = titles.fill_null("")
         self._titles = titles.to_list()  # a list gives a title in 50 ns, a Series in 5 µs
-        self._rows: dict[Any, int] = {item: row for row, item in enumerate(self.ids)}
-        self.id_array: npt.NDArray[Any] = (
-            self.ids.to_numpy()
-            if self.ids.dtype == pl.Int64
-            else np.array(self.ids.to_list(), dtype=object)
-        )
+        self.id_array: npt.NDArray[Any] = index.ids
+        self._index = index
+        if not self.ids.equals(id_series(self.id_array), check_dtypes=True):
+            raise BundleError("index.slx and items.parquet do not hold the same candidates.")
 
     @classmethod
-    def read(cls, path: Path) -> "Items":
+    def read(cls, path: Path, index: Index) -> "Items":
         """Read the Parquet file of a bundle.
 
         Raises:
-            BundleError: It is no Parquet file, or has no good `id` column.
+            BundleError: It is no Parquet file, has no good `id` column, or is not of this index.
         """
         try:
             table = pl.read_parquet(path)
@@ -49,10 +52,7 @@ class Items:
             raise BundleError(f"{path.name} must have a column id of int64 or str: {table.schema}.")
         if table.schema.get("title", pl.String) != pl.String:
             raise BundleError(f"the column title of {path.name} must be str: {table.schema}.")
-        items = cls(table)
-        if len(items._rows) != len(table) or None in items._rows:
-            raise BundleError(f"{path.name} has an id that is missing or stands there twice.")
-        return items
+        return cls(table, index)
 
     def __len__(self) -> int:
         """Return the number of candidates."""
@@ -60,7 +60,8 @@ class Items:
 
     def row(self, item: int | str) -> int | None:
         """Return the row of an id, or None for one that is not there."""
-        return self._rows.get(item)
+        row = int(self._index.rows([item])[0])
+        return None if row < 0 else row
 
     def unknown(self, item: object) -> str:
         """Return the sentence that says an item is not there, and which are."""

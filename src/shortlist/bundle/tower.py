@@ -1,6 +1,7 @@
-"""The query tower as it is served: raw user ids in, embeddings out, by ONNX Runtime."""
+"""The query tower as it is served: raw ids and values in, embeddings out, by ONNX Runtime."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,10 @@ import onnxruntime as ort
 from shortlist.bundle.ids import id_series, unknown
 from shortlist.bundle.manifest import BundleError
 from shortlist.data import Vocabulary
+from shortlist.data.features import FeatureSpec
+
+HISTORY = "history"
+LONGEST_HISTORY = 1_024  # the last items count, as for `TwoTower`
 
 _TYPES = {"tensor(int32)": np.int32, "tensor(int64)": np.int64, "tensor(float)": np.float32}
 
@@ -17,15 +22,27 @@ class QueryTower:
     """Users to embeddings, without Keras.
 
     Args:
-        graph: A serialised ONNX model with one input, the index of each user in `users`, of shape
-            (n,) or (n, 1), and one output of shape (n, d).
+        graph: A serialised ONNX model with one output of shape (n, d). With `embeddings` its inputs
+            are called as the features, and `history` if it takes one: rows of candidates plus one,
+            of shape (n, w), padded with 0. Without, its one input is the index of each user in
+            `users`, of shape (n,) or (n, 1).
         users: The users the model knows.
+        embeddings: The embedding of each of them by index, float32 of shape (users + 1, d): what
+            the graph gives for all that was known of them in training.
+        features: What is made of the values known of a user; None for a graph that takes the
+            index of the user alone, as `user_id`.
 
     Raises:
         BundleError: ONNX Runtime cannot run the graph, or its inputs or outputs are not these.
     """
 
-    def __init__(self, graph: bytes, users: Vocabulary) -> None:
+    def __init__(
+        self,
+        graph: bytes,
+        users: Vocabulary,
+        embeddings: npt.NDArray[np.float32] | None = None,
+        features: FeatureSpec | None = None,
+    ) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
@@ -36,16 +53,44 @@ class QueryTower:
             raise BundleError(f"the query tower cannot be loaded: {_first_line(error)}") from None
         self.users = users
         self.user_ids = id_series(users.ids)
+        self.features = features
         self._known = {user: index for index, user in enumerate(self.user_ids, start=1)}
+        self._embeddings = embeddings
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        if len(inputs) != 1 or len(outputs) != 1 or inputs[0].type not in _TYPES:
+        self._inputs = {i.name: _TYPES.get(i.type) for i in inputs}
+        self._column = len(inputs) == 1 and len(inputs[0].shape) == 2
+        if embeddings is None:
+            good = len(inputs) == 1
+        else:
+            named = {"user_id"} if features is None else set(features)
+            good = set(self._inputs) <= {HISTORY, *named}
+        if not good or len(outputs) != 1 or None in self._inputs.values():
             raise BundleError(
-                "the query tower must have one input of integers and one output, it has inputs "
-                f"{[(i.name, i.type) for i in inputs]} and outputs {[o.name for o in outputs]}."
+                "the query tower must have one input of integers, or the features by name, and one "
+                f"output; it has inputs {[(i.name, i.type) for i in inputs]} and outputs "
+                f"{[o.name for o in outputs]}."
             )
-        self._input: str = inputs[0].name
-        self._dtype = _TYPES[inputs[0].type]
-        self._column = len(inputs[0].shape) == 2
+        self.dim = int(
+            (self.run(np.zeros(1, np.int64)) if embeddings is None else embeddings).shape[1]
+        )
+        if embeddings is not None and (
+            embeddings.shape != (users.size, self.dim)
+            or self.embed_new([], {}).shape[1] != self.dim
+        ):
+            raise BundleError(
+                f"the embeddings of the users have shape {embeddings.shape}, and do not fit the "
+                f"query tower and {len(users)} users."
+            )
+
+    @property
+    def takes_history(self) -> bool:
+        """Whether somebody it does not know can be embedded by what they have had."""
+        return self._embeddings is not None and HISTORY in self._inputs
+
+    @property
+    def takes_features(self) -> bool:
+        """Whether somebody it does not know can be embedded by values known of them."""
+        return self.features is not None
 
     def embed(self, users: Sequence[int | str]) -> npt.NDArray[np.float32]:
         """Return the embedding of each user.
@@ -63,7 +108,29 @@ class QueryTower:
             indices = np.array([self._known[user] for user in users], dtype=np.int64)
         except KeyError as missing:
             raise UnknownUserError(self.unknown(missing.args[0])) from None
-        return self.run(indices)
+        return self.run(indices) if self._embeddings is None else self._embeddings[indices]
+
+    def embed_new(
+        self, history: Sequence[int], values: Mapping[str, Any]
+    ) -> npt.NDArray[np.float32]:
+        """Return the embedding of somebody unknown.
+
+        Args:
+            history: Rows of the candidates they have had, oldest first; the last 1,024 count.
+            values: What else is known of them, by column; what is left out is missing.
+
+        Returns:
+            float32 array of shape (1, d).
+
+        Raises:
+            DataError: A value that no feature reads, or that does not fit.
+        """
+        known: dict[str, npt.NDArray[Any]] = {"user_id": np.zeros(1, np.int64)}
+        if self.features is not None:
+            known = self.features.transform_one(values)
+        items = np.array([list(history)[-LONGEST_HISTORY:] or [-1]], dtype=np.int64) + 1
+        given = {**known, HISTORY: items}
+        return self._run({name: given[name].astype(dtype) for name, dtype in self._inputs.items()})
 
     def __contains__(self, user: object) -> bool:
         return user in self._known
@@ -84,15 +151,17 @@ class QueryTower:
         Raises:
             BundleError: The graph fails on them.
         """
-        rows = indices.astype(self._dtype)
+        ((name, dtype),) = self._inputs.items()
+        rows = indices.astype(dtype)
+        return self._run({name: rows[:, None] if self._column else rows})
+
+    def _run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
         try:
-            (embeddings,) = self._session.run(
-                None, {self._input: rows[:, None] if self._column else rows}
-            )
+            (embeddings,) = self._session.run(None, inputs)
         except Exception as error:  # as above
             raise BundleError(f"the query tower fails: {_first_line(error)}") from None
         array = np.ascontiguousarray(embeddings, dtype=np.float32)
-        return array.reshape(len(indices), -1)
+        return array.reshape(len(array), -1)
 
 
 class UnknownUserError(ValueError):

@@ -124,11 +124,9 @@ def train(
     if in_time is not None:
         run["metrics_at_their_times"] = dict(in_time.metrics)
     with status("writing the bundle"):
-        Bundle.save(
+        Bundle.save_model(
             out,
-            query_tower=model.user_table(),
-            users=model.users,
-            index=model.index(),
+            model,
             items=_items(model, interactions),
             interactions=parts.train.frame,
             run=run,

@@ -107,7 +107,12 @@ class Vocabulary:
         Raises:
             DataError: An id of another type than the vocabulary's.
         """
-        index = self._index.get(id_, 0)
+        try:
+            index = self._index.get(id_, 0)
+        except TypeError:  # a list or an object, as a request may hold
+            raise DataError(
+                f"an id of this vocabulary must be {self.id_type.__name__}, got {id_!r}."
+            ) from None
         if not index and id_ is not None and isinstance(id_, str) != (self.id_type is str):
             raise DataError(
                 f"an id of this vocabulary must be {self.id_type.__name__}, got {id_!r}."

@@ -276,6 +276,18 @@ class Index:
         """Sizes and shape of the index: rows, dim, metric, leaves, codes, bytes by part."""
         return self._engine.describe()
 
+    def rows(self, ids: Sequence[str] | ArrayLike) -> NDArray[np.int64]:
+        """The rows of ids, shape (len(ids),): positions in the embeddings given to `build`.
+
+        Args:
+            ids: Ids; -1 is returned for one that is not in the index.
+
+        Example:
+            >>> Index.build(np.eye(2, dtype=np.float32), ["Alien", "Big"]).rows(["Big", "Cube"])
+            array([ 1, -1])
+        """
+        return self._engine.find(ids)
+
     def vectors(self, ids: Sequence[str] | ArrayLike) -> NDArray[np.float32]:
         """The embeddings of some candidates, as the index keeps them.
 

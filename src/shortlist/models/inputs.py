@@ -34,6 +34,7 @@ class Columns:
     Attributes:
         arrays: For each feature an array with a row per index of the vocabulary; row 0 is what an
             unknown id has.
+        features: What made them of a table, to make them of one request's values; None for ids.
 
     Example:
         >>> Columns({"age": np.array([0.0, 0.5, 1.5])})(np.array([2, 0]))
@@ -41,6 +42,7 @@ class Columns:
     """
 
     arrays: Arrays
+    features: FeatureSpec | None = None
 
     def __call__(self, indices: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[Any]]:
         """Returns the rows of (n,) indices, by feature."""
@@ -146,7 +148,7 @@ def feature_columns(
         rows = rows.join(table, on=key, how="left", maintain_order="left")
     if not spec.is_adapted:
         spec = spec.adapt(rows[1:])
-    return spec, Columns(spec.transform(rows))
+    return spec, Columns(spec.transform(rows), spec)
 
 
 def id_output(vocabulary: Vocabulary) -> Output:

@@ -1,12 +1,13 @@
 """From a checked request to an answer; the three dialects differ only around this."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
+from shortlist.bundle import BundleError
 from shortlist.index import SearchResult
 from shortlist.serving.errors import RequestError
 from shortlist.serving.metrics import Metrics
@@ -60,25 +61,39 @@ class Service:
     draining: bool = field(default=False)
 
     async def recommend(
-        self, model: ServedModel, user: Any, history: Sequence[Any] | None, query: Query
+        self,
+        model: ServedModel,
+        user: Any,
+        history: Sequence[Any] | None,
+        query: Query,
+        features: Mapping[str, Any] | None = None,
     ) -> Answer:
-        """Answer for a known user, or for a history.
+        """Answer for a known user, or for somebody else by their history and features.
 
         Raises:
-            RequestError: Neither or both are given (400), or one is not known (404).
+            RequestError: Neither or both are given, or features that the model does not take (400);
+                or a user or an item is not known (404).
         """
-        if user is not None and history is None:
+        new = history is not None or features is not None
+        if new == (user is not None):
+            raise RequestError(
+                400, "Give either `user_id` or `history`, which `features` may go with."
+            )
+        if not new:
             return await self.recommend_users(model, [user], query)
-        if user is not None or history is None:
-            raise RequestError(400, "Give either `user_id` or `history`.")
-        if not history:
-            raise RequestError(400, "`history` must hold at least one item.")
-        items = [model.item(item) for item in history]
+        items = [model.item(item) for item in history or ()]
+
+        def embed() -> Any:
+            try:
+                return model.bundle.embed_history(items, features)
+            except BundleError:
+                raise
+            except ValueError as error:
+                raise RequestError(400, f"{error}") from None
+
         seen = items if query.exclude_seen else []
         excluded = [[*seen, *model.known_items(query.exclude)]]
-        return await self._search(
-            model, query, 1, lambda: model.bundle.embed_history(items), lambda: excluded
-        )
+        return await self._search(model, query, 1, embed, lambda: excluded)
 
     async def recommend_users(
         self, model: ServedModel, users: Sequence[Any], query: Query

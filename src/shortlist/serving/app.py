@@ -108,7 +108,7 @@ def create_app(service: Service) -> Gate:
         request_max_body_size=None,  # the gate has looked already
         logging_config=None,
     )
-    return Gate(app, service.settings, service.metrics)
+    return Gate(app, service.settings, service.metrics, native.direct(service))
 
 
 def create_service(settings: Settings, repository_path: Any) -> Service:

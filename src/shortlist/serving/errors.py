@@ -1,6 +1,10 @@
 """What is wrong with a request, with the HTTP status that says so."""
 
+from typing import TypeVar
+
 import msgspec
+
+T = TypeVar("T")
 
 
 class ErrorBody(msgspec.Struct):
@@ -42,3 +46,25 @@ class RequestError(Exception):
     def body(self) -> bytes:
         """The JSON body."""
         return msgspec.json.encode(ErrorBody(self.message))
+
+
+def decoded(decoder: msgspec.json.Decoder[T], body: bytes | memoryview, what: str) -> T:
+    """Return what the JSON of a request says.
+
+    Args:
+        decoder: Of the requests that are taken.
+        body: The JSON.
+        what: Such a request in words, for the error.
+
+    Raises:
+        RequestError: It is not JSON, or not that of such a request (400).
+    """
+    try:
+        return decoder.decode(body)
+    except RecursionError:
+        why = "it is nested too deeply"
+    except UnicodeDecodeError as error:
+        why = f"it is not UTF-8: {error.reason}"
+    except msgspec.MsgspecError as error:
+        why = str(error)
+    raise RequestError(400, f"The body is no {what}: {why}.")

@@ -1,8 +1,9 @@
 """What stands before every handler: keys, limits, shedding, bodies and the counting of answers."""
 
 import hmac
+import logging
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -10,8 +11,11 @@ from shortlist.serving.errors import RequestError
 from shortlist.serving.metrics import Metrics
 from shortlist.serving.settings import Settings
 
+logger = logging.getLogger("shortlist.serving")
+
 Receive = Callable[[], Any]
 Send = Callable[[Mapping[str, Any]], Any]
+Direct = Callable[[bytes], Awaitable[bytes]]
 
 OPEN_PATHS = frozenset(
     {
@@ -43,7 +47,7 @@ _SECURITY_HEADERS = (
     ),
 )
 
-
+_JSON = (b"application/json", None)
 _DISCARDED = 8  # times the limit on a body: so much more is read, and kept nowhere
 
 
@@ -54,10 +58,15 @@ class Gate:
         app: What answers the requests that are let in.
         settings: Keys and limits.
         metrics: Where answers are counted.
+        direct: By path, what makes of the body of a POST with JSON the JSON of its answer. These
+            requests do not go through `app`, which takes 110 of the 150 µs of a request.
     """
 
-    def __init__(self, app: Any, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self, app: Any, settings: Settings, metrics: Metrics, direct: Mapping[str, Direct]
+    ) -> None:
         self._app = app
+        self._direct = direct
         self._limits = settings.limits
         self._keys = tuple(key.encode() for key in settings.keys)
         self._metrics = metrics
@@ -67,7 +76,7 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        start = perf_counter()
+        start = scope.get("shortlist.arrived") or perf_counter()
         status = 500
 
         async def counted_send(message: Mapping[str, Any]) -> None:
@@ -77,23 +86,28 @@ class Gate:
                 message = {**message, "headers": [*message["headers"], *_SECURITY_HEADERS]}
             await send(message)
 
-        self._metrics.in_flight.inc()
+        self._metrics.in_flight += 1
         try:
-            try:
-                body = await self._admit(scope, receive)
-            except RequestError as error:
-                await _answer(error, counted_send)
+            headers = dict(scope["headers"])
+            body = await self._admit(scope, headers, receive)
+            direct = self._direct.get(scope["path"])
+            if direct and scope["method"] == "POST" and headers.get(b"content-type") in _JSON:
+                await _send_json(counted_send, 200, await _guarded(direct, body))
             else:
                 await self._app(scope, _replay(body, receive), counted_send)
+        except RequestError as error:
+            fields = [(name.encode(), value.encode()) for name, value in error.headers.items()]
+            await _send_json(counted_send, error.status, error.body, fields)
         finally:
-            self._metrics.in_flight.dec()
+            self._metrics.in_flight -= 1
             self._metrics.answered(_route(scope["path"]), status, perf_counter() - start)
 
-    async def _admit(self, scope: dict[str, Any], receive: Receive) -> bytes:
+    async def _admit(
+        self, scope: dict[str, Any], headers: Mapping[bytes, bytes], receive: Receive
+    ) -> bytes:
         path = scope["path"]
         if path in OPEN_PATHS or path.startswith("/page/"):
             return b""
-        headers = dict(scope["headers"])
         if self._keys:
             self._check_key(headers)
         if scope["method"] != "POST":
@@ -102,7 +116,10 @@ class Gate:
         body = await self._read(headers, receive)
         if not body:
             raise RequestError(400, "The request needs a body.")
-        encoding = headers.get(b"content-encoding", b"identity").strip().lower()
+        encoding = headers.get(b"content-encoding")
+        if encoding is None:
+            return body
+        encoding = encoding.strip().lower()
         scope["headers"] = [item for item in scope["headers"] if item[0] != b"content-encoding"]
         return _decompressed(body, encoding, self._limits.body_bytes)
 
@@ -118,7 +135,7 @@ class Gate:
     def _check_load(self, scope: Mapping[str, Any]) -> None:
         limits = self._limits
         if scope.get("shortlist.waiting", 0) > limits.waiting:
-            self._metrics.shed("queue")
+            self._metrics.shed["queue"] += 1
             raise RequestError(
                 429, f"More than {limits.waiting} requests are waiting.", retry_after=1
             )
@@ -128,7 +145,7 @@ class Gate:
         waited = perf_counter() - arrived
         self._metrics.stages["wait"].observe(waited)
         if waited > limits.queue_seconds:
-            self._metrics.shed("deadline")
+            self._metrics.shed["deadline"] += 1
             raise RequestError(
                 429, f"The request waited longer than {limits.queue_seconds} s.", retry_after=1
             )
@@ -138,9 +155,12 @@ class Gate:
         declared = headers.get(b"content-length", b"")
         if declared.isdigit() and int(declared) > _DISCARDED * limit:
             raise _too_large(limit)
+        message = await receive()
+        if not message.get("more_body", False) and len(message.get("body", b"")) <= limit:
+            whole: bytes = message.get("body", b"")
+            return whole  # all has arrived, as nearly always
         body, received, more = bytearray(), 0, True
         while more and received <= _DISCARDED * limit:  # a client hears why only when it has sent
-            message = await receive()
             if message["type"] == "http.disconnect":
                 raise RequestError(400, "The connection closed before the body was complete.")
             part = message.get("body", b"")
@@ -148,6 +168,8 @@ class Gate:
             if received <= limit:
                 body += part
             more = message.get("more_body", False)
+            if more:
+                message = await receive()
         if received > limit:
             raise _too_large(limit)
         return bytes(body)
@@ -189,14 +211,22 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replayed
 
 
-async def _answer(error: RequestError, send: Send) -> None:
-    body = error.body
-    headers = [(name.encode(), value.encode()) for name, value in error.headers.items()]
-    headers += [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-    ]
-    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+async def _guarded(direct: Direct, body: bytes) -> bytes:
+    try:
+        return await direct(body)
+    except RequestError:
+        raise
+    except Exception as error:
+        logger.error("a request failed", exc_info=error)
+        raise RequestError(500, "The service failed on this request.") from error
+
+
+async def _send_json(
+    send: Send, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]] = ()
+) -> None:
+    length = (b"content-length", b"%d" % len(body))
+    start = [*headers, (b"content-type", b"application/json"), length]
+    await send({"type": "http.response.start", "status": status, "headers": start})
     await send({"type": "http.response.body", "body": body})
 
 

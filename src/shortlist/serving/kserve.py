@@ -15,7 +15,7 @@ from litestar.params import FromPath
 
 from shortlist.index import SearchResult
 from shortlist.serving.answers import Query, Service
-from shortlist.serving.errors import RequestError
+from shortlist.serving.errors import RequestError, decoded
 from shortlist.serving.model import ServedModel
 from shortlist.serving.tensorflow_serving import LOWEST, served
 from shortlist.serving.tensors import InputTensor, OutputTensor, raw_bytes, read_input
@@ -36,6 +36,9 @@ class _InferRequest(msgspec.Struct):
     id: str = ""
     parameters: dict[str, Any] = {}
     outputs: list[_RequestedOutput] | None = None
+
+
+_INFER = msgspec.json.Decoder(_InferRequest)
 
 
 class _InferResponse(msgspec.Struct, omit_defaults=True):
@@ -141,10 +144,7 @@ def _split(body: bytes, header_length: str | None) -> tuple[_InferRequest, memor
     if length > len(body):
         raise RequestError(400, f"{HEADER_LENGTH} is {length}, the body has {len(body)} bytes.")
     view = memoryview(body)
-    try:
-        return msgspec.json.decode(view[:length], type=_InferRequest), view[length:]
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise RequestError(400, f"The body is no inference request: {error}.") from None
+    return decoded(_INFER, view[:length], "inference request"), view[length:]
 
 
 def _query(asked: _InferRequest, blob: memoryview, most: int) -> tuple[list[Any], Query]:

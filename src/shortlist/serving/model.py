@@ -42,7 +42,7 @@ class ServedModel:
         Raises:
             BundleError: The bundle is bad, or cannot answer.
         """
-        return cls(Bundle.load(folder), version)
+        return cls(Bundle.load(folder, mmap=True), version)
 
     def _warm_up(self) -> float:
         users = self.bundle.tower.users.ids[:_WARM_UP].tolist()
@@ -115,15 +115,17 @@ class Workers:
             RequestError: No thread became free in time (429).
         """
         start = perf_counter()
-        with self._metrics.queued.track_inprogress():
-            try:
-                async with asyncio.timeout(self._limits.queue_seconds):
-                    await self._free.acquire()
-            except TimeoutError:
-                self._metrics.shed("deadline")
-                raise RequestError(
-                    429, f"No worker within {self._limits.queue_seconds} s.", retry_after=1
-                ) from None
+        self._metrics.queued += 1
+        try:
+            async with asyncio.timeout(self._limits.queue_seconds):
+                await self._free.acquire()
+        except TimeoutError:
+            self._metrics.shed["deadline"] += 1
+            raise RequestError(
+                429, f"No worker within {self._limits.queue_seconds} s.", retry_after=1
+            ) from None
+        finally:
+            self._metrics.queued -= 1
         self._metrics.stages["wait"].observe(perf_counter() - start)
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)

@@ -1,5 +1,6 @@
 """The native API: recommendations, similar items, and what the page looks up."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -10,7 +11,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from shortlist.serving.answers import Query, Service
-from shortlist.serving.errors import ErrorBody
+from shortlist.serving.errors import ErrorBody, decoded
 from shortlist.serving.model import ServedModel
 
 Id = int | Annotated[str, msgspec.Meta(max_length=1024)]
@@ -25,6 +26,7 @@ class RecommendRequest(msgspec.Struct, forbid_unknown_fields=True):
 
     user_id: Id | None = None
     history: Ids | None = None
+    features: dict[str, Any] | None = None
     k: K = 10
     exclude_seen: bool = True
     exclude: Ids = []
@@ -120,26 +122,13 @@ _QUERY = {**_LOOKUP, 413: _LARGE, 415: _BAD, 429: _BUSY}
 @post("/recommend", status_code=200, responses=_QUERY, summary="Recommend")
 async def recommend(data: JSONBody[RecommendRequest], state: State) -> RankedItems:
     """The best items for a known user, or for a history sent along."""
-    service: Service = state.service
-    model = service.repository.model()
-    query = Query(
-        k=data.k,
-        exclude_seen=data.exclude_seen,
-        exclude=data.exclude,
-        allow=data.allow,
-        exact=data.exact,
-    )
-    answer = await service.recommend(model, data.user_id, data.history, query)
-    return _ranked(model, answer.result, data.exact, answer.embed_seconds, answer.search_seconds)
+    return await _recommended(state.service, data)
 
 
 @post("/similar", status_code=200, responses=_QUERY, summary="Similar items")
 async def similar(data: JSONBody[SimilarRequest], state: State) -> RankedItems:
     """The items most like one of them, by cosine."""
-    service: Service = state.service
-    model = service.repository.model()
-    answer = await service.similar(model, data.item_id, data.k)
-    return _ranked(model, answer.result, False, answer.embed_seconds, answer.search_seconds)
+    return await _similar(state.service, data)
 
 
 @get("/items", responses=_LOOKUP, summary="Find items")
@@ -204,6 +193,42 @@ async def model_details(state: State) -> ModelDetails:
         metrics=metrics if isinstance(metrics, dict) else {},
         refused_versions={str(v): why for v, why in service.repository.refused.items()},
     )
+
+
+def direct(service: Service) -> dict[str, Callable[[bytes], Awaitable[bytes]]]:
+    """Return the two operations that serve, from JSON to JSON, by path."""
+    encode = msgspec.json.Encoder().encode
+    recommend_request = msgspec.json.Decoder(RecommendRequest)
+    similar_request = msgspec.json.Decoder(SimilarRequest)
+
+    async def recommended(body: bytes) -> bytes:
+        return encode(
+            await _recommended(service, decoded(recommend_request, body, "recommend request"))
+        )
+
+    async def similar_items(body: bytes) -> bytes:
+        return encode(await _similar(service, decoded(similar_request, body, "similar request")))
+
+    return {"/api/v1/recommend": recommended, "/api/v1/similar": similar_items}
+
+
+async def _recommended(service: Service, data: RecommendRequest) -> RankedItems:
+    model = service.repository.model()
+    query = Query(
+        k=data.k,
+        exclude_seen=data.exclude_seen,
+        exclude=data.exclude,
+        allow=data.allow,
+        exact=data.exact,
+    )
+    answer = await service.recommend(model, data.user_id, data.history, query, data.features)
+    return _ranked(model, answer.result, data.exact, answer.embed_seconds, answer.search_seconds)
+
+
+async def _similar(service: Service, data: SimilarRequest) -> RankedItems:
+    model = service.repository.model()
+    answer = await service.similar(model, data.item_id, data.k)
+    return _ranked(model, answer.result, False, answer.embed_seconds, answer.search_seconds)
 
 
 def _ranked(

@@ -76,7 +76,7 @@ def deadline_protocol(limits: Limits, metrics: Metrics) -> type[HttpToolsProtoco
         def _close(self) -> None:
             self._cancel()
             if not self.transport.is_closing():
-                metrics.closed.inc()
+                metrics.closed += 1
                 self.transport.abort()
 
         def _cancel(self) -> None:

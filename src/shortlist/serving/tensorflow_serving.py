@@ -16,7 +16,7 @@ from litestar.datastructures import State
 from litestar.params import FromPath
 
 from shortlist.serving.answers import Query, Service, found
-from shortlist.serving.errors import RequestError
+from shortlist.serving.errors import RequestError, decoded
 from shortlist.serving.model import ServedModel
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -29,6 +29,9 @@ class _Body(msgspec.Struct):
     signature_name: str = DEFAULT_SIGNATURE
     instances: list[Any] | None = None
     inputs: Any = None
+
+
+_BODY = msgspec.json.Decoder(_Body)
 
 
 @dataclass(frozen=True)
@@ -134,10 +137,7 @@ def served(service: Service, name: str, version: str | None) -> ServedModel:
 
 async def _predict(service: Service, name: str, version: str | None, raw: bytes) -> Response[bytes]:
     model = served(service, name, version)
-    try:
-        body = msgspec.json.decode(raw, type=_Body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise RequestError(400, f"The body is no predict request: {error}.") from None
+    body = decoded(_BODY, raw, "predict request")
     if body.signature_name not in (DEFAULT_SIGNATURE, IDS_SIGNATURE):
         raise RequestError(
             400,
