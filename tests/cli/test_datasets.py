@@ -14,3 +14,13 @@ def test_a_csv_or_parquet_file_is_read(ratings, tmp_path) -> None:
 def test_an_unknown_name_suggests_the_nearest() -> None:
     with pytest.raises(DataError, match="did you mean 'ml-latest-small'"):
         open_dataset("ml-latest-smal", None)
+
+
+def test_other_column_names_point_to_the_toml_file(tmp_path) -> None:
+    orders = tmp_path / "orders.csv"
+    orders.write_text("customer,sku\n1,2\n")
+    with pytest.raises(DataError, match="`train --config` reads them from a TOML file"):
+        open_dataset(str(orders), None)
+    with pytest.raises(DataError, match="no column 'client'") as caught:
+        open_dataset(str(orders), None, columns={"user_id": "client", "item_id": "sku"})
+    assert "TOML" not in str(caught.value)

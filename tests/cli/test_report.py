@@ -49,3 +49,9 @@ def test_a_title_is_shown_and_not_run(answer, bundle, tmp_path) -> None:
     assert "<script" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "The bundle holds no metrics" in page
+
+
+def test_a_folder_that_is_not_there_is_said(fail, bundle, tmp_path) -> None:
+    code, said = fail("report", str(bundle), "--out", str(tmp_path / "no" / "report.html"))
+    assert code == 2
+    assert "there is no folder" in " ".join(said.split())

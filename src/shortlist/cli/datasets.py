@@ -54,7 +54,12 @@ def open_dataset(
     if path.is_file():
         parquet = path.suffix.lower() in (".parquet", ".pq")
         read = Interactions.from_parquet if parquet else Interactions.from_csv
-        return read(path, users=users, items=items, columns=columns)
+        try:
+            return read(path, users=users, items=items, columns=columns)
+        except DataError as error:
+            if columns is None and "columns={" in str(error):
+                raise DataError(f"{error} `train --config` reads them from a TOML file.") from error
+            raise
     if users or items or columns:
         raise DataError(f"`users`, `items` and `columns` belong to a file; {name!r} is none.")
     if name == "sample":

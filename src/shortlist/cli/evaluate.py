@@ -124,11 +124,8 @@ def _retrieval_table(retrieval: dict[str, Any], ks: list[int]) -> Table:
     from rich.table import Table
 
     (recall,) = (name for name in retrieval if name.startswith("recall@"))
-    table = Table(
-        title=f"Hit rate by exact and by tuned search; {recall} {retrieval[recall]:.4f}",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-    )
+    title = f"Hit rate by exact and by tuned search; {recall} {retrieval[recall]:.4f}"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, min_width=len(title))
     for name in ("search", *(f"@{k}" for k in sorted(ks)), "queries/s"):
         table.add_column(name, justify="left" if name == "search" else "right")
     for name in ("exact", "tuned"):

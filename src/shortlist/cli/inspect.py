@@ -59,5 +59,16 @@ def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
         if isinstance(value, dict):
             rows += _flat(value, f"{prefix}{name}.")
         else:
-            rows.append((prefix + name, f"{value:.4g}" if isinstance(value, float) else value))
+            rows.append((prefix + name, _shown(value)))
     return rows
+
+
+def _shown(value: Any) -> Any:
+    """A value in short: numbers to four digits, lists of tables by their length."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list) and any(isinstance(each, dict) for each in value):
+        return f"{len(value)} points"
+    if isinstance(value, list):
+        return ", ".join(str(_shown(each)) for each in value)
+    return value

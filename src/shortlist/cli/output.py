@@ -55,15 +55,18 @@ def ranked_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(
+        title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, min_width=len(title)
+    )
     table.add_column("#", justify="right", style="dim")
     table.add_column("id", justify="right", style="cyan")
-    table.add_column("title")
+    titled = any(row["title"] for row in rows)
+    if titled:
+        table.add_column("title")
     table.add_column("score", justify="right")
     for rank, row in enumerate(rows, 1):
-        table.add_row(
-            str(rank), escape(str(row["id"])), escape(row["title"] or ""), f"{row['score']:.4f}"
-        )
+        title = [escape(row["title"] or "")] if titled else []
+        table.add_row(str(rank), escape(str(row["id"])), *title, f"{row['score']:.4f}")
     return table
 
 

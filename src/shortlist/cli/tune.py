@@ -114,12 +114,13 @@ def _show(out: Console, tuning: Tuning, why: str, written: Path | None) -> None:
     said = (
         "exact search"
         if settings.exact
-        else f"{settings.leaves:,} leaves, {settings.rerank:,} rows reranked"
+        else f"{settings.leaves:,} {'leaf' if settings.leaves == 1 else 'leaves'}, "
+        f"{settings.rerank:,} rows reranked"
     )
     out.print(
         f"  Chosen: [bold]{said}[/], recall@{tuning.k} {tuning.recall:.4f} "
         f"(95 % interval {low:.4f} to {high:.4f}, on {tuning.queries[1]:,} other queries), "
-        f"{tuning.latency:.1f} µs a query"
+        f"{tuning.latency:.1f} µs a query, {tuning.latency_p99:.1f} µs at p99"
     )
     out.print(f"  Why: {why}")
     if written is not None:

@@ -61,7 +61,7 @@ class Evaluation:
         """Returns a table with a row for each recommender and metric, and a column for each k."""
         from rich.table import Table
 
-        table = Table(title=self._title)
+        table = Table(title=self._title, min_width=len(self._title))
         table.add_column("metric")
         table.add_column("recommender")
         for k in self.ks:

@@ -135,6 +135,8 @@ class Tuning:
         )
         axes.axhline(self.target, color="#7f8c8d", linewidth=0.8, linestyle="--")
         axes.set_xscale("log")
+        times = [self.latency, *(point.latency for point in self.curve)]
+        axes.set_xlim(min(times) / 1.3, max(times) * 1.3)
         for formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
             formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.set_xlabel("median latency of one query, µs")
