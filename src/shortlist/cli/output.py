@@ -65,8 +65,8 @@ def ranked_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
         table.add_column("title")
     table.add_column("score", justify="right")
     for rank, row in enumerate(rows, 1):
-        title = [escape(row["title"] or "")] if titled else []
-        table.add_row(str(rank), escape(str(row["id"])), *title, f"{row['score']:.4f}")
+        name = [escape(row["title"] or "")] if titled else []
+        table.add_row(str(rank), escape(str(row["id"])), *name, f"{row['score']:.4f}")
     return table
 
 
