@@ -1,5 +1,5 @@
-// Searches of many queries together, group by group and leaf by leaf: what several queries of a batch visit is read from
-// memory once for all of them, and eight at a time share what is read. Answers equal those of search_one.
+// Searches of many queries together, group by group and leaf by leaf: what several queries of a batch visit is read
+// from memory once for all of them, and eight at a time share what is read. Answers equal those of search_one.
 #pragma once
 
 #include <cstddef>
