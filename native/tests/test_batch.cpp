@@ -80,7 +80,7 @@ int main() {
         options.tier = 50;
         options.threads = 2;
         options.spread = metric == Metric::dot ? 0.0f : 2.0f;
-      const Index index = build(rows.data(), kSize, kDim, Ids(kSize), options, [](const char*, double) {});
+        const Index index = build(rows.data(), kSize, kDim, Ids(kSize), options, [](const char*, double) {});
         const Filter filter = make_filter(index, allowed);
         Limits narrow;
         narrow.allow = &filter;
