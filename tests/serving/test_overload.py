@@ -28,6 +28,28 @@ async def _burst(served: Running) -> Counter[int]:
     return statuses
 
 
+async def _bursts(served: Running, connections: int, rounds: int) -> Counter[int]:
+    body = b'{"user_id": "u0"}'
+    request = b"POST /api/v1/recommend HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (
+        len(body),
+        body,
+    )
+    opened = [await asyncio.open_connection("127.0.0.1", served.port) for _ in range(connections)]
+    statuses: Counter[int] = Counter()
+    for _ in range(rounds):
+        for _, writer in opened:
+            writer.write(request)
+        for reader, _ in opened:
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
+            statuses[int(head[9:12])] += 1
+            length = head.lower().partition(b"content-length: ")[2].partition(b"\r")[0]
+            await reader.readexactly(int(length))
+    for _, writer in opened:
+        writer.close()
+        await writer.wait_closed()
+    return statuses
+
+
 def test_a_burst_gets_only_200_and_429_and_then_all_is_well(models: Path):
     with running(models, Settings(name="m", limits=Limits(waiting=4))) as served:
         statuses = asyncio.run(_burst(served))
@@ -35,6 +57,15 @@ def test_a_burst_gets_only_200_and_429_and_then_all_is_well(models: Path):
         assert statuses.total() == BURST
         assert statuses[429] > 0
         assert served.request("/api/v1/recommend", {"user_id": "u0"})[0] == 200
+
+
+def test_bursts_one_after_the_other_are_each_answered_up_to_the_limit(models: Path):
+    """What has been answered does not count against those that come next."""
+    limit = 40
+    with running(models, Settings(name="m", limits=Limits(waiting=limit))) as served:
+        answered = asyncio.run(_bursts(served, connections=limit, rounds=10))
+        assert answered == {200: 10 * limit}
+        assert "shortlist_in_flight 1.0" in served.request("/metrics")[2].decode()
 
 
 def test_long_work_does_not_keep_short_work_waiting(models: Path):

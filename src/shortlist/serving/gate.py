@@ -86,7 +86,8 @@ class Gate:
                 message = {**message, "headers": [*message["headers"], *_SECURITY_HEADERS]}
             await send(message)
 
-        self._metrics.in_flight += 1
+        if "shortlist.waiting" not in scope:  # the server does not count what arrives
+            self._metrics.in_flight += 1
         try:
             headers = dict(scope["headers"])
             body = await self._admit(scope, headers, receive)

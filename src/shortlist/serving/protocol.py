@@ -50,7 +50,13 @@ def deadline_protocol(limits: Limits, metrics: Metrics) -> type[HttpToolsProtoco
             super().on_headers_complete()
             scope: dict[str, Any] = self.scope  # type: ignore[assignment]
             scope["shortlist.arrived"] = time.perf_counter()
-            scope["shortlist.waiting"] = len(self.tasks)
+
+        def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+            # uvicorn's own set of tasks still holds those that have just ended when the next
+            # requests are read: by it, a server that answers a full queue sheds the whole next one.
+            metrics.in_flight += 1
+            cycle.scope["shortlist.waiting"] = metrics.in_flight
+            super()._start_asgi_task(cycle, app)
 
         def on_body(self, body: bytes) -> None:
             self._head = 0
