@@ -90,6 +90,23 @@ std::vector<std::uint32_t> route(Index& index, const Array<float>& means, const 
   return number;
 }
 
+// Puts the members of every cell in falling order of their reach along its centroid.
+void order_along(const Lift& lift, const float* rows, const float* centroids, Members& members, std::size_t threads) {
+  const std::size_t dim = lift.coded_dim();
+  parallel_for(members.starts.size() - 1, threads, [&](std::size_t cell, std::size_t) {
+    std::vector<Scored> reaches;
+    std::vector<float> row(dim);
+    std::uint32_t* own = &members.order[members.starts[cell]];
+    const std::size_t count = members.starts[cell + 1] - members.starts[cell];
+    for (std::size_t i = 0; i < count; ++i) {
+      lift.row(rows + std::size_t{own[i]} * lift.dim, row.data());
+      reaches.push_back({reach_along(row.data(), centroids + cell * dim, dim), own[i]});
+    }
+    std::sort(reaches.begin(), reaches.end(), better);
+    for (std::size_t i = 0; i < count; ++i) own[i] = reaches[i].row;
+  });
+}
+
 }  // namespace
 
 namespace {
@@ -207,14 +224,15 @@ Index build(const float* embeddings, std::size_t size, std::size_t dim, Ids ids,
       if (leaf != tier_leaf) leaf = number[leaf];
     }
   }
-  const Members members(parts.assignment.data(), size, cells);
+  // Rows are coded against the centroids as they are coded themselves: what the router scores is then exact.
+  decode_centroids(index, means.data(), spreads.data());
+  Members members(parts.assignment.data(), size, cells);
   parts = KMeans();
+  order_along(index.lift, embeddings, means.data(), members, options.threads);
   index.row_of = members.order;
   index.rows = StoredRows(options.store, embeddings, dim, index.row_of, options.threads, tick("order"));
   normalised = Array<float>();
 
-  // Rows are coded against the centroids as they are coded themselves: what the router scores is then exact.
-  decode_centroids(index, means.data(), spreads.data());
   // They are coded as they are stored, rounded if need be: the bounds of exact search then hold for what it scores.
   const ReadRow read = [&](std::size_t position, float* out) {
     float row[kMaxDim];
@@ -232,7 +250,7 @@ Index build(const float* embeddings, std::size_t size, std::size_t dim, Ids ids,
                             : learn_quantizer(coded_dim, static_cast<std::size_t>(row_codes), members.starts,
                                               means.data(), read, options.seed + 3, options.threads);
   index.codes =
-      encode(std::move(quantizer), members.starts, means.data(), {read, query}, options.threads, tick("codes"));
+      encode(std::move(quantizer), members.starts, means.data(), {read, query}, options.threads, true, tick("codes"));
   index.finish();
   return index;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -65,6 +66,21 @@ void encode_cell(Codes& codes, std::size_t cell, const float* centroid, const So
   codes.errors[cell] = static_cast<float>(std::sqrt(error));
 }
 
+// Only upwards of the last run is it the largest of all that follow.
+void find_fronts(Codes& codes, std::size_t cell, const float* centroid, const ReadRow& read) {
+  constexpr std::size_t kRunRows = kRunBlocks * kBlockRows;
+  const std::size_t dim = codes.quantizer.dim;
+  std::vector<float> row(dim);
+  float* fronts = &codes.fronts[codes.first_front(cell)];
+  std::fill_n(fronts, codes.first_front(cell + 1) - codes.first_front(cell), std::numeric_limits<float>::lowest());
+  float front = std::numeric_limits<float>::lowest();
+  for (std::size_t i = codes.count(cell); i-- > 0;) {
+    read(codes.starts[cell] + i, row.data());
+    front = std::max(front, reach_along(row.data(), centroid, dim));
+    fronts[i / kRunRows] = front;
+  }
+}
+
 }  // namespace
 
 void Codes::place_blocks() {
@@ -77,13 +93,37 @@ void Codes::place_blocks() {
   }
 }
 
+std::size_t Codes::blocks_reaching(std::size_t cell, float base, float least) const {
+  const std::size_t all = first_block[cell + 1] - first_block[cell];
+  if (base == 0.0f) return all;  // the tier
+  if (fronts.empty() || base < 0.0f) return base < least ? 0 : all;
+  const float* own = &fronts[first_front(cell)];
+  std::size_t reaching = 0;
+  while (reaching < all && !(*own * base < least)) {
+    reaching += kRunBlocks;
+    ++own;
+  }
+  return std::min(reaching, all);
+}
+
+float reach_along(const float* row, const float* centroid, std::size_t dim) {
+  float along = 0.0f;
+  float squares = 0.0f;
+  for (std::size_t t = 0; t < dim; ++t) {
+    along += row[t] * centroid[t];
+    squares += centroid[t] * centroid[t];
+  }
+  const float reach = along / squares;
+  return std::isfinite(reach) ? reach : 1.0f;
+}
+
 void Codes::decode(std::size_t cell, std::size_t position, const float* centroid, float* row) const {
   quantizer.decode(scales[cell], position - starts[cell], blocks_of(cell), row);
   for (std::size_t t = 0; t < quantizer.dim; ++t) row[t] += centroid[t];
 }
 
 Codes encode(Quantizer quantizer, Array<std::uint32_t> starts, const float* centroids, const Source& source,
-             std::size_t threads, const std::function<void(double)>& tick) {
+             std::size_t threads, bool fronts, const std::function<void(double)>& tick) {
   const std::size_t cells = starts.size() - 1;
   const std::size_t dim = quantizer.dim;
   Codes codes;
@@ -93,6 +133,7 @@ Codes encode(Quantizer quantizer, Array<std::uint32_t> starts, const float* cent
   codes.scales = Array<float>(cells);
   codes.radii = Array<float>(cells);
   codes.errors = Array<float>(cells);
+  if (fronts) codes.fronts = Array<float>(codes.first_front(cells));
   codes.blocks = Array<std::uint8_t>(codes.first_block[cells] * codes.quantizer.block_bytes());
   parallel_for((cells + kCellsPerPiece - 1) / kCellsPerPiece, threads,
                [&](std::size_t piece, std::size_t) {
@@ -100,6 +141,7 @@ Codes encode(Quantizer quantizer, Array<std::uint32_t> starts, const float* cent
                  const std::size_t last = std::min(cells, (piece + 1) * kCellsPerPiece);
                  for (std::size_t cell = piece * kCellsPerPiece; cell < last; ++cell) {
                    encode_cell(codes, cell, centroids + cell * dim, source, residuals);
+                   if (fronts) find_fronts(codes, cell, centroids + cell * dim, source.read);
                  }
                },
                tick);

@@ -13,6 +13,9 @@
 
 namespace shortlist {
 
+// Blocks in a run: what the kernels search at a time.
+inline constexpr std::size_t kRunBlocks = 4;
+
 struct Codes {
   Quantizer quantizer;
   Array<std::uint32_t> starts;       // (cells + 1) position of each cell's first row
@@ -21,6 +24,9 @@ struct Codes {
   Array<float> radii;                // (cells) largest |row - centroid|
   Array<float> errors;               // (cells) largest |row - decoded row|
   Array<std::uint8_t> blocks;
+  // For each run of kRunBlocks blocks of a cell, how far a row of it or of a later run reaches along the centroid: the
+  // largest <row, centroid> / |centroid|². Rows that lie in falling order of it need not all be scanned. May be empty.
+  Array<float> fronts;
 
   std::size_t num_cells() const { return scales.size(); }
   std::size_t count(std::size_t cell) const { return starts[cell + 1] - starts[cell]; }
@@ -28,12 +34,19 @@ struct Codes {
     return blocks.data() + first_block[cell] * quantizer.block_bytes();
   }
   std::size_t bytes() const {
-    return starts.bytes() + first_block.bytes() + scales.bytes() + radii.bytes() + errors.bytes() + blocks.bytes() +
-           quantizer.centres.bytes();
+    return fronts.bytes() + starts.bytes() + first_block.bytes() + scales.bytes() + radii.bytes() + errors.bytes() +
+           blocks.bytes() + quantizer.centres.bytes();
   }
 
   // Fills first_block from starts.
   void place_blocks();
+
+  // Where the fronts of a cell begin; those of cell num_cells() would at the end of them all.
+  std::size_t first_front(std::size_t cell) const { return first_block[cell] / kRunBlocks + cell; }
+
+  // How many of the first blocks of a cell can hold a row whose part along the centroid scores at least `least`, for a
+  // query whose inner product with the centroid is `base`.
+  std::size_t blocks_reaching(std::size_t cell, float base, float least) const;
 
   // The row at `position` of `cell`, as coded.
   void decode(std::size_t cell, std::size_t position, const float* centroid, float* row) const;
@@ -49,9 +62,13 @@ struct Source {
   ReadRow query = nullptr;
 };
 
-// Codes the rows. `centroids` has dim values a cell.
+// Codes the rows. `centroids` has dim values a cell. `fronts` says whether rows lie in falling order of their reach
+// along the centroid, as order_along puts them.
 Codes encode(Quantizer quantizer, Array<std::uint32_t> starts, const float* centroids, const Source& source,
-             std::size_t threads, const std::function<void(double fraction)>& tick = nullptr);
+             std::size_t threads, bool fronts = false, const std::function<void(double fraction)>& tick = nullptr);
+
+// How far a row reaches along a centroid: <row, centroid> / |centroid|², or 1 where the centroid is zero.
+float reach_along(const float* row, const float* centroid, std::size_t dim);
 
 // A quantizer of 4-bit codes for such rows, learned from some of them.
 Quantizer learn_quantizer(std::size_t dim, std::size_t dims_per_code, const Array<std::uint32_t>& starts,

@@ -251,6 +251,10 @@ Index load(const std::string& path, bool map) {
       file.array<float>(SectionKind::code_centres, quantizer.num_codes() * quantizer.dims_per_code * kCentres);
   file.require(all_finite(quantizer.centres), "has centres that are not finite");
   index.codes = read_codes(file, SectionKind::code_starts, std::move(quantizer), index.size);
+  if (file.version() == kFormatVersion) {
+    index.codes.fronts = file.array<float>(SectionKind::code_fronts, index.codes.first_front(index.codes.num_cells()));
+    file.require(all_finite(index.codes.fronts), "has leaves of impossible size");
+  }
   const auto centroid_starts = file.array_of_any_size<std::uint32_t>(SectionKind::centroid_starts);
   file.require(centroid_starts.size() >= 2, "has no leaves");
   const std::size_t leaves = centroid_starts[centroid_starts.size() - 1];

@@ -72,6 +72,12 @@ std::size_t align(std::size_t offset) {
   return (offset + kSectionAlignment - 1) / kSectionAlignment * kSectionAlignment;
 }
 
+// The first that can tell what the index holds: one that was read from an old file may have no fronts.
+std::uint32_t version_of(const Index& index) {
+  if (!index.codes.fronts.empty()) return kFormatVersion;
+  return index.rows.store == Store::float32 && index.spread == 0.0f ? kPlainVersion : kRowsVersion;
+}
+
 }  // namespace
 
 void save(const Index& index, const std::string& path) {
@@ -111,8 +117,9 @@ void save(const Index& index, const std::string& path) {
   add(SectionKind::id_offsets, index.ids.offsets());
   add(SectionKind::code_centres, index.codes.quantizer.centres);
   if (index.rows.store == Store::int8) add(SectionKind::row_scales, index.rows.scales);
-  const bool plain = index.rows.store == Store::float32 && index.spread == 0.0f;
-  if (!plain) parts.push_back({SectionKind::spread, &index.spread, sizeof index.spread});
+  const std::uint32_t version = version_of(index);
+  if (version == kFormatVersion) add(SectionKind::code_fronts, index.codes.fronts);
+  if (version != kPlainVersion) parts.push_back({SectionKind::spread, &index.spread, sizeof index.spread});
 
   std::vector<FileSection> table;
   std::size_t offset = align(sizeof(FileHeader) + parts.size() * sizeof(FileSection));
@@ -122,7 +129,7 @@ void save(const Index& index, const std::string& path) {
   }
   FileHeader header{};
   std::memcpy(header.magic, kMagic, sizeof kMagic);
-  header.version = plain ? kPlainVersion : kFormatVersion;
+  header.version = version;
   header.layout = kLayout;
   header.file_bytes = offset;
   header.num_sections = table.size();

@@ -77,12 +77,11 @@ std::size_t scan_some(const Codes& codes, const CodedQuery& query, const Cell* c
   std::size_t room = num_rows / kBlockRows;
   while (room > 0 && place.next < num_cells) {
     const Cell& cell = cells[place.next];
-    if (place.block == 0 && reach > 0.0f && cell.base + reach * codes.radii[cell.cell] < threshold) {
-      ++place.next;
-      continue;
-    }
     const std::size_t first = codes.first_block[cell.cell] + place.block;
-    const std::size_t left = codes.first_block[cell.cell + 1] - first;
+    const std::size_t end =
+        reach > 0.0f ? codes.blocks_reaching(cell.cell, cell.base, threshold - reach * codes.radii[cell.cell])
+                     : codes.first_block[cell.cell + 1] - codes.first_block[cell.cell];
+    const std::size_t left = end - std::min(end, place.block);
     const std::size_t taken = std::min(left, room);
     const std::size_t before = place.block * kBlockRows;
     const std::size_t rows = std::min(taken * kBlockRows, codes.count(cell.cell) - before);
