@@ -25,10 +25,13 @@ void normalise(float* row, std::size_t dim) {
   for (std::size_t i = 0; i < dim; ++i) row[i] = static_cast<float>(row[i] * inverse);
 }
 
-std::size_t automatic_leaves(std::size_t size) {
-  // 12,000 leaves for the 1.7 million rows of the headline set; a leaf has some 140 rows there.
+// Some 3,500 leaves for the 1.7 million rows of 32 dimensions of the headline set. The fewer the dimensions, the better
+// a row's reach along the centroid tells its score, and the less of a large leaf is scanned. Of 2.5, 5 and 9.25 times
+// the root of the rows, 2.5 to 5 was fastest at recall .90 to .98 in 32 and 64 dimensions, 9.25 from 96 on.
+std::size_t automatic_leaves(std::size_t size, std::size_t dim) {
   if (size < 2000) return 1;
-  return static_cast<std::size_t>(9.25 * std::sqrt(static_cast<double>(size)));
+  const double factor = std::clamp(static_cast<double>(dim) / 12.0, 2.0, 9.25);
+  return static_cast<std::size_t>(factor * std::sqrt(static_cast<double>(size)));
 }
 
 // The rows of largest norm, in rising order: as many as asked for, or those that stand out.
@@ -174,7 +177,7 @@ Index build(const float* embeddings, std::size_t size, std::size_t dim, Ids ids,
   }
   index.lift = options.metric == Metric::l2 ? Lift::for_l2(embeddings, size, dim) : Lift::none(dim);
 
-  const std::size_t leaves = std::min(size, options.leaves == kAutomatic ? automatic_leaves(size) : options.leaves);
+  const std::size_t leaves = std::min(size, options.leaves == kAutomatic ? automatic_leaves(size, dim) : options.leaves);
   PartitionOptions how{leaves, options.sample == kAutomatic ? 40 * leaves : options.sample,
                        options.iterations == kAutomatic ? 8 : options.iterations, options.seed, options.threads};
   KMeans parts = partition(embeddings, size, dim, how, progress);

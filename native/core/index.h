@@ -50,7 +50,7 @@ struct Settings {
   std::uint32_t leaves = 32;
   std::uint32_t rerank = 50;
   std::uint32_t groups = 0;
-  float stop = 0.0f;
+  float stop = 0.3f;
 
   bool operator==(const Settings&) const = default;
 };

