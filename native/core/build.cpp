@@ -177,7 +177,8 @@ Index build(const float* embeddings, std::size_t size, std::size_t dim, Ids ids,
   }
   index.lift = options.metric == Metric::l2 ? Lift::for_l2(embeddings, size, dim) : Lift::none(dim);
 
-  const std::size_t leaves = std::min(size, options.leaves == kAutomatic ? automatic_leaves(size, dim) : options.leaves);
+  const std::size_t leaves =
+      std::min(size, options.leaves == kAutomatic ? automatic_leaves(size, dim) : options.leaves);
   PartitionOptions how{leaves, options.sample == kAutomatic ? 40 * leaves : options.sample,
                        options.iterations == kAutomatic ? 8 : options.iterations, options.seed, options.threads};
   KMeans parts = partition(embeddings, size, dim, how, progress);

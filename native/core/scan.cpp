@@ -9,7 +9,7 @@ namespace shortlist {
 namespace {
 
 // Rows in the first batch, which has no threshold, and in the largest.
-constexpr std::size_t kFirstBatch = 128;
+constexpr std::size_t kFirstBatch = 256;
 constexpr std::size_t kLargestBatch = 4096;
 static_assert(kFirstBatch % kBlockRows == 0 && kLargestBatch % kBlockRows == 0);
 
@@ -94,7 +94,9 @@ std::size_t scan_some(const Codes& codes, const CodedQuery& query, const Cell* c
     }
     room -= taken;
     place.block += taken;
-    if (taken == left) place = {place.next + 1, 0};
+    if (taken < left) continue;
+    place = {place.next + 1, 0};
+    if (place.next == 1) break;  // what it found says how much of the others to scan
   }
   return select(active_kernels(), codes.quantizer, query, space);
 }
