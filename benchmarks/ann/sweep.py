@@ -77,7 +77,8 @@ class Engine:
 def grid(engine: str, config: Config) -> Iterator[list[Config]]:
     """Ladders of search settings: within one, recall rises, so that a ladder can be cut short."""
     if engine == "shortlist":
-        for stop, rerank in itertools.product((0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.0), (10, 12, 16, 24, 48)):
+        stops = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.0)
+        for stop, rerank in itertools.product(stops, (10, 12, 16, 24, 48)):
             steps = _steps(4, 2_000)
             yield [{"leaves": leaves, "rerank": rerank, "stop": stop} for leaves in steps]
     elif engine in ("scann", "scann-core"):

@@ -245,6 +245,54 @@ void check_zeros(std::size_t dims_per_code) {
   check(codes.scales[1] == 0.0f && codes.errors[1] == 0.0f, name(12, dims_per_code) + "rows of zeros are held exactly");
 }
 
+// A front is the farthest that a row of its run or of a later one reaches, and what lies behind it need not be scanned.
+void check_fronts(std::size_t dim) {
+  constexpr std::size_t kRunRows = kRunBlocks * kBlockRows;
+  constexpr std::size_t kManyRows = 4 * kRunRows + 21;
+  const std::vector<float> rows = values(kManyRows * dim, dim + 1);
+  std::vector<float> centroids = values(3 * dim, dim + 2);
+  std::fill_n(centroids.begin() + static_cast<std::ptrdiff_t>(2 * dim), dim, 0.0f);
+  Array<std::uint32_t> starts(4);
+  const std::size_t ends[] = {0, 3 * kRunRows + 5, 3 * kRunRows + 5, kManyRows};
+  for (std::size_t cell = 0; cell < 4; ++cell) starts[cell] = static_cast<std::uint32_t>(ends[cell]);
+  const ReadRow read = [&](std::size_t row, float* out) { std::copy_n(&rows[row * dim], dim, out); };
+  const Codes codes = encode(Quantizer::int8(dim), starts, centroids.data(), {read}, 1, true);
+  for (const std::size_t cell : {0, 2}) {
+    std::vector<double> reaches;
+    for (std::size_t row = ends[cell]; row < ends[cell + 1]; ++row) {
+      double along = 0.0;
+      double squares = 0.0;
+      for (std::size_t t = 0; t < dim; ++t) {
+        along += static_cast<double>(rows[row * dim + t]) * centroids[cell * dim + t];
+        squares += static_cast<double>(centroids[cell * dim + t]) * centroids[cell * dim + t];
+      }
+      reaches.push_back(squares > 0.0 ? along / squares : 1.0);
+    }
+    const std::size_t runs = (reaches.size() + kRunRows - 1) / kRunRows;
+    check(codes.first_front(cell) + runs <= codes.first_front(cell + 1), "every run has a front");
+    std::vector<double> fronts(runs);
+    for (std::size_t run = 0; run < runs; ++run) {
+      const auto first = reaches.begin() + static_cast<std::ptrdiff_t>(run * kRunRows);
+      fronts[run] = *std::max_element(first, reaches.end());
+      const double error = codes.fronts[codes.first_front(cell) + run] - fronts[run];
+      check(std::fabs(error) <= 1e-4 * (1.0 + std::fabs(fronts[run])), "a front is the farthest from its run on");
+    }
+    const std::size_t all = codes.first_block[cell + 1] - codes.first_block[cell];
+    for (std::size_t run = 0; run + 1 < runs; ++run) {
+      if (fronts[run] - fronts[run + 1] < 1e-3 * (1.0 + std::fabs(fronts[run]))) continue;
+      const float base = 2.5f;
+      const auto least = static_cast<float>(base * (fronts[run] + fronts[run + 1]) / 2.0);
+      check(codes.blocks_reaching(cell, base, least) == (run + 1) * kRunBlocks, "what is behind is not scanned");
+    }
+    check(codes.blocks_reaching(cell, 1.0f, -1e30f) == all, "nothing is behind a low score");
+    check(codes.blocks_reaching(cell, 1.0f, 1e30f) == 0, "everything is behind a high score");
+    check(codes.blocks_reaching(cell, 0.0f, 1e30f) == all, "a centroid of zero says nothing");
+    check(codes.blocks_reaching(cell, -1.0f, -0.5f) == 0, "a leaf that points away is passed over");
+    check(codes.blocks_reaching(cell, -1.0f, -2.0f) == all, "or scanned whole");
+  }
+  check(codes.blocks_reaching(1, 1.0f, 0.0f) == 0, "an empty leaf has no blocks");
+}
+
 // The bytes are the same on every machine: FNV-1a of them, as first computed with the portable kernels.
 void check_bytes(std::size_t dims_per_code, std::uint64_t expected) {
   const Set set(45, 4);
@@ -259,6 +307,7 @@ void check_bytes(std::size_t dims_per_code, std::uint64_t expected) {
 int main() {
   for (const std::size_t dim : {1, 2, 3, 7, 8, 15, 16, 17, 33, 96, 100, 384}) {
     check_int8(dim);
+    check_fronts(dim);
     for (const std::size_t dims_per_code : {0, 1, 2}) {
       check_query(dim, dims_per_code);
       check_cells(dim, dims_per_code);

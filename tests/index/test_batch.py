@@ -56,26 +56,30 @@ def ragged(excluded):
     return {"exclude": np.concatenate(excluded), "exclude_offsets": offsets}
 
 
+@pytest.mark.parametrize("stop", [0.0, 0.2])
 @pytest.mark.parametrize(("leaves", "rerank", "k"), [(8, 20, 5), (30, 100, 10), (3, 1, 40)])
-def test_a_batch_of_any_size_equals_its_queries_alone(index, queries, leaves, rerank, k):
-    settings = _native.Settings(leaves=leaves, rerank=rerank)
+def test_a_batch_of_any_size_equals_its_queries_alone(index, queries, leaves, rerank, k, stop):
+    settings = _native.Settings(leaves=leaves, rerank=rerank, stop=stop)
     expected = alone(index, queries, k, settings)
     for size in range(1, len(queries) + 1):
         same(index.search(queries[:size], k, settings, threads=1), [e[:size] for e in expected])
 
 
-@pytest.mark.parametrize("exact", [False, True])
-def test_a_batch_does_not_depend_on_the_number_of_threads(index, queries, exact):
-    settings = _native.Settings(leaves=30, exact=exact)
+@pytest.mark.parametrize("settings", [{"exact": True}, {"stop": 0.0}, {"stop": 0.2}])
+def test_a_batch_does_not_depend_on_the_number_of_threads(index, queries, settings):
+    settings = _native.Settings(leaves=30, **settings)
     many = np.concatenate([queries] * 3)
     expected = index.search(many, 10, settings, threads=1)
     for threads in (2, 3, None):
         same(index.search(many, 10, settings, threads=threads), expected)
 
 
+@pytest.mark.parametrize("stop", [0.0, 0.2])
 @pytest.mark.parametrize("share", [1.0, 0.6])
-def test_filters_and_exclusions_keep_a_batch_equal_to_its_queries_alone(index, queries, share):
-    settings = _native.Settings(leaves=30, rerank=60)
+def test_filters_and_exclusions_keep_a_batch_equal_to_its_queries_alone(
+    index, queries, share, stop
+):
+    settings = _native.Settings(leaves=30, rerank=60, stop=stop)
     rng = np.random.default_rng(3)
     best = index.search(queries, 12, settings)[2]
     excluded = [np.sort(best[i][: i % 12]) for i in range(len(queries))]
@@ -98,3 +102,24 @@ def test_an_exact_batch_equals_numpy(index, rows, queries):
     scores, _, found = index.search(queries, 10, _native.Settings(exact=True))
     np.testing.assert_allclose(scores, -np.sort(-truth, axis=1)[:, :10], rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(np.take_along_axis(truth, found, 1), scores, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_the_more_is_passed_over_the_less_is_found(metric):
+    rng = np.random.default_rng(5)
+    rows = rng.standard_normal((8_000, DIM), dtype=np.float32)
+    queries = rng.standard_normal((100, DIM), dtype=np.float32)
+    index = _native.Index.build(rows, metric=metric, leaves=30, tier=0)
+
+    def found(stop):
+        return index.search(queries, 10, _native.Settings(leaves=30, rerank=50, stop=stop))
+
+    everything = found(0.0)
+    same(found(100.0), everything)
+    shares = []
+    for stop in (0.02, 0.1, 0.3, 1.0):
+        shared = map(np.intersect1d, found(stop)[2], everything[2])
+        shares.append(sum(len(rows) for rows in shared) / everything[2].size)
+    assert shares == sorted(shares)
+    assert shares[0] < 0.7
+    assert shares[-1] == 1.0
