@@ -69,5 +69,5 @@ def open_dataset(
     if path.suffix or path.name != name:
         there = path.parent.iterdir() if path.parent.is_dir() else ()
         files = sorted(str(other) for other in there if other.suffix == path.suffix)
-        raise DataError(f"there is no file {name!r}{nearest(name, files)}")
+        raise DataError(f"there is no file {name!r}{nearest(name, files) if files else '.'}")
     raise DataError(f"no data set and no file is called {name!r}{nearest(name, NAMES)}")

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from shortlist.index import Tuning
 
 INK, ACCENT, QUIET = "#2c3e50", "#c0392b", "#95a5a6"
+BARS = (ACCENT, "#2c3e50", "#5f7a8a", "#95a5a6", "#c8d0d4")  # the model's, then the baselines'
 
 
 def training_figure(history: Mapping[str, Any]) -> Figure:
@@ -55,8 +56,7 @@ def hit_rates(
             [values[f"hit_rate@{k}"] for k in ks],
             width=0.92 * width,
             label=name,
-            color=ACCENT if place == 0 else QUIET,
-            alpha=1 if place < 2 else 1 / place,
+            color=BARS[min(place, len(BARS) - 1)],
         )
     axes.set_xticks(range(len(ks)), [f"@{k}" for k in ks])
     axes.set_ylabel("hit rate")
