@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from shortlist.index import Tuning
 
@@ -21,6 +22,7 @@ def training_figure(history: Mapping[str, Any]) -> Figure:
     epochs = range(1, len(history["loss"]) + 1)
     axes.plot(epochs, history["loss"], color=INK, marker="o", markersize=3, label="loss")
     axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel("loss")
     if history["validation"]:
         other = axes.twinx()
