@@ -146,11 +146,10 @@ for name, settings in steps.items():
 tuning = tune(index, viewers, k=10, recall=0.97)
 index.settings = tuning.settings
 recall = recall_at_k(truth, index.search(viewers, 10))
+leaves = tuning.settings.leaves
+chosen = f"{leaves} {'leaf' if leaves == 1 else 'leaves'}, {tuning.settings.rerank} rows"
 print("Tuned to 0.97")
-print(
-    f"  {f'{tuning.settings.leaves} leaves, {tuning.settings.rerank} rows':20} "
-    f"{recall:10.3f} {latency(index, viewers, None):10.1f}"
-)
+print(f"  {chosen:20} {recall:10.3f} {latency(index, viewers, None):10.1f}")
 print(f"  exact                {1:10.3f} {latency(index, viewers[:20], exactly):10.1f}")
 
 with tempfile.TemporaryDirectory() as name:

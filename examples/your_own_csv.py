@@ -102,11 +102,11 @@ with tempfile.TemporaryDirectory() as name:
         run={"metrics": dict(result.metrics)},
     )
     bundle = Bundle.load(folder / "wines")
-    print(f"\nThe bundle's files: {', '.join(sorted(bundle.manifest.files))}")
+    print("\nThe bundle's files:", *sorted(bundle.manifest.files), sep="\n  ")
 
     customer = str(model.users.ids[0])
     best = bundle.recommend([customer], k=3)
-    print(f"Recommended to customer {customer}")
+    print(f"\nRecommended to customer {customer}")
     for score, row in zip(best.scores[0], best.rows[0], strict=True):
         print(f"  {score:.3f}  {bundle.items.table['title'][int(row)]}")
 

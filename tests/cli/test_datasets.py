@@ -19,7 +19,7 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
 def test_other_column_names_point_to_the_toml_file(tmp_path) -> None:
     orders = tmp_path / "orders.csv"
     orders.write_text("customer,sku\n1,2\n")
-    with pytest.raises(DataError, match="`train --config` reads them from a TOML file"):
+    with pytest.raises(DataError, match="In a TOML file for `train --config`"):
         open_dataset(str(orders), None)
     with pytest.raises(DataError, match="no column 'client'") as caught:
         open_dataset(str(orders), None, columns={"user_id": "client", "item_id": "sku"})

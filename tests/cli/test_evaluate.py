@@ -1,6 +1,9 @@
+import shutil
+
 import pytest
 
 from shortlist.bundle import Bundle
+from shortlist.cli.app import run
 
 
 def test_the_figures_of_the_training_come_again(answer, bundle, ratings) -> None:
@@ -47,6 +50,31 @@ def test_exact_search_stands_beside_the_tuned(answer, bundle, ratings) -> None:
         document["metrics"]["hit_rate@10"], abs=0.05
     )
     assert retrieval["exact"]["queries_per_second"] > 0
+
+
+def test_figures_are_kept_for_the_report_on_request(
+    answer, fail, bundle, ratings, tmp_path
+) -> None:
+    copy = tmp_path / "films"
+    shutil.copytree(bundle, copy)
+    assert run(["tune", str(copy)]) == 0
+    asked = ["evaluate", str(copy), "--dataset", str(ratings), "--ks", "3,10", "--save"]
+    document = answer(*asked, "--baselines", "EASE,Popularity")
+    kept = Bundle.load(copy).run
+    assert kept["metrics"] == document["metrics"]
+    assert kept["baselines"] == document["baselines"]
+    assert kept["retrieval"] == document["retrieval"]
+    assert kept["history"] == Bundle.load(bundle).run["history"]
+    answer("report", str(copy))
+    page = (tmp_path / "films-report.html").read_text("utf-8")
+    assert '<td class="name">EASE</td>' in page
+    assert f"hit rate@10 of {document['retrieval']['exact']['hit_rate@10']:.4f} by exact" in page
+    assert run(["tune", str(copy)]) == 0  # other settings: what was measured is forgotten
+    answer("report", str(copy))
+    assert "by exact" not in (tmp_path / "films-report.html").read_text("utf-8")
+    code, said = fail(*asked, "--keep-seen")
+    assert code == 2
+    assert "without --keep-seen" in said
 
 
 def test_baselines_are_measured_on_request(answer, fail, bundle, ratings) -> None:

@@ -129,6 +129,13 @@ def test_times_become_whole_seconds(times: object) -> None:
     assert interactions.frame["timestamp"].to_list() == [86_400, 90_061]
 
 
+def test_a_time_needs_no_seconds() -> None:
+    interactions = Interactions.from_arrays(
+        [1, 2], [7, 8], timestamp=["1970-01-02 01:01", "1970-01-02T01:02"]
+    )
+    assert interactions.frame["timestamp"].to_list() == [90_060, 90_120]
+
+
 def test_duplicates_are_kept_unless_said_otherwise() -> None:
     assert len(Interactions.from_arrays([1, 1], [7, 7])) == 2
 

@@ -58,7 +58,10 @@ def open_dataset(
             return read(path, users=users, items=items, columns=columns)
         except DataError as error:
             if columns is None and "columns={" in str(error):
-                raise DataError(f"{error} `train --config` reads them from a TOML file.") from error
+                raise DataError(
+                    f"{error} In a TOML file for `train --config`: [data] with dataset = {name!r} "
+                    'and columns = { user_id = "…", item_id = "…" }.'
+                ) from error
             raise
     if users or items or columns:
         raise DataError(f"`users`, `items` and `columns` belong to a file; {name!r} is none.")
@@ -69,5 +72,5 @@ def open_dataset(
     if path.suffix or path.name != name:
         there = path.parent.iterdir() if path.parent.is_dir() else ()
         files = sorted(str(other) for other in there if other.suffix == path.suffix)
-        raise DataError(f"there is no file {name!r}{nearest(name, files)}")
+        raise DataError(f"there is no file {name!r}{nearest(name, files) if files else '.'}")
     raise DataError(f"no data set and no file is called {name!r}{nearest(name, NAMES)}")

@@ -40,11 +40,19 @@ def evaluate(
     baselines: Annotated[
         str, typer.Option(help=f"What to measure beside it, of {', '.join(BASELINES)}; or all.")
     ] = "Popularity",
+    save: Annotated[
+        bool, typer.Option("--save", help="Keep the figures in the bundle, for its report.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Measure a bundle on interactions held out of its training, searched exactly and as tuned."""
     ranks = _ranks(ks)
     beside = _baselines(baselines)
+    if save and keep_seen:
+        raise typer.BadParameter(
+            "expected without --keep-seen: a bundle keeps figures with seen items left out",
+            param_hint="--save",
+        )
 
     from shortlist.bundle import Bundle
     from shortlist.evaluation import evaluate as measure
@@ -76,11 +84,23 @@ def evaluate(
         "tuned": {**_hit_rates(result), **tuned.speed()},
         f"recall@{max(ranks)}": recall_at_k(exact.found(), tuned.found()),
     }
+    if save:
+        measured = result.to_dict()
+        figures = {name: measured[name] for name in ("metrics", "baselines")}
+        with status("writing the bundle"):
+            Bundle.update(
+                bundle,
+                settings=loaded.index.settings,
+                run={**figures, "retrieval": retrieval},
+            )
     if as_json:
         print_json({**result.to_dict(), "retrieval": retrieval})
-    else:
-        console().print(result)
-        console().print(_retrieval_table(retrieval, ranks))
+        return
+    shown = console()
+    shown.print(result)
+    shown.print(_retrieval_table(retrieval, ranks))
+    if save:
+        shown.print(f"  Written: [bold]{bundle}[/]")
 
 
 class _Timed:
@@ -143,7 +163,8 @@ def _baselines(names: str) -> list[str]:
     for name in chosen:
         if name.lower() not in known:
             raise typer.BadParameter(
-                f"expected some of {', '.join(BASELINES)}, or all; got {name!r}"
+                f"expected some of {', '.join(BASELINES)}, or all; got {name!r}",
+                param_hint="--baselines",
             )
     return [known[name.lower()] for name in chosen]
 
@@ -157,7 +178,9 @@ def _fitted(name: str, train: Interactions) -> Any:
 def _ranks(ks: str) -> list[int]:
     words = ks.split(",")
     if not all(word.strip().isdigit() and int(word) > 0 for word in words):
-        raise typer.BadParameter(f"expected numbers such as 1,10,100, got {ks!r}")
+        raise typer.BadParameter(
+            f"expected numbers such as 1,10,100, got {ks!r}", param_hint="--ks"
+        )
     return [int(word) for word in words]
 
 

@@ -32,7 +32,7 @@ def report(
     from shortlist.evaluation.report import Sample, exposure, render
 
     if out is not None and not out.parent.is_dir():
-        raise typer.BadParameter(f"--out: there is no folder {str(out.parent)!r}.")
+        raise typer.BadParameter(f"there is no folder {str(out.parent)!r}.", param_hint="--out")
     target = out or bundle.resolve().with_name(f"{bundle.resolve().name}-report.html")
     with status("writing the report"):
         loaded = Bundle.load(bundle)

@@ -73,8 +73,10 @@ def tune(
         "why": _why(tuning, recall, limit, latency_p99),
     }
     if not dry_run:
+        # What `evaluate --save` measured was measured with other settings.
+        run = {"tuning": found} | ({"retrieval": None} if loaded.run.get("retrieval") else {})
         with status("writing the bundle"):
-            Bundle.update(bundle, settings=tuning.settings, run={"tuning": found})
+            Bundle.update(bundle, settings=tuning.settings, run=run)
     if as_json:
         print_json({"bundle": str(bundle), "saved": not dry_run, **found})
     else:
@@ -86,7 +88,9 @@ def _microseconds(text: str | None) -> float | None:
         return None
     parts = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(us|µs|ms|s)\s*", text)
     if parts is None or float(parts[1]) == 0:
-        raise typer.BadParameter(f"expected a time such as 200us or 1ms, got {text!r}")
+        raise typer.BadParameter(
+            f"expected a time such as 200us or 1ms, got {text!r}", param_hint="--latency-p99"
+        )
     return float(parts[1]) * UNITS[parts[2]]
 
 

@@ -228,11 +228,14 @@ def _from_iso(series: pl.Series, source: Source) -> pl.Series:
     times = pl.select(
         pl.coalesce(
             series.str.to_datetime("%+", strict=False, time_unit="us", time_zone="UTC"),
-            series.str.to_datetime(
-                "%Y-%m-%d %H:%M:%S%.f", strict=False, time_unit="us", time_zone="UTC"
-            ),
-            series.str.to_datetime(
-                "%Y-%m-%dT%H:%M:%S%.f", strict=False, time_unit="us", time_zone="UTC"
+            *(
+                series.str.to_datetime(form, strict=False, time_unit="us", time_zone="UTC")
+                for form in (
+                    "%Y-%m-%d %H:%M:%S%.f",
+                    "%Y-%m-%dT%H:%M:%S%.f",
+                    "%Y-%m-%d %H:%M",
+                    "%Y-%m-%dT%H:%M",
+                )
             ),
             series.str.to_date("%Y-%m-%d", strict=False)
             .cast(pl.Datetime("us"))

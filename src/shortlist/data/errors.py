@@ -26,7 +26,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
     """
     known = list(names)
     lowered = {other.lower().replace("_", ""): other for other in reversed(known)}
-    matches = difflib.get_close_matches(name.lower().replace("_", ""), lowered, n=1, cutoff=0.5)
+    matches = difflib.get_close_matches(name.lower().replace("_", ""), lowered, n=1, cutoff=0.6)
     if matches:
         return f"; did you mean {lowered[matches[0]]!r}?"
     return f"; there are {', '.join(map(repr, known))}." if known else "; there are none."

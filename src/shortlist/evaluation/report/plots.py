@@ -8,10 +8,12 @@ from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from shortlist.index import Tuning
 
 INK, ACCENT, QUIET = "#2c3e50", "#c0392b", "#95a5a6"
+BARS = (ACCENT, "#2c3e50", "#5f7a8a", "#95a5a6", "#c8d0d4")  # the model's, then the baselines'
 
 
 def training_figure(history: Mapping[str, Any]) -> Figure:
@@ -20,6 +22,7 @@ def training_figure(history: Mapping[str, Any]) -> Figure:
     epochs = range(1, len(history["loss"]) + 1)
     axes.plot(epochs, history["loss"], color=INK, marker="o", markersize=3, label="loss")
     axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel("loss")
     if history["validation"]:
         other = axes.twinx()
@@ -55,8 +58,7 @@ def hit_rates(
             [values[f"hit_rate@{k}"] for k in ks],
             width=0.92 * width,
             label=name,
-            color=ACCENT if place == 0 else QUIET,
-            alpha=1 if place < 2 else 1 / place,
+            color=BARS[min(place, len(BARS) - 1)],
         )
     axes.set_xticks(range(len(ks)), [f"@{k}" for k in ks])
     axes.set_ylabel("hit rate")

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-KS = (1, 5, 10, 50, 100)
-
 
 @dataclass(frozen=True)
 class Sample:
@@ -40,8 +38,8 @@ def render(
     Args:
         name: What is reported on.
         facts: Names and values of what it holds.
-        run: How it came to be: `history`, `metrics`, `baselines`, `tuning`, `data`, `arguments`,
-            `versions`, each where known.
+        run: How it came to be: `history`, `metrics`, `baselines`, `retrieval`, `tuning`, `data`,
+            `arguments`, `versions`, each where known.
         exposure: What `exposure` returns.
         samples: Users to show.
 
@@ -54,7 +52,7 @@ def render(
     from shortlist.evaluation.report import plots
 
     metrics, baselines = run.get("metrics") or {}, run.get("baselines") or {}
-    ks = [k for k in KS if f"hit_rate@{k}" in metrics]
+    ks = sorted(int(key.partition("@")[2]) for key in metrics if key.startswith("hit_rate@"))
     drawn = {
         "training": plots.training_curves(run["history"]) if run.get("history") else None,
         "hit_rates": plots.hit_rates(metrics, baselines, ks) if ks else None,
