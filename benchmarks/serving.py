@@ -25,7 +25,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import uvloop
 from ann.sets import make
 from open_loop import Client, Outcome
 
@@ -124,13 +123,13 @@ class Server:
         return self.process.wait(timeout=60)
 
 
-async def measure(server: Server, seconds: float, full: bool) -> dict[str, Any]:
+def measure(server: Server, seconds: float, full: bool) -> dict[str, Any]:
     """Every figure of the report."""
     client = Client(server.port, requests(943))
-    await client.closed_loop(16, 2)  # warm
-    saturation = (await client.closed_loop(32, min(seconds, 10))).rps
+    client.closed_loop(16, 2)  # warm
+    saturation = (client.closed_loop(32, min(seconds, 10))).rps
     used = server.cpu_seconds()
-    steady = await client.open_loop(RATE, seconds, seed=1)
+    steady = client.open_loop(RATE, seconds, seed=1)
     used = (server.cpu_seconds() - used) / max(steady.statuses.total(), 1)
     figures: dict[str, Any] = {
         "saturation_rps": round(saturation, 1),
@@ -140,18 +139,18 @@ async def measure(server: Server, seconds: float, full: bool) -> dict[str, Any]:
         "server_cpu_us_per_request": round(used * 1e6),
     }
     if full:
-        figures["at_60_percent"] = summary(await client.open_loop(0.6 * saturation, 120, seed=2))
-        figures["at_3_times"] = summary(await client.open_loop(3 * saturation, 20, seed=3))
-        figures["seconds_back_to_normal"] = await back_to_normal(client, 0.6 * saturation)
+        figures["at_60_percent"] = summary(client.open_loop(0.6 * saturation, 120, seed=2))
+        figures["at_3_times"] = summary(client.open_loop(3 * saturation, 20, seed=3))
+        figures["seconds_back_to_normal"] = back_to_normal(client, 0.6 * saturation)
     client.close()
     return figures
 
 
-async def back_to_normal(client: Client, rate: float) -> float:
+def back_to_normal(client: Client, rate: float) -> float:
     """Seconds after the overload until a second in which all is answered, within 50 ms at p99."""
     start = time.perf_counter()
     for second in range(20):
-        outcome = await client.open_loop(rate, 1.0, seed=10 + second)
+        outcome = client.open_loop(rate, 1.0, seed=10 + second)
         if outcome.statuses[200] == outcome.statuses.total() and outcome.percentile_ms(99) < 50:
             break
     return round(time.perf_counter() - start, 1)
@@ -191,7 +190,7 @@ def main() -> None:
             "seconds_to_first_answer": round(server.first_answer, 2),
             "cpu_seconds_to_first_answer": round(server.first_answer_cpu, 2),
             "alone_ms": round(one * 1e3, 3),
-            **uvloop.run(measure(server, arguments.seconds, arguments.full)),
+            **measure(server, arguments.seconds, arguments.full),
             "memory_mb": round(server.memory_mb()),
             "cores": os.cpu_count(),
             "machine": platform.processor() or platform.machine(),

@@ -16,7 +16,8 @@ import uvloop
 from shortlist.bundle import BundleError
 from shortlist.serving.answers import Service
 from shortlist.serving.app import create_app, create_service
-from shortlist.serving.protocol import deadline_protocol
+from shortlist.serving.gate import refusal
+from shortlist.serving.protocol import guarded_protocol
 from shortlist.serving.settings import Settings
 
 logger = logging.getLogger("shortlist.serving")
@@ -42,7 +43,7 @@ def serve(path: str | os.PathLike[str], settings: Settings | None = None) -> Non
     service = create_service_with_model(Path(path), settings)
     server = make_server(service)
     with _listen(settings) as listener:
-        uvloop.run(server.serve(sockets=[listener]))
+        uvloop.run(server.serve(sockets=[listener, *(listener.dup() for _ in range(31))]))
 
 
 def create_service_with_model(path: Path, settings: Settings) -> Service:
@@ -80,7 +81,7 @@ def make_server(service: Service) -> uvicorn.Server:
     limits = service.settings.limits
     config = uvicorn.Config(
         create_app(service),
-        http=deadline_protocol(limits, service.metrics),
+        http=guarded_protocol(limits, service.metrics, refusal(limits)),
         loop="uvloop",
         ws="none",
         lifespan="on",
