@@ -32,6 +32,7 @@ def guarded_protocol(limits: Limits, metrics: Metrics, refusal: bytes) -> type[H
         _receiving: asyncio.TimerHandle | None = None
         _sending: asyncio.TimerHandle | None = None
         _head = 0
+        _whole = False
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
@@ -42,12 +43,17 @@ def guarded_protocol(limits: Limits, metrics: Metrics, refusal: bytes) -> type[H
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
-            if self._receiving is None:
-                self._receiving = self.loop.call_later(limits.receive_seconds, self._close)
             self._head += len(data)
+            self._whole = False
             super().data_received(data)
+            if not self._whole and self._receiving is None:
+                self._receiving = self.loop.call_later(limits.receive_seconds, self._close)
             if self._head > LARGEST_HEAD and not self.transport.is_closing():
                 self.send_400_response(f"A request head may have {LARGEST_HEAD} bytes.")
+
+        def on_message_begin(self) -> None:
+            self._whole = False
+            super().on_message_begin()
 
         def on_headers_complete(self) -> None:
             scope: dict[str, Any] = self.scope  # type: ignore[assignment]
@@ -96,6 +102,7 @@ def guarded_protocol(limits: Limits, metrics: Metrics, refusal: bytes) -> type[H
 
         def on_message_complete(self) -> None:
             self._head = 0
+            self._whole = True
             if self._receiving is not None:
                 self._receiving.cancel()
                 self._receiving = None
