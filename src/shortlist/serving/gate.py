@@ -88,7 +88,7 @@ class Gate:
             if direct and scope["method"] == "POST" and headers.get(b"content-type") in _JSON:
                 await _send_json(counted_send, 200, await _guarded(direct, body))
             else:
-                await self._app(scope, _replay(body, receive), counted_send)
+                await self._app(scope, replayed(body, receive), counted_send)
         except RequestError as error:
             await _send_json(counted_send, error.status, error.body, _fields(error))
         finally:
@@ -200,17 +200,18 @@ def _too_large(limit: int) -> RequestError:
     return RequestError(413, f"The body may have {limit} bytes after decompression; it has more.")
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
+def replayed(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that gives a whole body first."""
     sent = False
 
-    async def replayed() -> Any:
+    async def first_the_body() -> Any:
         nonlocal sent
         if sent:
             return await receive()
         sent = True
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return replayed
+    return first_the_body
 
 
 async def _guarded(direct: Direct, body: bytes) -> bytes:

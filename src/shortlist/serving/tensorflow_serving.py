@@ -7,16 +7,16 @@ import base64
 import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
-from litestar import Request, Response, Router, get, post
+from litestar import Router, get, post
 from litestar.datastructures import State
-from litestar.params import FromPath
+from litestar.params import FromPath, JSONBody, PathParameter
 
 from shortlist.serving.answers import Query, Service, found
-from shortlist.serving.errors import RequestError, decoded
+from shortlist.serving.errors import LOOKUP_ERRORS, QUERY_ERRORS, RequestError
 from shortlist.serving.model import ServedModel
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -25,72 +25,149 @@ LOWEST = float(np.finfo(np.float32).min)  # JSON has no -Infinity
 LABELS = ("latest", "stable")
 
 
-class _Body(msgspec.Struct):
+class PredictRequest(msgspec.Struct):
+    """Rows or columns of user ids, each with or without `k` and `exclude_seen`."""
+
     signature_name: str = DEFAULT_SIGNATURE
     instances: list[Any] | None = None
     inputs: Any = None
 
 
-_BODY = msgspec.json.Decoder(_Body)
+class Row(msgspec.Struct):
+    """What was found for one user, best first."""
+
+    item_id: list[int | str]
+    score: list[float]
+    count: int
+
+
+class Rows(msgspec.Struct):
+    """The answer to rows; the items alone if only they were asked for."""
+
+    predictions: list[Row | list[int | str]]
+
+
+class Columns(msgspec.Struct):
+    """What was found for all users, in rectangles; `count` of each row was found."""
+
+    item_id: list[list[int | str]]
+    score: list[list[float]]
+    count: list[int]
+
+
+class Outputs(msgspec.Struct):
+    """The answer to columns; the items alone if only they were asked for."""
+
+    outputs: Columns | list[list[int | str]]
+
+
+class VersionError(msgspec.Struct):
+    """That nothing is wrong with a version."""
+
+    error_code: str = "OK"
+    error_message: str = ""
+
+
+class VersionStatus(msgspec.Struct):
+    """The state of a version."""
+
+    version: str
+    state: str
+    status: VersionError
+
+
+class ModelStatus(msgspec.Struct):
+    """The state of the version that answers."""
+
+    model_version_status: list[VersionStatus]
+
+
+class ModelSpec(msgspec.Struct):
+    """Name and version of a model."""
+
+    name: str
+    signature_name: str
+    version: str
+
+
+class ModelMetadata(msgspec.Struct):
+    """Inputs and outputs, in the words of a SavedModel's signatures."""
+
+    model_spec: ModelSpec
+    metadata: dict[str, Any]
 
 
 @dataclass(frozen=True)
-class _Rows:
+class _Asked:
     users: Sequence[Any]
     k: Sequence[int]
     exclude_seen: Sequence[bool]
 
 
-@post("/{target:str}", status_code=200)
-async def predict(
-    target: FromPath[str], request: Request[Any, Any, Any], state: State
-) -> Response[bytes]:
+_Predicted = Annotated[str, PathParameter(description="The model (or version), then `:predict`.")]
+
+
+@post("/{name:str}", status_code=200, responses=QUERY_ERRORS, summary="Predict")
+async def predict(name: _Predicted, data: JSONBody[PredictRequest], state: State) -> Rows | Outputs:
     """Answer `NAME:predict` with the newest version."""
-    return await _predict(state.service, _predicted(target), None, await request.body())
+    return await _predict(state.service, _subject(name), None, data)
 
 
-@post("/{name:str}/versions/{target:str}", status_code=200)
+@post(
+    "/{name:str}/versions/{version:str}",
+    status_code=200,
+    responses=QUERY_ERRORS,
+    summary="Predict with one version",
+)
 async def predict_version(
-    name: FromPath[str], target: FromPath[str], request: Request[Any, Any, Any], state: State
-) -> Response[bytes]:
+    name: FromPath[str], version: _Predicted, data: JSONBody[PredictRequest], state: State
+) -> Rows | Outputs:
     """Answer `NAME/versions/N:predict` with one version; 0 is the newest."""
-    return await _predict(state.service, name, _predicted(target), await request.body())
+    return await _predict(state.service, name, _subject(version), data)
 
 
-@post("/{name:str}/labels/{target:str}", status_code=200)
+@post(
+    "/{name:str}/labels/{label:str}",
+    status_code=200,
+    responses=QUERY_ERRORS,
+    summary="Predict with a labelled version",
+)
 async def predict_label(
-    name: FromPath[str], target: FromPath[str], request: Request[Any, Any, Any], state: State
-) -> Response[bytes]:
+    name: FromPath[str], label: _Predicted, data: JSONBody[PredictRequest], state: State
+) -> Rows | Outputs:
     """Answer `NAME/labels/LABEL:predict` with the version that has a label."""
-    _check_label(_predicted(target))
-    return await _predict(state.service, name, None, await request.body())
+    _check_label(_subject(label))
+    return await _predict(state.service, name, None, data)
 
 
-@get(["/{name:str}", "/{name:str}/versions/{version:str}", "/{name:str}/labels/{label:str}"])
+@get(
+    ["/{name:str}", "/{name:str}/versions/{version:str}", "/{name:str}/labels/{label:str}"],
+    responses=LOOKUP_ERRORS,
+    summary="State of a model",
+)
 async def status(
-    name: FromPath[str], request: Request[Any, Any, Any], state: State
-) -> dict[str, Any]:
+    name: FromPath[str],
+    state: State,
+    version: FromPath[str | None] = None,
+    label: FromPath[str | None] = None,
+) -> ModelStatus:
     """The state of the version that answers."""
-    if "label" in request.path_params:
-        _check_label(request.path_params["label"])
-    model = served(state.service, name, request.path_params.get("version"))
-    return {
-        "model_version_status": [
-            {
-                "version": str(model.version),
-                "state": "AVAILABLE",
-                "status": {"error_code": "OK", "error_message": ""},
-            }
-        ]
-    }
+    if label is not None:
+        _check_label(label)
+    model = served(state.service, name, version)
+    return ModelStatus([VersionStatus(str(model.version), "AVAILABLE", VersionError())])
 
 
-@get(["/{name:str}/metadata", "/{name:str}/versions/{version:str}/metadata"])
+@get(
+    ["/{name:str}/metadata", "/{name:str}/versions/{version:str}/metadata"],
+    responses=LOOKUP_ERRORS,
+    summary="Signatures of a model",
+)
 async def metadata(
-    name: FromPath[str], request: Request[Any, Any, Any], state: State
-) -> dict[str, Any]:
+    name: FromPath[str], state: State, version: FromPath[str | None] = None
+) -> ModelMetadata:
     """Inputs and outputs, in the words of a SavedModel's signatures."""
-    model = served(state.service, name, request.path_params.get("version"))
+    model = served(state.service, name, version)
     integer_ids = model.bundle.items.id_array.dtype.kind == "i"
     inputs = {
         "user_id": _tensor("user_id", "DT_STRING", [-1]),
@@ -107,16 +184,15 @@ async def metadata(
         DEFAULT_SIGNATURE: _signature(inputs, outputs),
         IDS_SIGNATURE: _signature(inputs, {"item_id": item_id}),
     }
-    return {
-        "model_spec": {"name": name, "signature_name": "", "version": str(model.version)},
-        "metadata": {"signature_def": {"signature_def": signatures}},
-    }
+    return ModelMetadata(
+        ModelSpec(name, "", str(model.version)), {"signature_def": {"signature_def": signatures}}
+    )
 
 
 router = Router(
     "/v1/models",
     route_handlers=[predict, predict_version, predict_label, status, metadata],
-    include_in_schema=False,
+    tags=["TensorFlow Serving"],
 )
 
 
@@ -135,9 +211,10 @@ def served(service: Service, name: str, version: str | None) -> ServedModel:
     return service.repository.model(int(version))
 
 
-async def _predict(service: Service, name: str, version: str | None, raw: bytes) -> Response[bytes]:
+async def _predict(
+    service: Service, name: str, version: str | None, body: PredictRequest
+) -> Rows | Outputs:
     model = served(service, name, version)
-    body = decoded(_BODY, raw, "predict request")
     if body.signature_name not in (DEFAULT_SIGNATURE, IDS_SIGNATURE):
         raise RequestError(
             400,
@@ -147,51 +224,39 @@ async def _predict(service: Service, name: str, version: str | None, raw: bytes)
     if (body.instances is None) == (body.inputs is None):
         raise RequestError(400, "Give either `instances` (rows) or `inputs` (columns).")
     if body.instances is not None:
-        rows = _from_instances(body.instances)
+        asked = _from_instances(body.instances)
     else:
-        rows = _from_inputs(body.inputs, service.settings.limits.rows)
+        asked = _from_inputs(body.inputs, service.settings.limits.rows)
     limit = service.settings.limits.k
-    if any(not 1 <= k <= limit for k in rows.k):
-        raise RequestError(400, f"`k` must be from 1 to {limit}, got {rows.k}."[:200])
-    query = Query(k=max(rows.k, default=1), exclude_seen=rows.exclude_seen)
-    answer = await service.recommend_users(model, rows.users, query)
+    if any(not 1 <= k <= limit for k in asked.k):
+        raise RequestError(400, f"`k` must be from 1 to {limit}, got {asked.k}."[:200])
+    query = Query(k=max(asked.k, default=1), exclude_seen=asked.exclude_seen)
+    answer = await service.recommend_users(model, asked.users, query)
     result = answer.result
-    counts = [min(k, found(result, row)) for row, k in enumerate(rows.k)]
+    counts = [min(k, found(result, row)) for row, k in enumerate(asked.k)]
     ids, scores = result.ids.tolist(), result.scores.tolist()
     only_ids = body.signature_name == IDS_SIGNATURE
-    document: dict[str, Any]
     if body.instances is not None:
-        document = {
-            "predictions": [
-                ids[row][:count]
-                if only_ids
-                else {"item_id": ids[row][:count], "score": scores[row][:count], "count": count}
-                for row, count in enumerate(counts)
-            ]
-        }
-    else:
-        blank = -1 if result.ids.dtype.kind == "i" else ""
-        item_id = _rectangular(ids, counts, query.k, blank)
-        document = {
-            "outputs": item_id
-            if only_ids
-            else {
-                "item_id": item_id,
-                "score": _rectangular(scores, counts, query.k, LOWEST),
-                "count": counts,
-            }
-        }
-    return Response(msgspec.json.encode(document), media_type="application/json")
+        rows = [
+            ids[row][:count] if only_ids else Row(ids[row][:count], scores[row][:count], count)
+            for row, count in enumerate(counts)
+        ]
+        return Rows(rows)
+    blank = -1 if result.ids.dtype.kind == "i" else ""
+    item_id = _rectangular(ids, counts, query.k, blank)
+    if only_ids:
+        return Outputs(item_id)
+    return Outputs(Columns(item_id, _rectangular(scores, counts, query.k, LOWEST), counts))
 
 
-def _predicted(target: str) -> str:
+def _subject(target: str) -> str:
     subject, _, method = target.rpartition(":")
     if method != "predict" or not subject:
         raise RequestError(404, f"unknown method {target!r}; POST goes to NAME:predict")
     return subject
 
 
-def _from_instances(instances: list[Any]) -> _Rows:
+def _from_instances(instances: list[Any]) -> _Asked:
     users, ks, seen = [], [], []
     for position, instance in enumerate(instances):
         record = instance if _is_record(instance) else {"user_id": instance}
@@ -205,10 +270,10 @@ def _from_instances(instances: list[Any]) -> _Rows:
         users.append(_scalar(record["user_id"], "user_id"))
         ks.append(_count(_scalar(record.get("k", 10), "k")))
         seen.append(_flag(_scalar(record.get("exclude_seen", True), "exclude_seen")))
-    return _Rows(users, ks, seen)
+    return _Asked(users, ks, seen)
 
 
-def _from_inputs(inputs: Any, most: int) -> _Rows:
+def _from_inputs(inputs: Any, most: int) -> _Asked:
     columns: Mapping[str, Any] = inputs if _is_record(inputs) else {"user_id": inputs}
     unknown = set(columns) - {"user_id", "k", "exclude_seen"}
     if unknown or "user_id" not in columns:
@@ -221,7 +286,7 @@ def _from_inputs(inputs: Any, most: int) -> _Rows:
         _flag(_scalar(value, "exclude_seen"))
         for value in _column(columns.get("exclude_seen", True))
     ]
-    return _Rows(users, _spread(ks, len(users), "k"), _spread(seen, len(users), "exclude_seen"))
+    return _Asked(users, _spread(ks, len(users), "k"), _spread(seen, len(users), "exclude_seen"))
 
 
 def _is_record(value: Any) -> bool:
