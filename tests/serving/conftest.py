@@ -17,7 +17,7 @@ import uvicorn
 
 from shortlist.serving import Settings
 from shortlist.serving.answers import Service
-from shortlist.serving.server import create_service_with_model, make_server, several
+from shortlist.serving.server import create_service_with_model, make_server
 
 from ..bundle.parts import Parts
 
@@ -55,7 +55,7 @@ def running(folder: Path, settings: Settings | None = None) -> Iterator[Running]
     server = make_server(service)
     with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
         port = listener.getsockname()[1]
-        thread = threading.Thread(target=server.run, kwargs={"sockets": several(listener)})
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
             while not server.started:
