@@ -3,10 +3,6 @@
 Source: https://www.tensorflow.org/tfx/serving/api_rest
 """
 
-import base64
-import binascii
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
@@ -18,6 +14,7 @@ from litestar.params import FromPath, JSONBody, PathParameter
 from shortlist.serving.answers import Query, Service, found
 from shortlist.serving.errors import LOOKUP_ERRORS, QUERY_ERRORS, RequestError
 from shortlist.serving.model import ServedModel
+from shortlist.serving.rows import from_inputs, from_instances
 
 DEFAULT_SIGNATURE = "serving_default"
 IDS_SIGNATURE = "item_ids"  # one output, whose name is dropped, as TensorFlow Serving does
@@ -95,13 +92,6 @@ class ModelMetadata(msgspec.Struct):
 
     model_spec: ModelSpec
     metadata: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class _Asked:
-    users: Sequence[Any]
-    k: Sequence[int]
-    exclude_seen: Sequence[bool]
 
 
 _Predicted = Annotated[str, PathParameter(description="The model (or version), then `:predict`.")]
@@ -224,9 +214,9 @@ async def _predict(
     if (body.instances is None) == (body.inputs is None):
         raise RequestError(400, "Give either `instances` (rows) or `inputs` (columns).")
     if body.instances is not None:
-        asked = _from_instances(body.instances)
+        asked = from_instances(body.instances)
     else:
-        asked = _from_inputs(body.inputs, service.settings.limits.rows)
+        asked = from_inputs(body.inputs, service.settings.limits.rows)
     limit = service.settings.limits.k
     if any(not 1 <= k <= limit for k in asked.k):
         raise RequestError(400, f"`k` must be from 1 to {limit}, got {asked.k}."[:200])
@@ -254,80 +244,6 @@ def _subject(target: str) -> str:
     if method != "predict" or not subject:
         raise RequestError(404, f"unknown method {target!r}; POST goes to NAME:predict")
     return subject
-
-
-def _from_instances(instances: list[Any]) -> _Asked:
-    users, ks, seen = [], [], []
-    for position, instance in enumerate(instances):
-        record = instance if _is_record(instance) else {"user_id": instance}
-        unknown = set(record) - {"user_id", "k", "exclude_seen"}
-        if unknown or "user_id" not in record:
-            raise RequestError(
-                400,
-                f"instances[{position}] must be a user id or a record of user_id, k and "
-                f"exclude_seen, got {str(instance)[:100]}.",
-            )
-        users.append(_scalar(record["user_id"], "user_id"))
-        ks.append(_count(_scalar(record.get("k", 10), "k")))
-        seen.append(_flag(_scalar(record.get("exclude_seen", True), "exclude_seen")))
-    return _Asked(users, ks, seen)
-
-
-def _from_inputs(inputs: Any, most: int) -> _Asked:
-    columns: Mapping[str, Any] = inputs if _is_record(inputs) else {"user_id": inputs}
-    unknown = set(columns) - {"user_id", "k", "exclude_seen"}
-    if unknown or "user_id" not in columns:
-        raise RequestError(400, "`inputs` must have user_id, and may have k and exclude_seen.")
-    users = [_scalar(user, "user_id") for user in _column(columns["user_id"])]
-    if len(users) > most:
-        raise RequestError(400, f"A request may have 1 to {most} rows, this one has {len(users)}.")
-    ks = [_count(_scalar(k, "k")) for k in _column(columns.get("k", 10))]
-    seen = [
-        _flag(_scalar(value, "exclude_seen"))
-        for value in _column(columns.get("exclude_seen", True))
-    ]
-    return _Asked(users, _spread(ks, len(users), "k"), _spread(seen, len(users), "exclude_seen"))
-
-
-def _is_record(value: Any) -> bool:
-    return isinstance(value, dict) and set(value) != {"b64"}
-
-
-def _column(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def _spread(values: list[Any], count: int, name: str) -> list[Any]:
-    if len(values) == 1:
-        return values * count
-    if len(values) != count:
-        raise RequestError(400, f"`{name}` must have 1 or {count} values, got {len(values)}.")
-    return values
-
-
-def _scalar(value: Any, name: str) -> Any:
-    while isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    if isinstance(value, dict) and set(value) == {"b64"}:
-        try:
-            return base64.b64decode(value["b64"], validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError, TypeError, ValueError) as error:
-            raise RequestError(400, f"`{name}` has bad base64: {error}.") from None
-    if isinstance(value, list | dict) or value is None:
-        raise RequestError(400, f"`{name}` must be one value a row, got {str(value)[:100]}.")
-    return value
-
-
-def _count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise RequestError(400, f"`k` must be an integer, got {value!r}.")
-    return value
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise RequestError(400, f"`exclude_seen` must be true or false, got {value!r}.")
-    return value
 
 
 def _rectangular(rows: list[list[Any]], counts: list[int], width: int, blank: Any) -> list[Any]:
