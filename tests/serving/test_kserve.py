@@ -146,7 +146,7 @@ U0 = struct.pack("<I", 2) + b"u0"
     [
         (_binary(_user(6), U0, "999"), "the body has"),
         (_binary(_user(6), U0, "-1"), "must be a number"),
-        (_binary(_user(6), U0, "3"), "no inference request"),
+        (_binary(_user(6), U0, "3"), "The body is not what this takes"),
         (_binary(_user(7), U0), "binary_data_size 7 with 6 bytes left"),
         (_binary(_user(-1), U0), "binary_data_size -1"),
         (_binary(_user(5), U0), "a string of 2 bytes beyond its end"),
@@ -161,8 +161,8 @@ U0 = struct.pack("<I", 2) + b"u0"
         (_binary(_user(6, datatype="INT32"), U0), "has 6 bytes"),
         (_binary({"inputs": []}, b""), "'user_id' is needed"),
         (_binary({"inputs": [{"name": "x", "shape": [1], "datatype": "BYTES"}]}, b""), "unknown"),
-        (_binary({"inputs": 3}, b""), "no inference request"),
-        ((b'{"inputs":' + b"[" * 100_000, {}), "no inference request"),
+        (_binary({"inputs": 3}, b""), "inputs: Expected `array`, got `int`"),
+        ((b'{"inputs":' + b"[" * 100_000, {}), "nested too deeply"),
     ],
 )
 def test_malformed_requests_say_what_is_wrong(served: Running, request_, message: str):

@@ -164,6 +164,27 @@ def test_sigterm_says_not_ready_finishes_what_runs_and_exits_with_0(models: Path
         process.wait()
 
 
+def test_more_clients_than_file_descriptors_are_taken_when_others_leave(models: Path):
+    port = _free_port()
+    few = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100)){SERVE}"
+    process = subprocess.Popen([sys.executable, "-c", few, str(models), str(port)])
+    try:
+        _until_open(port, process)
+        clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(150)]
+        time.sleep(0.3)
+        for one in clients[:140]:
+            one.close()
+        clients[-1].sendall(_head(16) + b'{"user_id":"u0"}')
+        assert _answer(clients[-1]) == 200
+        for one in clients[140:]:
+            one.close()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_the_service_imports_no_deep_learning_framework():
     code = (
         "import sys, shortlist.serving\n"

@@ -1,6 +1,12 @@
 import asyncio
+import contextlib
+import http.client
+import socket
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from shortlist.serving import Limits, Settings
 
@@ -77,3 +83,102 @@ def test_long_work_does_not_keep_short_work_waiting(models: Path):
         text = served.request("/metrics")[2].decode()
         assert "shortlist_queued 0.0" in text
         assert "shortlist_in_flight 1.0" in text  # this very request
+
+
+def _request(*headers: bytes, version: bytes = b"1.1", body: bytes = b'{"user_id": "u0"}') -> bytes:
+    lines = [b"POST /api/v1/recommend HTTP/" + version, b"Host: x", *headers]
+    lines.append(b"Content-Length: %d" % len(body))
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+@pytest.fixture(scope="module")
+def full(models: Path) -> Iterator[Running]:
+    """A service whose queue is always full."""
+    with running(models, Settings(name="m", limits=Limits(waiting=0))) as served:
+        yield served
+
+
+@contextlib.contextmanager
+def _connected(served: Running) -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as one:
+        yield one
+
+
+def _next(one: socket.socket) -> http.client.HTTPResponse:
+    answer = http.client.HTTPResponse(one)
+    answer.begin()
+    answer.read()
+    return answer
+
+
+def test_a_refused_client_may_ask_again_on_the_same_connection(full: Running):
+    with _connected(full) as one:
+        for _ in range(3):
+            one.sendall(_request())
+            answer = _next(one)
+            assert answer.status == 429
+            assert answer.headers["date"]
+            assert answer.headers["retry-after"] == "1"
+            assert answer.headers["content-type"] == "application/json"
+            assert answer.headers["x-content-type-options"] == "nosniff"
+        one.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert _next(one).status == 200
+
+
+def test_requests_sent_in_one_go_are_refused_one_by_one(full: Running):
+    with _connected(full) as one:
+        one.sendall(_request() * 3)
+        received = b""
+        while received.count(b"requests are waiting") < 3:
+            received += one.recv(65536)
+        assert received.count(b"HTTP/1.1 429 ") == 3
+
+
+@pytest.mark.parametrize("request_", [_request(b"Connection: close"), _request(version=b"1.0")])
+def test_a_connection_that_is_to_be_closed_is_closed_after_a_refusal(
+    full: Running, request_: bytes
+):
+    with _connected(full) as one:
+        one.sendall(request_)
+        answer = _next(one)
+        assert (answer.status, answer.headers["connection"]) == (429, "close")
+        assert one.recv(1) == b""
+
+
+def test_a_refusal_waits_for_the_body_and_keeps_nothing_of_it(full: Running):
+    with _connected(full) as one:
+        request = _request(body=b" " * 3_000_000)
+        one.sendall(request[:-1])
+        one.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            one.recv(1)
+        one.settimeout(10)
+        one.sendall(request[-1:])
+        assert _next(one).status == 429
+        one.sendall(_request())
+        assert _next(one).status == 429
+
+
+def test_who_asks_before_sending_the_body_is_refused_without_it(full: Running):
+    with _connected(full) as one:
+        one.sendall(_request(b"Expect: 100-continue").partition(b"{")[0])
+        assert one.recv(65536).startswith(b"HTTP/1.1 429 ")
+
+
+def test_refusals_are_counted_by_route_and_are_not_under_way(models: Path):
+    with running(models, Settings(name="m", limits=Limits(waiting=0))) as served:
+        for _ in range(3):
+            assert served.request("/v1/models/m:predict?x=1", {"instances": ["u0"]})[0] == 429
+        text = served.request("/metrics")[2].decode()
+        assert 'shortlist_shed_total{reason="queue"} 3.0' in text
+        assert 'shortlist_requests_total{route="/v1/models",status="429"} 3.0' in text
+        assert "shortlist_in_flight 1.0" in text
+
+
+def test_many_new_clients_at_once_are_all_taken(models: Path):
+    """More than the event loop takes at a turn."""
+    with running(models) as served, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(_connected(served)) for _ in range(200)]
+        for one in clients:
+            one.sendall(_request())
+        assert Counter(_next(one).status for one in clients) == {200: 200}

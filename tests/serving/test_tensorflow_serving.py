@@ -98,8 +98,8 @@ def test_status_and_metadata(served: Running):
             "1 or 1 values",
         ),
         ("/v1/models/m:predict", {"inputs": ["u0"], "signature_name": "x"}, 400, "signature_name"),
-        ("/v1/models/m:predict", b"[" * 100_000, 400, "no predict request"),
-        ("/v1/models/m:predict", b'{"inputs":' + b"[" * 100_000, 400, "no predict request"),
+        ("/v1/models/m:predict", b"[" * 100_000, 400, "too deeply"),
+        ("/v1/models/m:predict", b'{"inputs":' + b"[" * 100_000, 400, "too deeply"),
     ],
 )
 def test_errors_have_the_one_field_error(served: Running, path, body, status, message: str):

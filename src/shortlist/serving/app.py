@@ -10,7 +10,7 @@ from typing import Any
 
 from litestar import Litestar, MediaType, Request, Response, get
 from litestar.datastructures import State
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, SerializationException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
@@ -130,6 +130,8 @@ def _request_error(_: Request[Any, Any, Any], error: RequestError) -> Response[b
 
 def _http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     message = error.detail
+    if isinstance(error.__cause__, SerializationException):
+        message = f"The body is not what this takes: {message}."
     extra = getattr(error, "extra", None)
     if isinstance(extra, list):
         message = "; ".join(

@@ -3,6 +3,7 @@
 from typing import TypeVar
 
 import msgspec
+from litestar.openapi.datastructures import ResponseSpec
 
 T = TypeVar("T")
 
@@ -15,6 +16,27 @@ class ErrorBody(msgspec.Struct):
     """
 
     error: str
+
+
+def _described(what: str) -> ResponseSpec:
+    return ResponseSpec(ErrorBody, description=what)
+
+
+LOADING_ERRORS = {
+    401: _described("A key is needed."),
+    503: _described("No model is loaded yet."),
+}
+LOOKUP_ERRORS = {
+    **LOADING_ERRORS,
+    400: _described("The request is not one this API takes."),
+    404: _described("There is no such model, user or item."),
+}
+QUERY_ERRORS = {
+    **LOOKUP_ERRORS,
+    413: _described("The body is over the limit."),
+    415: _described("The body is compressed as nothing that is read here."),
+    429: _described("Too many requests; see Retry-After."),
+}
 
 
 class RequestError(Exception):

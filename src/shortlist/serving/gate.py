@@ -9,7 +9,7 @@ from typing import Any
 
 from shortlist.serving.errors import RequestError
 from shortlist.serving.metrics import Metrics
-from shortlist.serving.settings import Settings
+from shortlist.serving.settings import Limits, Settings
 
 logger = logging.getLogger("shortlist.serving")
 
@@ -28,13 +28,6 @@ OPEN_PATHS = frozenset(
         "/favicon.ico",
         "/api/openapi.json",
     }
-)
-_ROUTES = (
-    "/api/v1/recommend",
-    "/api/v1/similar",
-    "/api/v1/items",
-    "/api/v1/users",
-    "/api/v1/model",
 )
 _SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -95,13 +88,12 @@ class Gate:
             if direct and scope["method"] == "POST" and headers.get(b"content-type") in _JSON:
                 await _send_json(counted_send, 200, await _guarded(direct, body))
             else:
-                await self._app(scope, _replay(body, receive), counted_send)
+                await self._app(scope, replayed(body, receive), counted_send)
         except RequestError as error:
-            fields = [(name.encode(), value.encode()) for name, value in error.headers.items()]
-            await _send_json(counted_send, error.status, error.body, fields)
+            await _send_json(counted_send, error.status, error.body, _fields(error))
         finally:
             self._metrics.in_flight -= 1
-            self._metrics.answered(_route(scope["path"]), status, perf_counter() - start)
+            self._metrics.answered(scope["path"], status, perf_counter() - start)
 
     async def _admit(
         self, scope: dict[str, Any], headers: Mapping[bytes, bytes], receive: Receive
@@ -137,9 +129,7 @@ class Gate:
         limits = self._limits
         if scope.get("shortlist.waiting", 0) > limits.waiting:
             self._metrics.shed["queue"] += 1
-            raise RequestError(
-                429, f"More than {limits.waiting} requests are waiting.", retry_after=1
-            )
+            raise _overloaded(limits)
         arrived = scope.get("shortlist.arrived")
         if arrived is None:
             return
@@ -176,6 +166,17 @@ class Gate:
         return bytes(body)
 
 
+def refusal(limits: Limits) -> bytes:
+    """Return what a server that is full answers at once: headers, an empty line and the body."""
+    error = _overloaded(limits)
+    fields = [*_fields(error), *_json_fields(error.body), *_SECURITY_HEADERS]
+    return b"".join(b"%b: %b\r\n" % field for field in fields) + b"\r\n" + error.body
+
+
+def _overloaded(limits: Limits) -> RequestError:
+    return RequestError(429, f"More than {limits.waiting} requests are waiting.", retry_after=1)
+
+
 def _decompressed(body: bytes, encoding: bytes, limit: int) -> bytes:
     if encoding in (b"", b"identity"):
         return body
@@ -199,17 +200,18 @@ def _too_large(limit: int) -> RequestError:
     return RequestError(413, f"The body may have {limit} bytes after decompression; it has more.")
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
+def replayed(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that gives a whole body first."""
     sent = False
 
-    async def replayed() -> Any:
+    async def first_the_body() -> Any:
         nonlocal sent
         if sent:
             return await receive()
         sent = True
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return replayed
+    return first_the_body
 
 
 async def _guarded(direct: Direct, body: bytes) -> bytes:
@@ -225,18 +227,14 @@ async def _guarded(direct: Direct, body: bytes) -> bytes:
 async def _send_json(
     send: Send, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]] = ()
 ) -> None:
-    length = (b"content-length", b"%d" % len(body))
-    start = [*headers, (b"content-type", b"application/json"), length]
-    await send({"type": "http.response.start", "status": status, "headers": start})
+    fields = [*headers, *_json_fields(body)]
+    await send({"type": "http.response.start", "status": status, "headers": fields})
     await send({"type": "http.response.body", "body": body})
 
 
-def _route(path: str) -> str:
-    for route in _ROUTES:
-        if path == route or path.startswith(route + "/"):
-            return route
-    if path.startswith("/v1/models/"):
-        return "/v1/models"
-    if path.startswith("/v2"):
-        return "/v2/infer" if path.endswith("/infer") else "/v2"
-    return "other"
+def _fields(error: RequestError) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode()) for name, value in error.headers.items()]
+
+
+def _json_fields(body: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    return (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))

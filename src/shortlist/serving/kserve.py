@@ -4,6 +4,7 @@ Source: https://kserve.github.io/website/docs/concepts/architecture/data-plane/v
 """
 
 import gzip
+from dataclasses import dataclass
 from importlib import metadata as packages
 from typing import Any
 
@@ -11,11 +12,22 @@ import msgspec
 import numpy as np
 from litestar import Request, Response, Router, get, post
 from litestar.datastructures import State
-from litestar.params import FromPath
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import (
+    OpenAPIFormat,
+    OpenAPIMediaType,
+    OpenAPIType,
+    Operation,
+    Parameter,
+    Schema,
+)
+from litestar.params import FromPath, JSONBody
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from shortlist.index import SearchResult
 from shortlist.serving.answers import Query, Service
-from shortlist.serving.errors import RequestError, decoded
+from shortlist.serving.errors import LOADING_ERRORS, LOOKUP_ERRORS, QUERY_ERRORS, RequestError
+from shortlist.serving.gate import replayed
 from shortlist.serving.model import ServedModel
 from shortlist.serving.tensorflow_serving import LOWEST, served
 from shortlist.serving.tensors import InputTensor, OutputTensor, raw_bytes, read_input
@@ -26,106 +38,171 @@ _INPUTS = {"user_id": "BYTES", "k": "INT32", "exclude_seen": "BOOL"}
 _GZIP_FROM = 1024
 
 
-class _RequestedOutput(msgspec.Struct):
+class RequestedOutput(msgspec.Struct):
+    """An output that is asked for; with the parameter `binary_data` as bytes."""
+
     name: str
     parameters: dict[str, Any] = {}
 
 
-class _InferRequest(msgspec.Struct):
+class InferRequest(msgspec.Struct):
+    """The inputs, and which outputs are wanted; none means all."""
+
     inputs: list[InputTensor]
     id: str = ""
     parameters: dict[str, Any] = {}
-    outputs: list[_RequestedOutput] | None = None
+    outputs: list[RequestedOutput] | None = None
 
 
-_INFER = msgspec.json.Decoder(_InferRequest)
+class InferResponse(msgspec.Struct, omit_defaults=True):
+    """The outputs, as JSON or with the sizes of the bytes that follow."""
 
-
-class _InferResponse(msgspec.Struct, omit_defaults=True):
     model_name: str
     model_version: str
     outputs: list[OutputTensor]
     id: str = ""
 
 
-@get("/v2")
-async def server_metadata() -> dict[str, Any]:
+class ServerMetadata(msgspec.Struct):
     """Name, version and extensions of the server."""
-    return {
-        "name": "shortlist",
-        "version": packages.version("shortlist"),
-        "extensions": ["binary_tensor_data"],
-    }
+
+    name: str
+    version: str
+    extensions: list[str]
 
 
-@get(["/v2/models/{name:str}", "/v2/models/{name:str}/versions/{version:str}"])
-async def model_metadata(
-    name: FromPath[str], request: Request[Any, Any, Any], state: State
-) -> dict[str, Any]:
+class TensorMetadata(msgspec.Struct):
+    """An input or an output; -1 is any size."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class ModelMetadata(msgspec.Struct):
     """Inputs and outputs of the model."""
-    model = served(state.service, name, request.path_params.get("version"))
-    return {
-        "name": name,
-        "versions": [str(model.version)],
-        "platform": "shortlist",
-        "inputs": [
-            {"name": "user_id", "datatype": "BYTES", "shape": [-1]},
-            {"name": "k", "datatype": "INT32", "shape": [1]},
-            {"name": "exclude_seen", "datatype": "BOOL", "shape": [1]},
-        ],
-        "outputs": [
-            {"name": "item_id", "datatype": "BYTES", "shape": [-1, -1]},
-            {"name": "score", "datatype": "FP32", "shape": [-1, -1]},
-            {"name": "count", "datatype": "INT32", "shape": [-1]},
-        ],
-    }
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
 
 
-@get(["/v2/models/{name:str}/ready", "/v2/models/{name:str}/versions/{version:str}/ready"])
-async def model_ready(
-    name: FromPath[str], request: Request[Any, Any, Any], state: State
-) -> dict[str, Any]:
+class ModelReady(msgspec.Struct):
     """Whether the model answers."""
-    model = served(state.service, name, request.path_params.get("version"))
-    return {"name": name, "ready": True, "version": str(model.version)}
+
+    name: str
+    ready: bool
+    version: str
 
 
-@post("/v2/models/{name:str}/infer", status_code=200)
-async def infer(
-    name: FromPath[str], request: Request[Any, Any, Any], state: State
-) -> Response[bytes]:
-    """Answer with the newest version."""
-    return await _infer(state.service, name, None, request)
+@dataclass
+class _InferOperation(Operation):
+    """Says that tensors may also come and go as bytes behind the JSON."""
+
+    def __post_init__(self) -> None:
+        raw = OpenAPIMediaType(Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY))
+        length = Parameter(
+            HEADER_LENGTH,
+            "header",
+            Schema(type=OpenAPIType.INTEGER, minimum=0),
+            description="Bytes of JSON, where raw tensors follow it.",
+        )
+        self.parameters = [*(self.parameters or ()), length]
+        for described in (self.request_body, (self.responses or {})["200"]):
+            described.content["application/octet-stream"] = raw  # type: ignore[union-attr, index]
 
 
-@post("/v2/models/{name:str}/versions/{version:str}/infer", status_code=200)
-async def infer_version(
-    name: FromPath[str], version: FromPath[str], request: Request[Any, Any, Any], state: State
-) -> Response[bytes]:
-    """Answer with one version."""
-    return await _infer(state.service, name, version, request)
+class _Framing:
+    """Hands on the JSON of a body, and what follows it as `shortlist.tensors` of the scope."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        header_length = dict(scope["headers"]).get(HEADER_LENGTH.encode())
+        if header_length is not None:
+            message: Any = await receive()  # the gate has read all of it
+            body, tensors = _split(message["body"], header_length)
+            scope["shortlist.tensors"] = tensors  # type: ignore[typeddict-unknown-key]
+            receive = replayed(body, receive)
+        await self._app(scope, receive, send)
 
 
-router = Router(
-    "/",
-    route_handlers=[server_metadata, model_metadata, model_ready, infer, infer_version],
-    include_in_schema=False,
+@get("/v2", responses=LOADING_ERRORS, summary="The server")
+async def server_metadata() -> ServerMetadata:
+    """Name, version and extensions of the server."""
+    return ServerMetadata("shortlist", packages.version("shortlist"), ["binary_tensor_data"])
+
+
+@get(
+    ["/v2/models/{name:str}", "/v2/models/{name:str}/versions/{version:str}"],
+    responses=LOOKUP_ERRORS,
+    summary="Inputs and outputs of a model",
 )
+async def model_metadata(
+    name: FromPath[str], state: State, version: FromPath[str | None] = None
+) -> ModelMetadata:
+    """Inputs and outputs of the model."""
+    model = served(state.service, name, version)
+    return ModelMetadata(
+        name,
+        [str(model.version)],
+        "shortlist",
+        [
+            TensorMetadata("user_id", "BYTES", [-1]),
+            TensorMetadata("k", "INT32", [1]),
+            TensorMetadata("exclude_seen", "BOOL", [1]),
+        ],
+        [
+            TensorMetadata("item_id", "BYTES", [-1, -1]),
+            TensorMetadata("score", "FP32", [-1, -1]),
+            TensorMetadata("count", "INT32", [-1]),
+        ],
+    )
 
 
-async def _infer(
-    service: Service, name: str, version: str | None, request: Request[Any, Any, Any]
+@get(
+    ["/v2/models/{name:str}/ready", "/v2/models/{name:str}/versions/{version:str}/ready"],
+    responses=LOOKUP_ERRORS,
+    summary="Whether a model is ready",
+)
+async def model_ready(
+    name: FromPath[str], state: State, version: FromPath[str | None] = None
+) -> ModelReady:
+    """Whether the model answers."""
+    model = served(state.service, name, version)
+    return ModelReady(name, True, str(model.version))
+
+
+@post(
+    ["/v2/models/{name:str}/infer", "/v2/models/{name:str}/versions/{version:str}/infer"],
+    status_code=200,
+    responses={**QUERY_ERRORS, 200: ResponseSpec(InferResponse, description="What was found.")},
+    operation_class=_InferOperation,
+    summary="Infer",
+    middleware=[_Framing],
+)
+async def infer(
+    name: FromPath[str],
+    data: JSONBody[InferRequest],
+    request: Request[Any, Any, Any],
+    state: State,
+    version: FromPath[str | None] = None,
 ) -> Response[bytes]:
+    """Answer with one version, or the newest."""
+    service: Service = state.service
     model = served(service, name, version)
-    asked, blob = _split(await request.body(), request.headers.get(HEADER_LENGTH))
-    users, query = _query(asked, blob, service.settings.limits.rows)
-    for output in asked.outputs or ():
+    tensors: Any = request.scope.get("shortlist.tensors", memoryview(b""))
+    users, query = _query(data, tensors, service.settings.limits.rows)
+    for output in data.outputs or ():
         if output.name not in OUTPUTS:
             raise RequestError(
                 400, f"unknown output {output.name!r}; there are {', '.join(OUTPUTS)}"
             )
     answer = await service.recommend_users(model, users, query)
-    body, header_length = _response(asked, name, model, answer.result)
+    body, header_length = _response(data, name, model, answer.result)
     headers = {} if header_length is None else {HEADER_LENGTH: str(header_length)}
     if len(body) >= _GZIP_FROM and "gzip" in request.headers.get("accept-encoding", ""):
         body = gzip.compress(body, compresslevel=1, mtime=0)
@@ -134,20 +211,21 @@ async def _infer(
     return Response(body, media_type=media_type, headers=headers)
 
 
-def _split(body: bytes, header_length: str | None) -> tuple[_InferRequest, memoryview]:
-    if header_length is None:
-        length = len(body)
-    elif not header_length.isascii() or not header_length.isdigit() or len(header_length) > 9:
+router = Router(
+    "/", route_handlers=[server_metadata, model_metadata, model_ready, infer], tags=["KServe v2"]
+)
+
+
+def _split(body: bytes, header_length: bytes) -> tuple[bytes, memoryview]:
+    if not header_length.isdigit() or len(header_length) > 9:
         raise RequestError(400, f"{HEADER_LENGTH} must be a number, got {header_length!r}.")
-    else:
-        length = int(header_length)
+    length = int(header_length)
     if length > len(body):
         raise RequestError(400, f"{HEADER_LENGTH} is {length}, the body has {len(body)} bytes.")
-    view = memoryview(body)
-    return decoded(_INFER, view[:length], "inference request"), view[length:]
+    return body[:length], memoryview(body)[length:]
 
 
-def _query(asked: _InferRequest, blob: memoryview, most: int) -> tuple[list[Any], Query]:
+def _query(asked: InferRequest, blob: memoryview, most: int) -> tuple[list[Any], Query]:
     values: dict[str, list[Any]] = {}
     for tensor in asked.inputs:
         if tensor.name not in _INPUTS or tensor.name in values:
@@ -176,7 +254,7 @@ def _single(values: dict[str, list[Any]], name: str, default: Any, kind: type) -
 
 
 def _response(
-    asked: _InferRequest, name: str, model: ServedModel, result: SearchResult
+    asked: InferRequest, name: str, model: ServedModel, result: SearchResult
 ) -> tuple[bytes, int | None]:
     padded = result.rows < 0
     ids = ["" if blank else str(i) for i, blank in zip(result.ids.flat, padded.flat, strict=True)]
@@ -186,7 +264,7 @@ def _response(
         "count": np.count_nonzero(~padded, axis=1).astype(np.int32),
     }
     binary_by_default = asked.parameters.get("binary_data_output") is True
-    wanted = asked.outputs or [_RequestedOutput(output) for output in OUTPUTS]
+    wanted = asked.outputs or [RequestedOutput(output) for output in OUTPUTS]
     outputs, blobs = [], []
     for output in wanted:
         datatype, array = OUTPUTS[output.name], arrays[output.name]
@@ -201,5 +279,5 @@ def _response(
         else:
             tensor.data = ids if datatype == "BYTES" else array.tolist()
         outputs.append(tensor)
-    head = msgspec.json.encode(_InferResponse(name, str(model.version), outputs, asked.id))
+    head = msgspec.json.encode(InferResponse(name, str(model.version), outputs, asked.id))
     return head + b"".join(blobs), len(head) if blobs else None

@@ -16,6 +16,13 @@ from prometheus_client.registry import Collector
 
 _BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 _STAGES = ("wait", "embed", "search")
+_ROUTES = (
+    "/api/v1/recommend",
+    "/api/v1/similar",
+    "/api/v1/items",
+    "/api/v1/users",
+    "/api/v1/model",
+)
 
 
 class Times:
@@ -75,8 +82,9 @@ class Metrics:
             registry=self.registry,
         )
 
-    def answered(self, route: str, status: int, seconds: float) -> None:
+    def answered(self, path: str, status: int, seconds: float) -> None:
         """Count an answer."""
+        route = _route(path)
         self._answers[route, status] += 1
         times = self._seconds.get(route)
         if times is None:
@@ -132,3 +140,14 @@ class _Requests(Collector):
 
     def collect(self) -> Iterator[Metric]:
         return self._metrics.families()
+
+
+def _route(path: str) -> str:
+    for route in _ROUTES:
+        if path == route or path.startswith(route + "/"):
+            return route
+    if path.startswith("/v1/models/"):
+        return "/v1/models"
+    if path.startswith("/v2"):
+        return "/v2/infer" if path.endswith("/infer") else "/v2"
+    return "other"

@@ -7,11 +7,10 @@ import msgspec
 import polars as pl
 from litestar import Router, get, post
 from litestar.datastructures import State
-from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from shortlist.serving.answers import Query, Service
-from shortlist.serving.errors import ErrorBody, decoded
+from shortlist.serving.errors import LOADING_ERRORS, LOOKUP_ERRORS, QUERY_ERRORS, decoded
 from shortlist.serving.model import ServedModel
 
 Id = int | Annotated[str, msgspec.Meta(max_length=1024)]
@@ -109,29 +108,19 @@ class ModelDetails(msgspec.Struct):
     refused_versions: dict[str, str]
 
 
-_BAD = ResponseSpec(ErrorBody, description="The request is not one this API takes.")
-_UNKNOWN = ResponseSpec(ErrorBody, description="There is no such user or item.")
-_LARGE = ResponseSpec(ErrorBody, description="The body is over the limit.")
-_BUSY = ResponseSpec(ErrorBody, description="Too many requests; see Retry-After.")
-_LOADING = ResponseSpec(ErrorBody, description="No model is loaded yet.")
-_KEY = ResponseSpec(ErrorBody, description="A key is needed.")
-_LOOKUP = {400: _BAD, 401: _KEY, 404: _UNKNOWN, 503: _LOADING}
-_QUERY = {**_LOOKUP, 413: _LARGE, 415: _BAD, 429: _BUSY}
-
-
-@post("/recommend", status_code=200, responses=_QUERY, summary="Recommend")
+@post("/recommend", status_code=200, responses=QUERY_ERRORS, summary="Recommend")
 async def recommend(data: JSONBody[RecommendRequest], state: State) -> RankedItems:
     """The best items for a known user, or for a history sent along."""
     return await _recommended(state.service, data)
 
 
-@post("/similar", status_code=200, responses=_QUERY, summary="Similar items")
+@post("/similar", status_code=200, responses=QUERY_ERRORS, summary="Similar items")
 async def similar(data: JSONBody[SimilarRequest], state: State) -> RankedItems:
     """The items most like one of them, by cosine."""
     return await _similar(state.service, data)
 
 
-@get("/items", responses=_LOOKUP, summary="Find items")
+@get("/items", responses=LOOKUP_ERRORS, summary="Find items")
 async def find_items(state: State, prefix: Prefix = "", limit: Limit = 10) -> Found:
     """Items with a word of the title, or the id, that begins as asked."""
     service: Service = state.service
@@ -141,7 +130,7 @@ async def find_items(state: State, prefix: Prefix = "", limit: Limit = 10) -> Fo
     return Found(_named(model, rows.tolist()))
 
 
-@get("/items/{item_id:path}", responses=_LOOKUP, summary="One item")
+@get("/items/{item_id:path}", responses=LOOKUP_ERRORS, summary="One item")
 async def item_details(state: State, item_id: FromPath[str]) -> ItemDetails:
     """Everything the bundle says of an item."""
     model = state.service.repository.model()
@@ -155,7 +144,7 @@ async def item_details(state: State, item_id: FromPath[str]) -> ItemDetails:
     return ItemDetails(item, title, details)
 
 
-@get("/users", responses=_LOOKUP, summary="Find users")
+@get("/users", responses=LOOKUP_ERRORS, summary="Find users")
 async def find_users(state: State, prefix: Prefix = "", limit: Limit = 10) -> FoundUsers:
     """Users whose id begins as asked."""
     service: Service = state.service
@@ -166,7 +155,7 @@ async def find_users(state: State, prefix: Prefix = "", limit: Limit = 10) -> Fo
     return FoundUsers(found.to_list(), len(users))
 
 
-@get("/users/{user_id:path}", responses=_LOOKUP, summary="One user")
+@get("/users/{user_id:path}", responses=LOOKUP_ERRORS, summary="One user")
 async def user_details(state: State, user_id: FromPath[str], limit: Limit = 50) -> UserDetails:
     """What a user has had, most recent first."""
     model = state.service.repository.model()
@@ -175,7 +164,7 @@ async def user_details(state: State, user_id: FromPath[str], limit: Limit = 50) 
     return UserDetails(user, _named(model, rows[::-1][:limit].tolist()), len(rows))
 
 
-@get("/model", responses={401: _KEY, 503: _LOADING}, summary="The model")
+@get("/model", responses=LOADING_ERRORS, summary="The model")
 async def model_details(state: State) -> ModelDetails:
     """The version that answers, its size and the metrics it was saved with."""
     service: Service = state.service

@@ -20,6 +20,7 @@ function table(rows) {
 }
 
 function fields(document, schema) {
+  if (schema.oneOf) return element("div", {}, ...schema.oneOf.flatMap((one) => [element("p", {}, element("code", {}, typeName(document, one))), fields(document, one)]));
   const object = resolve(document, schema);
   const needed = new Set(object.required ?? []);
   return table(
@@ -36,7 +37,7 @@ function operation(document, path, verb, described) {
   const good = described.responses?.["200"]?.content?.["application/json"]?.schema;
   const parts = [element("p", {}, described.description ?? "")];
   if (described.parameters?.length) {
-    parts.push(element("h3", {}, "Parameters"), table(described.parameters.map((p) => [p.name, typeName(document, p.schema), p.required ? "needed" : ""])));
+    parts.push(element("h3", {}, "Parameters"), table(described.parameters.map((p) => [p.name, typeName(document, p.schema), p.required ? "needed" : "", p.description ?? ""])));
   }
   if (body) parts.push(element("h3", {}, "Body"), fields(document, body));
   if (good) parts.push(element("h3", {}, "Answer"), fields(document, good));
@@ -59,9 +60,14 @@ try {
   const response = await fetch("/api/openapi.json");
   const described = await response.json();
   if (!response.ok) throw new Error(described.error);
+  const groups = new Map();
   for (const [path, verbs] of Object.entries(described.paths)) {
-    for (const [verb, one] of Object.entries(verbs)) place.append(operation(described, path, verb, one));
+    for (const [verb, one] of Object.entries(verbs)) {
+      const group = one.tags?.[0] ?? "";
+      groups.set(group, [...(groups.get(group) ?? []), operation(described, path, verb, one)]);
+    }
   }
+  for (const [group, operations] of groups) place.append(element("h2", {}, group), ...operations);
 } catch (error) {
   place.append(element("section", {}, `The description of the API cannot be read: ${error.message}`));
 }
