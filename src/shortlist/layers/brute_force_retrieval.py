@@ -98,6 +98,8 @@ class BruteForceRetrieval(CandidateRetrieval):
 
     def _retrieve(self, queries: Any, k: int, exclusions: Any) -> tuple[Any, Any]:
         embeddings = ops.convert_to_tensor(self.candidate_embeddings)
+        if embeddings.shape[0] is None:
+            _require_at_least(k, ops.shape(embeddings)[0])
         if exclusions is None:
             scores, rows = _top_k.top_rows(queries, embeddings, k)
             return scores, self._ids_of(rows)
@@ -122,6 +124,15 @@ def _width(exclusions: Any) -> int:
             f"`exclusions` must have shape (b, e) with e known, got {tuple(exclusions.shape)}."
         )
     return int(exclusions.shape[1])
+
+
+def _require_at_least(k: int, num_rows: Any) -> None:
+    """Checks k whenever a graph of TensorFlow runs, since the graph sees every update."""
+    import tensorflow as tf
+
+    tf.debugging.assert_less_equal(
+        k, num_rows, f"`k` must be at most the number of candidates, got {k}"
+    )
 
 
 def _contains(exclusions: Any, ids: Any) -> Any:
