@@ -343,6 +343,23 @@ def test_a_query_model_is_saved_too(make, tmp_path):
     assert_same(loaded.predict(features, verbose=0), model.predict(features, verbose=0))
 
 
+@pytest.mark.parametrize("part", ["candidate_embeddings", "candidate_ids", "candidates_digest"])
+@pytest.mark.parametrize("kind", [BruteForceRetrieval, StreamingRetrieval])
+def test_damaged_candidates_are_an_error_and_change_nothing(kind, part):
+    store = {}
+    kind(whole_numbers(50, seed=3), k=5).save_own_variables(store)
+    store[part] = np.array(store[part])
+    store[part].view("uint8").flat[3] ^= 0x40
+    layer = kind(CANDIDATES, k=5)
+    with pytest.raises(ValueError, match="The candidates in the file are damaged"):
+        layer.load_own_variables(store)
+    if part != "candidate_embeddings":
+        del store[part]
+        with pytest.raises(ValueError, match="The candidates in the file are damaged"):
+            layer.load_own_variables(store)
+    assert_same(layer(QUERIES), expected(5))
+
+
 # Bad input
 
 

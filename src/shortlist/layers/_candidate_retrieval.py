@@ -16,7 +16,8 @@ from shortlist.layers._candidates import (
     Array,
     checked_embeddings,
     concatenated,
-    load_candidates,
+    ids_of_arrays,
+    read_checked,
 )
 from shortlist.layers._finite_check import FiniteCheck
 from shortlist.layers._freshness import StaleCandidatesWarning, fingerprint
@@ -359,7 +360,8 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
     def _load(self, store: Any, names: set[str]) -> None:
         """Reads the candidates, if the store has any among its names."""
         if "candidate_embeddings" in names:
-            self.update_candidates(*load_candidates(store, names))
+            parts = read_checked(store, names)
+            self.update_candidates(parts["candidate_embeddings"], ids_of_arrays(parts))
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments, except the candidates: they are weights."""

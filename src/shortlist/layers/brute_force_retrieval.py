@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from shortlist.layers import _top_k
 from shortlist.layers._candidate_ids import NO_ID, CandidateIds, tensor_dtype
 from shortlist.layers._candidate_retrieval import CandidateRetrieval
-from shortlist.layers._candidates import Array, row_blocks, save_candidates
+from shortlist.layers._candidates import Array, arrays_of_ids, row_blocks, write_checked
 
 EXCLUSIONS_AT_A_TIME = 64
 
@@ -63,7 +63,9 @@ class BruteForceRetrieval(CandidateRetrieval):
         return None if embeddings is None else int(embeddings.shape[1])
 
     def _save(self, store: Any) -> None:
-        save_candidates(store, self.candidate_embeddings, self._require_ids())
+        embeddings = np.asarray(ops.convert_to_numpy(self.candidate_embeddings))
+        ids = arrays_of_ids(self._require_ids())
+        write_checked(store, {"candidate_embeddings": embeddings, **ids})
 
     def embeddings(self, rows_at_a_time: int) -> Iterator[Array]:
         """Reads the candidates through on the host, so many rows at a time."""
