@@ -105,7 +105,7 @@ def _digest(parts: dict[str, Array]) -> NDArray[np.uint8]:
     digest = hashlib.blake2b(digest_size=16)
     for name in sorted(parts):
         digest.update(f"{name}{parts[name].dtype}{parts[name].shape}".encode())
-        digest.update(np.ascontiguousarray(parts[name]))
+        digest.update(np.ascontiguousarray(parts[name]).data)
     return np.frombuffer(digest.digest(), dtype=np.uint8)
 
 
