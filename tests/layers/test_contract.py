@@ -343,6 +343,23 @@ def test_a_query_model_is_saved_too(make, tmp_path):
     assert_same(loaded.predict(features, verbose=0), model.predict(features, verbose=0))
 
 
+@pytest.mark.parametrize("part", ["candidate_embeddings", "candidate_ids", "candidates_digest"])
+@pytest.mark.parametrize("kind", [BruteForceRetrieval, StreamingRetrieval])
+def test_damaged_candidates_are_an_error_and_change_nothing(kind, part):
+    store = {}
+    kind(whole_numbers(50, seed=3), k=5).save_own_variables(store)
+    store[part] = np.array(store[part])
+    store[part].view("uint8").flat[3] ^= 0x40
+    layer = kind(CANDIDATES, k=5)
+    with pytest.raises(ValueError, match="The candidates in the file are damaged"):
+        layer.load_own_variables(store)
+    if part != "candidate_embeddings":
+        del store[part]
+        with pytest.raises(ValueError, match="The candidates in the file are damaged"):
+            layer.load_own_variables(store)
+    assert_same(layer(QUERIES), expected(5))
+
+
 # Bad input
 
 
@@ -407,27 +424,68 @@ def test_bad_queries_are_refused(make):
         layer(QUERIES, k=0)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_queries_that_are_not_finite_in_predict(make, value):
-    broken = QUERIES.copy()
-    broken[3, 2] = value
-    # Its weights must outlive the bad query.
+def with_a_tower(layer, **kwargs):
+    """A model with weights, which must outlive errors: queries are twice the inputs."""
     inputs = keras.Input((DIM,))
     double = keras.layers.Dense(
         DIM, use_bias=False, kernel_initializer=lambda *_, **__: 2 * np.eye(DIM)
     )
-    model = keras.Model(inputs, make(CANDIDATES, k=5)(double(inputs)))
-    reference = expected(5, queries=2 * QUERIES)
-    if keras.backend.backend() == "jax":
-        scores, ids = model.predict(broken, verbose=0)
-        assert (ids[3] == -1).all()
-        assert np.isneginf(scores[3]).all()
-        others = [np.delete(part, 3, axis=0) for part in (scores, ids)]
-        assert_same(others, [np.delete(part, 3, axis=0) for part in reference])
-    else:
+    model = keras.Model(inputs, layer(double(inputs), **kwargs))
+    model.compile(loss=[lambda _, output: 0.0 * ops.cast(output[:, 0], "float32")] * 2)
+    return model
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("use", ["predict", "predict_on_batch", "evaluate"])
+def test_queries_that_are_not_finite_in_compiled_use(make, use, value):
+    broken = QUERIES.copy()
+    broken[9, 2] = value  # In the last batch, for which nobody waits.
+    model = with_a_tower(make(CANDIDATES, k=5))
+    calls = {
+        "predict": lambda: model.predict(broken, batch_size=4, verbose=0),
+        "predict_on_batch": lambda: model.predict_on_batch(broken),
+        "evaluate": lambda: model.evaluate(broken, [broken] * 2, batch_size=4, verbose=0),
+    }
+    for _ in range(2):
         with pytest.raises(graph_error(), match="`queries` must be finite"):
-            model.predict(broken, verbose=0)
-    assert_same(model.predict(QUERIES, verbose=0), reference)
+            calls[use]()
+        assert_same(model.predict(QUERIES, verbose=0), expected(5, queries=2 * QUERIES))
+
+
+def test_larger_k_than_candidates_after_an_update_of_a_compiled_model(make):
+    layer = make(CANDIDATES, k=5)
+    model = with_a_tower(layer, k=50)
+    model.predict(QUERIES, verbose=0)
+    layer.update_candidates(CANDIDATES[:20])
+    with pytest.raises(graph_error(), match="`k` must be at most the number of candidates"):
+        model.predict(QUERIES, verbose=0)
+
+
+@pytest.mark.parametrize("has_weights", [True, False])
+def test_an_error_on_the_host_leaves_the_model_in_working_order(has_weights):
+    layer = StreamingRetrieval(k=5)
+    batches = [CANDIDATES[:200], CANDIDATES[200:]]
+    layer.index_from_dataset(batches)
+    model = with_a_tower(layer) if has_weights else functional(layer)
+    last = batches.pop()
+    with pytest.raises(graph_error(), match="gave 200 candidates, 300 when it was indexed"):
+        model.predict(QUERIES, verbose=0)
+    batches.append(last)
+    queries = 2 * QUERIES if has_weights else QUERIES
+    assert_same(model.predict(QUERIES, verbose=0), expected(5, queries=queries))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="about functions compiled by JAX")
+def test_in_functions_that_jax_compiles_and_transforms(make):
+    import jax
+
+    layer = make(CANDIDATES, k=5)
+    assert_same(jax.jit(layer)(QUERIES), expected(5))
+    assert_same(jax.vmap(layer)(QUERIES), expected(5))
+    remat = jax.checkpoint(lambda queries: ops.sum(layer(queries)[0] * 0 + ops.sum(queries)))
+    assert jax.grad(remat)(QUERIES).shape == QUERIES.shape
+    with pytest.raises(jax.errors.JaxRuntimeError, match="ValueError: `queries` must be finite"):
+        jax.block_until_ready(jax.jit(layer)(QUERIES * np.nan))
 
 
 def graph_error():

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from shortlist.layers import ApproximateRetrieval, BruteForceRetrieval
+from shortlist.layers import ApproximateRetrieval, BruteForceRetrieval, StreamingRetrieval
 
 LOAD = """
 import sys, warnings
@@ -36,7 +36,9 @@ def test_the_same_answers_on(backend, tmp_path):
     approximate = ApproximateRetrieval(
         candidates, [f"film {i}" for i in range(500)], k=5, return_rows=True
     )
-    model = keras.Model(inputs, (*exact(inputs), *approximate(inputs)))
+    streaming = StreamingRetrieval(candidates, np.arange(500) + 10**6, k=5)
+    layers = (exact, approximate, streaming)
+    model = keras.Model(inputs, [part for layer in layers for part in layer(inputs)])
     model.save(tmp_path / "model.keras")
     np.save(tmp_path / "queries.npy", queries)
     subprocess.run(
@@ -46,6 +48,6 @@ def test_the_same_answers_on(backend, tmp_path):
     )
     here = model.predict(queries, verbose=0)
     there = list(np.load(tmp_path / "results.npz").values())
-    for scores in (0, 2):
+    for scores in (0, 2, 4):
         np.testing.assert_allclose(there[scores], here[scores], rtol=1e-5)
         np.testing.assert_array_equal(there[scores + 1], here[scores + 1])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from shortlist.losses import RetrievalLoss
+from shortlist.losses import FrequencyEstimator, RetrievalLoss
 
 
 def embeddings(rows, dim=4, seed=0):
@@ -55,6 +55,21 @@ def test_log_q_correction_subtracts_the_log_probability_of_every_candidate():
     np.testing.assert_allclose(
         losses_of(queries, candidates, sampling_probabilities=probabilities),
         softmax_losses(queries @ candidates.T - np.log(probabilities)),
+        rtol=1e-5,
+    )
+
+
+def test_log_q_correction_with_estimated_frequencies():
+    batches = np.array([[0, 1, 2, 3], [0, 1, 2, 4], [0, 1, 3, 4], [0, 2, 3, 4]])
+    estimator = FrequencyEstimator(capacity=5, learning_rate=1.0)
+    for batch in batches:
+        probabilities = estimator(batch, training=True)
+    # Steps since each one's appearance before.
+    gaps = np.array([1.0, 2.0, 1.0, 1.0])
+    queries, candidates = embeddings(4), embeddings(4, seed=1)
+    np.testing.assert_allclose(
+        losses_of(queries, candidates, sampling_probabilities=probabilities),
+        softmax_losses(queries @ candidates.T - np.log(1 / gaps)),
         rtol=1e-5,
     )
 
@@ -203,6 +218,17 @@ def test_gradients_are_finite_and_masked_rows_get_none():
     share = 1 / (1 + np.exp(scores[0, 0] - scores[0, 1]))
     np.testing.assert_allclose(gradient[0], share * (candidates[1] - candidates[0]), rtol=1e-4)
     assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_gradients_in_half_precision_are_those_of_float32(dtype):
+    queries, candidates = embeddings(8), embeddings(8, seed=1)
+    loss = RetrievalLoss(temperature=0.2)
+    exact = gradients(lambda q: loss(q, candidates), queries)
+    rounded = ops.convert_to_numpy(ops.cast(ops.cast(candidates, dtype), "float32"))
+    half = gradients(lambda q: loss(ops.cast(q, dtype), ops.cast(rounded, dtype)), queries)
+    assert np.isfinite(half).all()
+    np.testing.assert_allclose(half, exact, atol=0.05 * np.abs(exact).max())
 
 
 def test_works_compiled_with_unknown_batch_size():

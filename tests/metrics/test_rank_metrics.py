@@ -181,6 +181,28 @@ def test_in_compile_and_evaluate_it_follows_updates(over):
         assert logs["top_10_categorical_accuracy"] == pytest.approx(expected, rel=1e-5)
 
 
+def no_loss(y_true, y_pred):
+    return 0.0 * ops.sum(y_pred, axis=1)
+
+
+def test_a_model_loaded_with_a_metric_over_a_layer_asks_to_be_compiled_again(tmp_path):
+    inputs = keras.Input((8,))
+    layer = BruteForceRetrieval(CANDIDATES, IDS, k=3)
+    queries = keras.layers.Dense(8, kernel_initializer="identity")(inputs)
+    model = keras.Model(inputs, {"queries": queries, "found": layer(queries)[1]})
+    model.compile(loss={"queries": no_loss}, metrics={"queries": FactorizedTopK(layer, ks=(10,))})
+    truths = {"queries": TRUTHS, "found": TRUTHS}
+    expected = model.evaluate(QUERIES, truths, verbose=0, return_dict=True)
+    assert expected["top_10_categorical_accuracy"] == pytest.approx(np.mean(ranks() <= 10))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", custom_objects={"no_loss": no_loss})
+    with pytest.raises(Exception, match="call `compile` again, with a metric over the model's lay"):
+        loaded.evaluate(QUERIES, truths, verbose=0)
+    metric = FactorizedTopK(loaded.get_layer(layer.name), ks=(10,))
+    loaded.compile(loss={"queries": no_loss}, metrics={"queries": metric})
+    assert loaded.evaluate(QUERIES, truths, verbose=0, return_dict=True) == pytest.approx(expected)
+
+
 def test_config_round_trips():
     for metric in (
         FactorizedTopK(CANDIDATES, IDS, ks=(3,)),

@@ -16,10 +16,11 @@ from shortlist.layers._candidates import (
     Array,
     checked_embeddings,
     concatenated,
-    load_candidates,
+    ids_of_arrays,
+    read_checked,
 )
+from shortlist.layers._finite_check import FiniteCheck
 from shortlist.layers._freshness import StaleCandidatesWarning, fingerprint
-from shortlist.layers._host import FiniteCheck
 from shortlist.layers._top_k import ROWS_AT_A_TIME
 from shortlist.layers.exportable_retrieval import ExportableRetrieval
 
@@ -79,8 +80,8 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
     def _retrieve(self, queries: Any, k: int, exclusions: Any) -> tuple[Any, Any]:
         """The (b, k) scores and ids (rows with `return_rows`) of (b, d) queries.
 
-        Where the layer runs in a graph, queries that are not finite get -inf and -1, and so do
-        places for which there are no candidates.
+        Where nothing can be raised, queries that are not finite get -inf and -1, and so do places
+        for which there are no candidates.
         """
 
     # Candidates
@@ -170,9 +171,10 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
 
         Raises:
             ValueError: There are no candidates, fewer than k, or the queries have another dim or
-                are not finite. In TensorFlow's graphs the last is an InvalidArgumentError; code
-                that JAX or TensorFlow's XLA have compiled cannot raise it, and gives those
-                queries score -inf and id -1.
+                are not finite. What shows only when a graph of TensorFlow runs is an
+                InvalidArgumentError, and in a function compiled by your own `jax.jit` a
+                JaxRuntimeError, of the same words. TensorFlow's XLA (`jit_compile=True`) can raise
+                nothing: there, queries that are not finite get score -inf and id -1.
         """
         self._require_candidates()
         k = self.k if k is None else _positive(k)
@@ -358,7 +360,8 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
     def _load(self, store: Any, names: set[str]) -> None:
         """Reads the candidates, if the store has any among its names."""
         if "candidate_embeddings" in names:
-            self.update_candidates(*load_candidates(store, names))
+            parts = read_checked(store, names)
+            self.update_candidates(parts["candidate_embeddings"], ids_of_arrays(parts))
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments, except the candidates: they are weights."""

@@ -1,5 +1,6 @@
 """Candidate embeddings on the host: checked, in batches, and in files."""
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
@@ -11,6 +12,15 @@ from numpy.typing import NDArray
 from shortlist.layers._candidate_ids import CandidateIds
 
 Array = NDArray[Any]
+
+PARTS = (
+    "candidate_embeddings",
+    "candidate_ids",
+    "candidate_ids_utf8",
+    "candidate_ids_ends",
+    "dataset_dim",
+)
+DIGEST = "candidates_digest"
 
 
 def checked_embeddings(embeddings: Any) -> NDArray[np.float32]:
@@ -72,31 +82,48 @@ def _on_host(ids: Any) -> Any:
     return array
 
 
-def save_candidates(store: Any, embeddings: Any, ids: CandidateIds) -> None:
-    """Writes candidates among the weights of a file."""
-    store["candidate_embeddings"] = np.asarray(ops.convert_to_numpy(embeddings))
-    save_ids(store, ids)
+def write_checked(store: Any, parts: dict[str, Array]) -> None:
+    """Writes arrays among the weights of a file, with a digest of them all."""
+    for name, array in parts.items():
+        store[name] = array
+    store[DIGEST] = _digest(parts)
 
 
-def load_candidates(store: Any, names: set[str]) -> tuple[Array, Array]:
-    """Reads what `save_candidates` wrote."""
-    return np.array(store["candidate_embeddings"]), load_ids(store, names)
+def read_checked(store: Any, names: set[str]) -> dict[str, Array]:
+    """Reads what `write_checked` wrote.
+
+    Raises:
+        ValueError: It is damaged.
+    """
+    parts = {name: np.array(store[name]) for name in PARTS if name in names}
+    if DIGEST not in names or not np.array_equal(np.array(store[DIGEST]), _digest(parts)):
+        raise ValueError("The candidates in the file are damaged: save the layer again.")
+    return parts
 
 
-def save_ids(store: Any, ids: CandidateIds) -> None:
-    """Writes ids among the weights of a file."""
+def _digest(parts: dict[str, Array]) -> NDArray[np.uint8]:
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(parts):
+        digest.update(f"{name}{parts[name].dtype}{parts[name].shape}".encode())
+        digest.update(np.ascontiguousarray(parts[name]).data)
+    return np.frombuffer(digest.digest(), dtype=np.uint8)
+
+
+def arrays_of_ids(ids: CandidateIds) -> dict[str, Array]:
+    """Returns ids as arrays of numbers, for files."""
     if not ids.are_strings:
-        store["candidate_ids"] = ids.values
-        return
+        return {"candidate_ids": ids.values}
     encoded = [value.encode() for value in ids.values.tolist()]
-    store["candidate_ids_utf8"] = np.frombuffer(b"".join(encoded), dtype=np.uint8)
-    store["candidate_ids_ends"] = np.cumsum([len(value) for value in encoded], dtype=np.int64)
+    return {
+        "candidate_ids_utf8": np.frombuffer(b"".join(encoded), dtype=np.uint8),
+        "candidate_ids_ends": np.cumsum([len(value) for value in encoded], dtype=np.int64),
+    }
 
 
-def load_ids(store: Any, names: set[str]) -> Array:
-    """Reads what `save_ids` wrote."""
-    if "candidate_ids" in names:
-        return np.array(store["candidate_ids"])
-    text = np.array(store["candidate_ids_utf8"], dtype=np.uint8).tobytes()
-    ends = [0, *np.array(store["candidate_ids_ends"]).tolist()]
+def ids_of_arrays(parts: dict[str, Array]) -> Array:
+    """Returns the ids that `arrays_of_ids` was given."""
+    if "candidate_ids" in parts:
+        return parts["candidate_ids"]
+    text = parts["candidate_ids_utf8"].tobytes()
+    ends = [0, *parts["candidate_ids_ends"].tolist()]
     return np.array([text[start:end].decode() for start, end in pairwise(ends)], dtype=object)

@@ -80,13 +80,27 @@ class HostFunction:
     def _in_jax(self, k: int, *tensors: Any) -> tuple[Any, ...]:
         import jax
 
+        from shortlist.layers._jax_errors import errors_of_model
+
         batch = tensors[0].shape[0]
         shapes = tuple(
             jax.ShapeDtypeStruct((batch, width), dtype) for width, dtype in self.outputs(k)
         )
-        return tuple(
-            jax.pure_callback(partial(self.run, k), shapes, *tensors, vmap_method="sequential")
-        )
+        errors = errors_of_model()
+
+        def run(*arrays: Any) -> tuple[Array, ...]:
+            try:
+                return self.run(k, *arrays)
+            except Exception as error:
+                if errors is None or not errors.keep(error):
+                    raise
+                return tuple(np.zeros(shape.shape, shape.dtype) for shape in shapes)
+
+        results = jax.pure_callback(run, shapes, *tensors, vmap_method="sequential")
+        if errors is not None:
+            # An effect, which can be waited for.
+            jax.debug.callback(_ignore, results[0][:1, :1])
+        return tuple(results)
 
     def _in_tensorflow(self, k: int, *tensors: Any) -> tuple[Any, ...]:
         import tensorflow as tf
@@ -109,38 +123,8 @@ def finite_rows(queries: Array) -> Array:
     return np.asarray(np.isfinite(queries).all(axis=1, keepdims=True))
 
 
-class FiniteCheck:
-    """Refuses queries that are not finite, where that leaves the model in working order.
-
-    Eagerly and in what PyTorch compiles it raises a ValueError, in TensorFlow's graphs an
-    InvalidArgumentError of the same words. TensorFlow's XLA checks nothing. On JAX nothing is
-    raised from compiled code: Keras takes the values out of a model's variables while it predicts
-    and an error would leave it without them. There, such queries get no candidates.
-    """
-
-    def __init__(self) -> None:
-        self._on_host = HostFunction(self._require, lambda _: ((1, "bool"),))
-
-    def __call__(self, queries: Any) -> Any:
-        """Returns (b, d) queries, checked before they are used."""
-        backend = keras.backend.backend()
-        if is_concrete(queries):
-            self._require(1, finite_rows(keras.ops.convert_to_numpy(queries)))
-        elif backend == "tensorflow":
-            import tensorflow as tf
-
-            return tf.debugging.check_numerics(queries, "`queries` must be finite")
-        elif backend == "torch":
-            is_finite = keras.ops.all(keras.ops.isfinite(queries), axis=1, keepdims=True)
-            # Using what the host returns keeps compilers from leaving the check out.
-            return keras.ops.where(self._on_host(1, is_finite)[0], queries, 0.0)
-        return queries
-
-    def _require(self, _: int, is_finite: Array) -> tuple[Array]:
-        if not is_finite.all():
-            row = int(np.argmin(is_finite))
-            raise ValueError(f"`queries` must be finite, got NaN or infinity in row {row}.")
-        return (is_finite,)
+def _ignore(_: Any) -> None:
+    """Does nothing."""
 
 
 @cache

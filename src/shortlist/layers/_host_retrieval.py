@@ -56,6 +56,7 @@ class HostRetrieval(CandidateRetrieval, abc.ABC):
         rest = list(others)
         if self.candidate_embeddings is not None:
             self._share(rest.pop(0))
+        self._check_count(k, self.num_candidates)  # They may have changed since `call` was traced.
         exclude = None if not rest else self._excluded_ids(rest[0])
         is_finite = finite_rows(queries)
         if is_finite.all():

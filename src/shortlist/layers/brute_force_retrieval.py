@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from shortlist.layers import _top_k
 from shortlist.layers._candidate_ids import NO_ID, CandidateIds, tensor_dtype
 from shortlist.layers._candidate_retrieval import CandidateRetrieval
-from shortlist.layers._candidates import Array, row_blocks, save_candidates
+from shortlist.layers._candidates import Array, arrays_of_ids, row_blocks, write_checked
 
 EXCLUSIONS_AT_A_TIME = 64
 
@@ -63,7 +63,9 @@ class BruteForceRetrieval(CandidateRetrieval):
         return None if embeddings is None else int(embeddings.shape[1])
 
     def _save(self, store: Any) -> None:
-        save_candidates(store, self.candidate_embeddings, self._require_ids())
+        embeddings = np.asarray(ops.convert_to_numpy(self.candidate_embeddings))
+        ids = arrays_of_ids(self._require_ids())
+        write_checked(store, {"candidate_embeddings": embeddings, **ids})
 
     def embeddings(self, rows_at_a_time: int) -> Iterator[Array]:
         """Reads the candidates through on the host, so many rows at a time."""
@@ -98,6 +100,8 @@ class BruteForceRetrieval(CandidateRetrieval):
 
     def _retrieve(self, queries: Any, k: int, exclusions: Any) -> tuple[Any, Any]:
         embeddings = ops.convert_to_tensor(self.candidate_embeddings)
+        if embeddings.shape[0] is None:
+            _require_at_least(k, ops.shape(embeddings)[0])
         if exclusions is None:
             scores, rows = _top_k.top_rows(queries, embeddings, k)
             return scores, self._ids_of(rows)
@@ -122,6 +126,15 @@ def _width(exclusions: Any) -> int:
             f"`exclusions` must have shape (b, e) with e known, got {tuple(exclusions.shape)}."
         )
     return int(exclusions.shape[1])
+
+
+def _require_at_least(k: int, num_rows: Any) -> None:
+    """Checks k whenever a graph of TensorFlow runs, since the graph sees every update."""
+    import tensorflow as tf
+
+    tf.debugging.assert_less_equal(
+        k, num_rows, f"`k` must be at most the number of candidates, got {k}"
+    )
 
 
 def _contains(exclusions: Any, ids: Any) -> Any:

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from shortlist.layers._candidate_ids import NO_ID, CandidateIds
 from shortlist.layers._candidates import (
     Array,
+    arrays_of_ids,
     as_batch,
-    load_ids,
+    ids_of_arrays,
+    read_checked,
     row_blocks,
-    save_candidates,
-    save_ids,
+    write_checked,
 )
 from shortlist.layers._host_retrieval import HostRetrieval
 from shortlist.layers._top_k import NO_SCORE, ROWS_AT_A_TIME
@@ -168,22 +169,23 @@ class StreamingRetrieval(HostRetrieval):
     def _save(self, store: Any) -> None:
         if self._source is None:
             self.take_shared()
-        ids = self._require_ids()
+        ids = arrays_of_ids(self._require_ids())
         if self._in_memory:
-            save_candidates(store, self._in_memory[0], ids)
+            write_checked(store, {"candidate_embeddings": self._in_memory[0], **ids})
         else:
-            store["dataset_dim"] = np.array([self._source_dim], dtype=np.int64)
-            save_ids(store, ids)
+            dim = np.array([self._source_dim], dtype=np.int64)
+            write_checked(store, {"dataset_dim": dim, **ids})
 
     def _load(self, store: Any, names: set[str]) -> None:
         """Reads the candidates; of a dataset its ids."""
         if "dataset_dim" not in names:
             super()._load(store, names)
             return
-        values = load_ids(store, names)
+        parts = read_checked(store, names)
+        values = ids_of_arrays(parts)
         ids = CandidateIds(values, len(values))
         self._check_ids(ids)
-        self._source, self._source_dim, self._in_memory = None, int(store["dataset_dim"][0]), ()
+        self._source, self._source_dim, self._in_memory = None, int(parts["dataset_dim"][0]), ()
         self._ids = ids
 
 

@@ -109,6 +109,12 @@ class RankMetric(keras.metrics.Metric, abc.ABC):
 
     def _values(self, depth: int, queries: Array, truths: Array) -> tuple[Array]:
         """Runs on the host: what each query's true candidate is worth, (b, m)."""
+        if isinstance(self.candidates, CandidateRetrieval) and not self.candidates.num_candidates:
+            raise ValueError(
+                f"Layer '{self.candidates.name}' of metric '{self.name}' has no candidates yet: "
+                "call its `update_candidates`. If the metric was loaded with a model, its layer is "
+                "not the model's: call `compile` again, with a metric over the model's layer."
+            )
         if isinstance(self.candidates, HostRetrieval):
             self.candidates.take_shared()
         table = self._table()

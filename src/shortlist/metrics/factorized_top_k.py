@@ -23,7 +23,7 @@ class FactorizedTopK(RankMetric):
     stand in for exact ones, and what the layer misses is a miss.
 
     A model saved with this metric over a layer must be compiled again after loading: Keras loads
-    the metric with a layer of its own, which has no candidates.
+    the metric with a layer of its own, which has no candidates, and until then an update says so.
 
     Args:
         candidates: A layer of `shortlist.layers`, whose candidates at the time of each update
