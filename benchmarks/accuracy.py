@@ -14,6 +14,12 @@ figure its standard deviation over the seeds, as KEY_sd.
   ceiling is what ten films a user can reach at most: they have 100 films on average, and every
   second film that Popularity shows is one of them. EASE, ItemKNN and iALS stand there with their
   own settings and again with those best for three films; TwoTower also with more films given.
+  "all films in 4 numbers" is an oracle: it has seen every film of the stranger, those to be found
+  included, and keeps 4 numbers of it (principal components): a measure of what three films tell.
+- new_users_liked: the same where all that counts is a rating of 4 or 5: three films a stranger
+  liked are given, the others that they liked are to be found, and everyone learns from such
+  ratings alone; but one Popularity stands there that counts all ratings, and how many times its
+  hit rate the others have.
 - sample: on the invented data set, as a share of what its taste model itself finds (the oracle).
 - deep: features and 1, 2, 3 dense layers by the rating objective, and the hit rate on held-out
   ratings of 5, beside the 0.30 to 0.315 published for this set-up.
@@ -38,12 +44,11 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import keras
 import numpy as np
-import polars as pl
+from strangers import KS, Metrics, Strangers, compare
 
 from shortlist.data import (
     Interactions,
     Split,
-    UserItems,
     movielens,
     sample,
     split_by_time,
@@ -53,11 +58,9 @@ from shortlist.evaluation import evaluate
 from shortlist.evaluation.baselines import EASE, IALS, ItemKNN, Popularity
 from shortlist.models import Catalogue, Recipe, TwoTower
 
-KS = (10, 100)
 NEW_USERS, GIVEN = 100, 3
+LIKED = 4
 CORES = 2
-
-Metrics = dict[str, float]
 
 
 def two_tower(recipe: Recipe) -> Callable[[Interactions], Any]:
@@ -140,47 +143,29 @@ def newcomers(seed: int) -> dict[str, Callable[[Interactions], Any]]:
 
 
 def new_users(data: Interactions, seed: int) -> dict[str, Metrics]:
-    rng = np.random.default_rng(seed)
-    withheld = rng.choice(data.user_ids, NEW_USERS, replace=False)
-    theirs = data.frame["user_id"].is_in(withheld.tolist())
-    train = data.take(~theirs.to_numpy())
-    shuffled = data.frame.filter(theirs).sample(fraction=1.0, shuffle=True, seed=seed)
-    shuffled = shuffled.with_columns(pl.int_range(pl.len()).over("user_id").alias("place"))
-    fitted = {name: fit(train) for name, fit in newcomers(seed).items()}
-
-    def given(count: int, names: Iterable[str], note: str = "") -> dict[str, Metrics]:
-        known = shuffled.filter(pl.col("place") < count, pl.col("item_id").is_in(train.item_ids))
-        films = UserItems(known)
-        test = Interactions.from_polars(shuffled.filter(pl.col("place") >= count))
-        figures = {
-            f"{name}{note}": by_films(fitted[name], films, test) for name in ("Popularity", *names)
-        }
-        best = figures[f"Popularity{note}"]
-        for row in figures.values():
-            for key in ("hit_rate@10", "per_user@10"):
-                row[f"{key}_times_popularity"] = row[key] / best[key]
-        return figures
-
-    each = shuffled.filter(pl.col("place") >= GIVEN).group_by("user_id").len()["len"].to_numpy()
-    return {
-        "ceiling": {f"hit_rate@{k}": float(np.minimum(each, k).sum() / each.sum()) for k in KS},
-        **given(GIVEN, fitted),
-        **given(1, ["TwoTower"], ", 1 given"),
-        **given(5, ["TwoTower"], ", 5 given"),
-        **given(10, ["TwoTower"], ", 10 given"),
-    }
+    strangers = Strangers(data, NEW_USERS, seed)
+    fitted = {name: fit(strangers.train) for name, fit in newcomers(seed).items()}
+    figures = compare(strangers.measure(fitted, GIVEN), "Popularity")
+    few = {name: fitted[name] for name in ("Popularity", "TwoTower")}
+    for count in (1, 5, 10):
+        note = f", {count} given"
+        figures |= compare(strangers.measure(few, count, note), f"Popularity{note}")
+    oracles = {"Popularity": figures["Popularity"], **strangers.oracles(GIVEN, (2, 3, 4, 6, 8))}
+    return {"ceiling": strangers.ceiling(GIVEN), **figures, **compare(oracles, "Popularity")}
 
 
-def by_films(recommender: Any, films: UserItems, test: Interactions) -> Metrics:
-    """Hit rates when users are known by some of their films, which never come back."""
+def new_users_liked(data: Interactions, seed: int) -> dict[str, Metrics]:
+    strangers = Strangers(rated(data, LIKED), NEW_USERS, seed)
+    fitted = {name: fit(strangers.train) for name, fit in newcomers(seed).items()}
+    others = ~data.frame["user_id"].is_in(strangers.ids.tolist())
+    fitted["Popularity of all ratings"] = Popularity(data.take(others.to_numpy()))
+    figures = compare(strangers.measure(fitted, GIVEN), "Popularity")
+    compare(figures, "Popularity of all ratings", "_of_all_ratings")
+    return {"ceiling": strangers.ceiling(GIVEN), **figures}
 
-    def answer(users: Any, k: int, exclude: Any) -> Any:
-        own = films(users)
-        return recommender.recommend_from(own, k, exclude=films.excluded(users, exclude))
 
-    result = evaluate(answer, test, ks=KS, exclude_seen=False, baselines={})
-    rates = {f"hit_rate@{k}": result[f"hit_rate@{k}"] for k in KS}
-    return {**rates, "per_user@10": result["recall@10"]}
+def rated(data: Interactions, least: int) -> Interactions:
+    return data.take((data.frame["rating"] >= least).to_numpy())
 
 
 def on_sample(data: Interactions, seed: int) -> dict[str, Metrics]:
@@ -220,7 +205,7 @@ DEEP = Recipe(
 
 def deep(data: Interactions, seed: int) -> dict[str, Metrics]:
     split = split_random(data, seed=seed)
-    loved = replace(split.test, frame=split.test.frame.filter(pl.col("rating") == 5))
+    loved = rated(split.test, 5)
     figures = {}
     for layers in ((32,), (64, 32), (128, 64, 32)):
         started = time.perf_counter()
@@ -276,6 +261,7 @@ SECTIONS = {
     "random": random,
     "time": by_time,
     "new_users": new_users,
+    "new_users_liked": new_users_liked,
     "sample": on_sample,
     "deep": deep,
     "cost": cost,

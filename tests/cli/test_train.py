@@ -62,6 +62,20 @@ def test_files_of_ones_own_train_by_a_toml_file(answer, own_files) -> None:
     assert again["metrics"]["hit_rate@10"] == pytest.approx(run["metrics"]["hit_rate@10"], abs=1e-6)
 
 
+def test_columns_of_ones_own_are_told_on_the_command_line(answer, fail, own_files) -> None:
+    views, out = str(own_files / "views.parquet"), str(own_files / "bundle")
+    short = ["--epochs", "1", "--embedding-dim", "4"]
+    code, said = fail("train", out, "--dataset", views, *short)
+    assert code == 3
+    assert "--columns user_id=NAME,item_id=NAME" in " ".join(said.split())
+    run = answer(
+        "train", out, "--dataset", views, "--columns", "user_id=viewer,item_id=film", *short
+    )
+    assert run["data"]["columns"] == {"user_id": "viewer", "item_id": "film"}
+    again = answer("evaluate", out, "--dataset", views)  # the bundle remembers the names
+    assert again["metrics"]["hit_rate@10"] == pytest.approx(run["metrics"]["hit_rate@10"], abs=1e-6)
+
+
 def test_the_history_tower_trains_into_a_bundle(answer, ratings, tmp_path) -> None:
     options = ["--objective", "catalogue", "--embedding-dim", "8", "--epochs", "2"]
     out = str(tmp_path / "bundle")

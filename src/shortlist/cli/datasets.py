@@ -27,6 +27,25 @@ DataDir = Annotated[
 ]
 
 
+def column_names(text: str) -> dict[str, str]:
+    """Returns what columns are called, by our name, from text such as `user_id=buyer,item_id=sku`.
+
+    Raises:
+        typer.BadParameter: A part without a name on both sides, or a column named twice.
+    """
+    names: dict[str, str] = {}
+    for part in text.split(","):
+        ours, _, theirs = (word.strip() for word in part.partition("="))
+        if not ours or not theirs:
+            raise typer.BadParameter(
+                f"--columns: expected names such as user_id=buyer,item_id=sku, got {part!r}."
+            )
+        if ours in names:
+            raise typer.BadParameter(f"--columns: {ours!r} is named twice.")
+        names[ours] = theirs
+    return names
+
+
 def open_dataset(
     name: str,
     data_dir: Path | None,
@@ -59,8 +78,8 @@ def open_dataset(
         except DataError as error:
             if columns is None and "columns={" in str(error):
                 raise DataError(
-                    f"{error} In a TOML file for `train --config`: [data] with dataset = {name!r} "
-                    'and columns = { user_id = "…", item_id = "…" }.'
+                    f"{error} `train` is told by --columns user_id=NAME,item_id=NAME, or by a TOML "
+                    "file."
                 ) from error
             raise
     if users or items or columns:

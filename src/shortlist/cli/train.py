@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from shortlist.cli.datasets import DataDir, Dataset, open_dataset
+from shortlist.cli.datasets import DataDir, Dataset, column_names, open_dataset
 from shortlist.cli.output import Json, console, print_json, status
 
 if TYPE_CHECKING:
@@ -25,6 +25,13 @@ def train(
     ] = None,
     dataset: Annotated[str | None, Dataset.__metadata__[0]] = None,
     data_dir: DataDir = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OURS=THEIRS,…",
+            help="What columns are called in the files: user_id=buyer,item_id=sku.",
+        ),
+    ] = None,
     objective: Annotated[
         Literal["retrieval", "rating", "multitask", "catalogue"] | None,
         typer.Option(help="What the model learns; retrieval if not said. catalogue finds most."),
@@ -82,12 +89,13 @@ def train(
     }
     given = {name: value for name, value in options.items() if value is not None}
     source = dataset or read.dataset
+    named = read.columns if columns is None else column_names(columns)
     with status("reading the data"):
         if dataset:
-            interactions = open_dataset(dataset, data_dir, columns=read.columns)
+            interactions = open_dataset(dataset, data_dir, columns=named)
         else:
             interactions = open_dataset(
-                source, data_dir, users=read.users, items=read.items, columns=read.columns
+                source, data_dir, users=read.users, items=read.items, columns=named
             )
     with status("starting Keras"):
         from shortlist.models import Recipe
@@ -112,7 +120,7 @@ def train(
             "interactions": len(interactions),
             "users": len(interactions.user_ids),
             "items": len(interactions.item_ids),
-            "columns": read.columns,
+            "columns": named,
             "sha256": interactions.fingerprint(),
         },
         "arguments": recipe.to_dict(),
