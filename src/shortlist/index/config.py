@@ -16,7 +16,8 @@ class IndexConfig:
     Every field left at None is chosen from the number and dimension of the embeddings.
 
     Attributes:
-        exact: Search exactly unless a search's own settings say otherwise. Large sets are still
+        exact: Search exactly unless a search's own settings say otherwise, as fewer than 10,000
+            rows are in any case where `leaves` is not given. Large sets are still
             partitioned, because bounds on the leaves let exact search pass over most of them; with
             `leaves=1` they are not, which builds sooner and searches slower.
         leaves: Number of k-means leaves (cells) that the rows are partitioned into.

@@ -107,7 +107,8 @@ class Index:
                 converted once.
             ids: One id for each candidate, all integers or all str; None numbers them by row.
             metric: "dot" (inner product), "cosine", or "l2" (minus the squared distance).
-            config: What is fixed at build; None chooses by n and d: exact for small sets.
+            config: What is fixed at build; None chooses by n and d. Fewer than 10,000 candidates
+                are searched exactly unless `leaves` is given.
             seed: Seed of the random choices, from 0.
             threads: None uses all cores. The index does not depend on it.
             progress: Called with the name of a stage and the fraction of it that is done. What it
