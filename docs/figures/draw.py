@@ -3,7 +3,10 @@
 Lines and text are dark on nothing, and the site inverts them in its dark scheme.
 """
 
+import struct
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import matplotlib as mpl
 import numpy as np
@@ -12,9 +15,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Polygon
 
 from shortlist import Index, IndexConfig, SearchSettings
+from shortlist.data import sample
 from shortlist.evaluation import recall_at_k
+from shortlist.models import TwoTower
 
 HERE = Path(__file__).parent
+RUN = 64  # rows of a leaf that share a bound
 INK, SOFT, STRONG, PALE = "#263238", "#90a4ae", "#d84315", "#eceff1"
 STYLE = {
     "svg.fonttype": "none",
@@ -150,35 +156,112 @@ def search() -> Figure:
     return figure
 
 
-def tradeoff() -> Figure:
-    """Recall against the share of rows scanned, for few leaves and for many."""
-    rng = np.random.default_rng(0)
-    rows, dim = 200_000, 32
-    homes = rng.standard_normal((2_000, dim), dtype=np.float32)
-    spread = np.float32(0.6)
-    vectors = homes[rng.integers(2_000, size=rows)]
-    vectors = vectors + spread * rng.standard_normal((rows, dim), dtype=np.float32)
-    queries = homes[rng.integers(2_000, size=300)]
-    queries = queries + spread * rng.standard_normal((300, dim), dtype=np.float32)
+def catalogue() -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings of invented films and 500 scaled copies of each, and of their viewers."""
+    films = sample().interactions
+    model = TwoTower.from_interactions(films, embedding_dim=32)
+    model.fit(films, epochs=3, optimizer="adam", progress=False)
+    originals = model.embed_candidates()
+    scales = np.random.default_rng(0).random((500, *originals.shape), dtype=np.float32)
+    copies = (originals * scales).reshape(-1, originals.shape[1])
+    return np.concatenate([originals, copies]), model.embed_queries(model.users.ids[:300])
+
+
+class Leaf:
+    """The rows of a leaf in their order, and what is known of them before they are scored."""
+
+    def __init__(self, rows: np.ndarray) -> None:
+        self.rows = rows
+        self.centroid = rows.mean(0)
+        self.radius = np.linalg.norm(rows - self.centroid, axis=1).max()
+        reach = rows @ self.centroid / (self.centroid @ self.centroid)
+        self.fronts = np.maximum.accumulate(reach[::-1])[::-1][::RUN]
+
+    def expected(self, query: np.ndarray, stop: float) -> np.ndarray:
+        """The best score expected of each run of rows and of those after it."""
+        base = self.centroid @ query
+        along = self.fronts * base if base > 0 else np.full(len(self.fronts), base)
+        return along + stop * np.linalg.norm(query) * self.radius
+
+
+def leaves_of(index: Index, vectors: np.ndarray) -> list[Leaf]:
+    """The leaves of an index, as its file has them."""
+    with TemporaryDirectory() as folder:
+        index.save(Path(folder) / "index.slx")
+        data = (Path(folder) / "index.slx").read_bytes()
+    (count,) = struct.unpack_from("<Q", data, 24)
+    table = struct.iter_unpack("<4Q", data[48 : 48 + 32 * count])
+    places = {kind: (size // 4, offset) for kind, offset, size, _ in table}
+    starts, row_of = (np.frombuffer(data, np.uint32, *places[kind]) for kind in (10, 15))
+    return [Leaf(vectors[rows]) for rows in np.split(row_of, starts[1:-1])]
+
+
+def visits(
+    leaves: list[Leaf], query: np.ndarray, settings: SearchSettings
+) -> Iterator[tuple[Leaf, float, int]]:
+    """The best leaves in turn, the score that a row needs then, and how many rows are scored."""
+    bases = np.array([leaf.centroid @ query for leaf in leaves])
+    found = np.empty(0, np.float32)
+    for place in (-bases).argsort()[: settings.leaves]:
+        leaf = leaves[place]
+        need = found.min() if len(found) == settings.rerank else -np.inf
+        enough = leaf.expected(query, settings.stop) >= need
+        runs = len(enough) if settings.stop == 0 or enough.all() else int(enough.argmin())
+        scored = min(RUN * runs, len(leaf.rows))
+        yield leaf, need, scored
+        scores = np.concatenate([found, leaf.rows[:scored] @ query])
+        found = np.sort(scores)[-settings.rerank :]
+
+
+def leaf(vectors: np.ndarray, queries: np.ndarray) -> Figure:
+    """Three leaves that one query visits: what is expected of their rows, and what they score."""
+    index = Index.build(vectors, config=IndexConfig(tier=0))
+    settings = SearchSettings(leaves=32)
+    visited = list(visits(leaves_of(index, vectors), queries[0], settings))
+    figure = Figure(figsize=(8.4, 2.9), layout="constrained")
+    for axes, place in zip(figure.subplots(1, 3, sharey=True), (1, 8, 16), strict=True):
+        leaf, need, scored = visited[place - 1]
+        scores = leaf.rows @ queries[0]
+        places = np.arange(len(scores))
+        axes.scatter(places[:scored], scores[:scored], s=4, color=INK, label="scored")
+        axes.scatter(places[scored:], scores[scored:], s=4, color=SOFT, label="not scored")
+        bounds = leaf.expected(queries[0], settings.stop)
+        edges = [*range(0, len(scores), RUN), len(scores)]
+        axes.stairs(bounds, edges, baseline=None, color=STRONG, linewidth=1.4, label="expected")
+        if np.isfinite(need):
+            axes.axhline(need, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), label="needed")
+        axes.set_title(f"leaf {place} of {settings.leaves}", fontsize=10)
+        axes.set_xlabel("row of the leaf")
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].set_ylabel("score")
+    handles, labels = figure.axes[1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)
+    return figure
+
+
+def tradeoff(vectors: np.ndarray, queries: np.ndarray) -> Figure:
+    """Recall against rows scored, for leaves scored whole and for leaves left early."""
     figure = Figure(figsize=(6.4, 3.4), layout="constrained")
     axes = figure.subplots()
-    exact = None
-    for leaves, colour, name in (
-        (round(rows**0.5), SOFT, "√n leaves"),
-        (round(9.25 * rows**0.5), STRONG, "9.25 √n leaves, the default"),
+    many = round(9.25 * len(vectors) ** 0.5)
+    for number, stop, colour, line, name in (
+        (many, 0.0, SOFT, "-", "9.25 √n leaves, every row"),
+        (None, 0.0, INK, "-", "3.2 √n leaves, every row"),
+        (None, 0.3, STRONG, "-", "3.2 √n leaves, stop = 0.3: the default"),
+        (None, 0.1, STRONG, "--", "3.2 √n leaves, stop = 0.1"),
     ):
-        index = Index.build(vectors, config=IndexConfig(leaves=leaves, tier=0))
-        if exact is None:
-            exact = index.search(queries, 10, settings=SearchSettings(exact=True))
-        shares, recalls = [], []
-        for share in np.geomspace(1 / leaves, 0.08, 14):
-            visited = max(1, round(share * leaves))
-            settings = SearchSettings(leaves=visited, rerank=100)
-            shares.append(100 * visited / leaves)
+        index = Index.build(vectors, config=IndexConfig(leaves=number, tier=0))
+        exact = index.search(queries, 10, settings=SearchSettings(exact=True))
+        leaves = leaves_of(index, vectors)
+        counts, recalls = [], []
+        for visited in np.unique(np.geomspace(4, 128, 11).round().astype(int)).tolist():
+            settings = SearchSettings(leaves=visited, rerank=50, stop=stop)
+            scored = [sum(n for *_, n in visits(leaves, query, settings)) for query in queries]
+            counts.append(np.mean(scored))
             recalls.append(recall_at_k(exact, index.search(queries, 10, settings=settings)))
-        axes.plot(shares, recalls, marker="o", markersize=3.5, color=colour, label=name)
+        axes.plot(counts, recalls, line, marker="o", markersize=3.5, color=colour, label=name)
     axes.set_xscale("log")
-    axes.set_xlabel("leaves visited, % of all")
+    axes.set_xlabel("rows scored for a query")
     axes.set_ylabel("recall@10")
     axes.grid(color=SOFT, linewidth=0.4, alpha=0.5)
     axes.legend(frameon=False, loc="lower right")
@@ -188,10 +271,17 @@ def tradeoff() -> Figure:
 
 def main() -> None:
     """Draws them all."""
-    with mpl.rc_context(STYLE):
-        for draw in (pipeline, search, tradeoff):
-            draw().savefig(HERE / f"{draw.__name__}.svg", transparent=True, metadata={"Date": None})
+    vectors, queries = catalogue()
+    figures = {
+        "pipeline": pipeline(),
+        "search": search(),
+        "leaf": leaf(vectors, queries),
+        "tradeoff": tradeoff(vectors, queries),
+    }
+    for name, figure in figures.items():
+        figure.savefig(HERE / f"{name}.svg", transparent=True, metadata={"Date": None})
 
 
 if __name__ == "__main__":
-    main()
+    with mpl.rc_context(STYLE):
+        main()

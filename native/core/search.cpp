@@ -65,8 +65,10 @@ CodedQuery code_for_leaves(const Index& index, const CodedQuery& query, Workspac
 
 void scan_leaves(const Index& index, const CodedQuery& query, const Settings& settings, const Filter* allow,
                  const std::vector<Cell>& leaves, const Excluded& excluded, ScanSpace& space, Survivors& survivors) {
+  // An only leaf was not chosen for its centroid, which says nothing of where its best rows are.
+  const float reach = index.num_leaves() > 1 ? settings.stop * query.norm : 0.0f;
   scan(index.codes, query, leaves.data(), leaves.size(), allow == nullptr ? nullptr : allow->rows.data(), excluded,
-       settings.stop * query.norm, space, survivors);
+       reach, space, survivors);
   survivors.choose();
 }
 

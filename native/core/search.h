@@ -23,7 +23,7 @@ CodedQuery code_for_leaves(const Index& index, const CodedQuery& query, Workspac
 // centroids.
 void take_leaves(const Index& index, const CodedQuery& query, Survivors& leaves, std::vector<Cell>& cells);
 
-// Scans these cells in turn, until the settings' early stop, and chooses the survivors.
+// Scans these cells in turn, each until the settings' early stop, an only leaf whole, and chooses the survivors.
 void scan_leaves(const Index& index, const CodedQuery& query, const Settings& settings, const Filter* allow,
                  const std::vector<Cell>& leaves, const Excluded& excluded, ScanSpace& space, Survivors& survivors);
 

@@ -25,8 +25,8 @@ class Settings:
     exact: Score every row that could matter; the other fields are then ignored.
     leaves: Most leaves to visit for one query.
     rerank: Rows rescored from the stored rows; at least k are.
-    stop: Leaves are visited best first until even centroid score + stop * spread of the leaf is below
-        the score of the k-th row found; 0 never stops before `leaves` are visited.
+    stop: A leaf is left at the first run of rows whose expected best, the score of their part along the
+        centroid + stop * |query| * radius of the leaf, is below that of the rerank-th row found; 0 never.
     groups: Groups of leaves whose centroids are scored; 0 picks by `leaves`.
     """
 
@@ -36,7 +36,7 @@ class Settings:
         exact: bool = False,
         leaves: int = 32,
         rerank: int = 50,
-        stop: float = 0.0,
+        stop: float = 0.3,
         groups: int = 0,
     ) -> None: ...
     @property

@@ -1,3 +1,6 @@
+import shutil
+
+from shortlist.bundle import Bundle
 from shortlist.cli.app import run
 
 
@@ -11,11 +14,26 @@ def test_inspect_says_what_a_bundle_holds_and_how_it_was_made(answer, bundle) ->
     assert "versions" in document["run"]
 
 
-def test_inspect_prints_a_table_for_people(bundle, capsys) -> None:
+def test_inspect_tells_people_what_matters_on_one_screen(bundle, capsys) -> None:
     assert run(["inspect", str(bundle)]) == 0
     printed = capsys.readouterr().out
+    assert len(printed.splitlines()) < 24
+    lines = [" ".join(line.split()) for line in printed.splitlines()]
+    assert "users 40, 40 with a history" in lines
+    assert "candidates 60 of 8 dimensions, by dot" in lines
+    assert "objective retrieval" in lines
+    recommenders = [line.split(" 0.")[0] for line in lines if " 0." in line]
+    assert recommenders == ["this model", "Popularity"]
+
+
+def test_inspect_passes_over_what_training_did_not_write(bundle, tmp_path, capsys) -> None:
+    other = shutil.copytree(bundle, tmp_path / "other")
+    made = {"data": "mine", "arguments": None, "history": {}, "metrics": 1}
+    Bundle.update(other, settings=Bundle.load(bundle).index.settings, run=made)
+    assert run(["inspect", str(other)]) == 0
+    printed = capsys.readouterr().out
     assert "candidates" in printed
-    assert "query_tower.onnx" in printed
+    assert "hit rate" not in printed
 
 
 def test_inspect_of_no_bundle_exits_with_4(fail, tmp_path) -> None:

@@ -47,3 +47,13 @@ def test_recall_at_fixed_settings_does_not_fall(name, data, metric, leaves, stop
     found = index.search(queries, 10, settings=settings).rows
     shared = [len(np.intersect1d(a, b)) for a, b in zip(exact, found, strict=True)]
     assert np.mean(shared) / 10 >= least
+
+
+@pytest.mark.parametrize("metric", ["dot", "cosine", "l2"])
+def test_an_only_leaf_is_scored_whole_however_early_the_stop(metric):
+    candidates, queries = (np.random.default_rng(n).standard_normal((n, 8)) for n in (1_500, 50))
+    index = Index.build(candidates, metric=metric)
+    exact = index.search(queries, 10, settings=SearchSettings(exact=True)).rows
+    for stop in (0.01, SearchSettings().stop):
+        settings = SearchSettings(rerank=100, stop=stop)
+        assert (index.search(queries, 10, settings=settings).rows == exact).all()

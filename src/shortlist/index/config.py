@@ -70,12 +70,15 @@ class SearchSettings(_Prepared):
         leaves: Most leaves to visit for a query.
         rerank: How many of the best coded rows to score again from the stored rows; at least k
             are.
-        stop: How much of the chosen leaves to pass over. The rows of a leaf lie in falling order
-            of how far they reach along its centroid; a leaf is left as soon as the best score to
-            be expected of the next row, that of its part along the centroid plus `stop` times the
-            length of the query and the leaf's radius, is below the score that a row needs. From
-            0.1 to 0.3 costs little recall and leaves out most rows; 1 leaves out only rows that
-            cannot be among the best; 0 scores every row of the leaves.
+        stop: When to leave a leaf before its end: the lower, the sooner, but 0 never. The rows of
+            a leaf lie in falling order of how far they reach along its centroid. It is left as
+            soon as the best score expected of the rows to come, that of their part along the
+            centroid plus `stop` times the length of the query times the leaf's radius, is below
+            that of the last of the `rerank` best rows so far. At 1 nearly all that is left out
+            could not be among those; 0.3 costs little recall where rows form clusters, and more
+            where they do not, above all for "cosine". A leaf whose centroid scores below 0 is
+            scored whole or not at all, by what is expected at the centroid, as are the leaves of
+            a file that is older than the order. An only leaf is always scored whole.
         groups: Groups of leaves whose centroids are scored to find the best leaves; 0 chooses by
             `leaves`.
 

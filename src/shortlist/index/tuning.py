@@ -159,7 +159,7 @@ def tune(
 ) -> Tuning:
     """Finds the fastest settings of `index` that reach a recall.
 
-    Half of the queries choose: over ladders of leaves, of rows to rerank and of the early stop,
+    Half of the queries choose: over ladders of leaves, of rows to rerank and of `stop`,
     recall@k is measured against exact search, and the time of single queries on one thread. The
     other half confirms. A found row counts as right if its score is no worse than the exact k-th,
     so that ties are not errors.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from shortlist.index.html import html_table
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -30,6 +32,15 @@ class History:
     def to_dict(self) -> dict[str, Any]:
         """Returns the history as plain data, fit for JSON."""
         return asdict(self)
+
+    def _repr_html_(self) -> str:
+        kept = f"epoch {self.best_epoch} of {len(self.loss)}, {self.seconds:.1f} s"
+        columns = [self.loss, self.validation] if self.validation else [self.loss]
+        rows = (
+            (epoch, *(f"{value:.4f}" for value in values))
+            for epoch, values in enumerate(zip(*columns, strict=True), 1)
+        )
+        return html_table(kept, ("epoch", "loss", self.monitor)[: 1 + len(columns)], rows)
 
     def plot(self) -> Figure:
         """Loss and validation by epoch, as a Matplotlib figure (needs the package `matplotlib`)."""
