@@ -77,8 +77,8 @@ class Engine:
 def grid(engine: str, config: Config) -> Iterator[list[Config]]:
     """Ladders of search settings: within one, recall rises, so that a ladder can be cut short."""
     if engine == "shortlist":
-        stops = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.0)
-        for stop, rerank in itertools.product(stops, (10, 12, 16, 24)):
+        stops = (0.1, 0.15, 0.2, 0.25, 0.35, 0.5)
+        for stop, rerank in itertools.product(stops, (10, 12, 16)):
             steps = _steps(4, 2_000)
             yield [{"leaves": leaves, "rerank": rerank, "stop": stop} for leaves in steps]
     elif engine in ("scann", "scann-core"):
@@ -121,7 +121,7 @@ def space(engine: str, n: int, dim: int) -> tuple[Config, list[Config]]:
         return {"links": 16, "effort": 100}, [{"links": 32}, {"effort": 200}]
     if engine == "usearch":
         return {"links": 16, "effort": 128}, [{"dtype": "i8"}, {"links": 32}]
-    moves = [{"leaves": round(times * root)} for times in (2.5, 6, 16)]
+    moves = [{"leaves": round(times * root)} for times in (16, 2.5, 6)]
     moves += [{"codes": "int4"}, {"codes": "pq4"}, {"store": "float32"}]
     return {"store": "bfloat16"}, moves  # as fast as float32, and half of the file
 
