@@ -37,6 +37,8 @@ class CandidateIds:
             values, np.array("" if values.dtype == object else NO_ID, values.dtype)
         )
         self.values = self._table[:-1]
+        # Then they need not be looked up.
+        self._are_rows = ids is None or np.array_equal(values, np.arange(num_rows))
 
     def __len__(self) -> int:
         return len(self.values)
@@ -59,7 +61,7 @@ class CandidateIds:
         """The id of each row in `rows`; -1 or "" for row -1."""
         if rows.size and not (rows.min() >= NO_ID and rows.max() < len(self)):
             raise ValueError(f"`rows` must lie between -1 and {len(self) - 1}.")
-        ids: NDArray[Any] = self._table[rows]
+        ids: NDArray[Any] = rows.astype(np.int64) if self._are_rows else self._table[rows]
         return ids
 
     def for_tensors(self) -> NDArray[Any]:

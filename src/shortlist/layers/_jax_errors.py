@@ -25,6 +25,12 @@ class KeptErrors:
         self._put_back = model.jax_state_sync
         object.__setattr__(model, "jax_state_sync", self._put_back_and_raise)
 
+    @property
+    def has_weights(self) -> bool:
+        """Whether the model has values that are ready when its function has run."""
+        model = self._model()
+        return model is not None and bool(model.variables)
+
     def keep(self, error: Exception) -> bool:
         """Keeps an error if the model's values are out; otherwise it can be raised at once."""
         is_out = not getattr(self._model(), "_jax_state_synced", True)
@@ -35,7 +41,9 @@ class KeptErrors:
     def _put_back_and_raise(self) -> None:
         import jax
 
-        jax.effects_barrier()  # JAX does not wait for a function that it has started.
+        # JAX does not wait for a function that it has started.
+        jax.effects_barrier()
+        jax.block_until_ready(getattr(self._model(), "_jax_state", None))
         self._put_back()
         if self._errors:
             error = self._errors[0]
