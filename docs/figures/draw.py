@@ -247,7 +247,7 @@ def tradeoff(vectors: np.ndarray, queries: np.ndarray) -> Figure:
     for number, stop, colour, line, name in (
         (many, 0.0, SOFT, "-", "9.25 √n leaves, every row"),
         (None, 0.0, INK, "-", "3.2 √n leaves, every row"),
-        (None, 0.3, STRONG, "-", "3.2 √n leaves, stop = 0.3: the default"),
+        (None, 0.3, STRONG, "-", "3.2 √n leaves, stop = 0.3"),
         (None, 0.1, STRONG, "--", "3.2 √n leaves, stop = 0.1"),
     ):
         index = Index.build(vectors, config=IndexConfig(leaves=number, tier=0))

@@ -320,7 +320,7 @@ void bind_index(nb::module_& m) {
                                 .groups = static_cast<std::uint32_t>(count_or(groups, "groups", 0, 0, kMost)),
                                 .stop = stop};
           },
-          nb::kw_only(), "exact"_a = false, "leaves"_a = 32, "rerank"_a = 50, "stop"_a = 0.3f, "groups"_a = 0)
+          nb::kw_only(), "exact"_a = false, "leaves"_a = 32, "rerank"_a = 50, "stop"_a = 0.5f, "groups"_a = 0)
       .def_ro("exact", &Settings::exact)
       .def_ro("leaves", &Settings::leaves)
       .def_ro("rerank", &Settings::rerank)

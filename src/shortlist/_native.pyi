@@ -36,7 +36,7 @@ class Settings:
         exact: bool = False,
         leaves: int = 32,
         rerank: int = 50,
-        stop: float = 0.3,
+        stop: float = 0.5,
         groups: int = 0,
     ) -> None: ...
     @property
