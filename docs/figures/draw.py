@@ -216,7 +216,7 @@ def visits(
 def leaf(vectors: np.ndarray, queries: np.ndarray) -> Figure:
     """Three leaves that one query visits: what is expected of their rows, and what they score."""
     index = Index.build(vectors, config=IndexConfig(tier=0))
-    settings = SearchSettings(leaves=32)
+    settings = SearchSettings(leaves=32, stop=0.3)
     visited = list(visits(leaves_of(index, vectors), queries[0], settings))
     figure = Figure(figsize=(8.4, 2.9), layout="constrained")
     for axes, place in zip(figure.subplots(1, 3, sharey=True), (1, 8, 16), strict=True):
