@@ -76,9 +76,10 @@ class SearchSettings(_Prepared):
             centroid plus `stop` times the length of the query times the leaf's radius, is below
             that of the last of the `rerank` best rows so far. At 1 nearly all that is left out
             could not be among those; 0.5 costs next to nothing, 0.1 to 0.3 little recall where
-            rows form clusters, and more where they do not, above all for "cosine". A leaf whose centroid scores below 0 is
-            scored whole or not at all, by what is expected at the centroid, as are the leaves of
-            a file that is older than the order. An only leaf is always scored whole.
+            rows form clusters, and more where they do not, above all for "cosine". A leaf whose
+            centroid scores below 0 is scored whole or not at all, by what is expected at the
+            centroid, as are the leaves of a file that is older than the order. An only leaf is
+            always scored whole.
         groups: Groups of leaves whose centroids are scored to find the best leaves; 0 chooses by
             `leaves`.
 
