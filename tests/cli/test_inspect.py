@@ -22,7 +22,8 @@ def test_inspect_tells_people_what_matters_on_one_screen(bundle, capsys) -> None
     assert "users 40, 40 with a history" in lines
     assert "candidates 60 of 8 dimensions, by dot" in lines
     assert "objective retrieval" in lines
-    recommenders = [line.split(" 0.")[0] for line in lines if " 0." in line]
+    (head,) = (place for place, line in enumerate(lines) if line.startswith("hit rate @"))
+    recommenders = [line.split(" 0.")[0] for line in lines[head:] if " 0." in line]
     assert recommenders == ["this model", "Popularity"]
 
 
