@@ -81,6 +81,14 @@ def grid(engine: str, config: Config) -> Iterator[list[Config]]:
         for stop, rerank in itertools.product(stops, (10, 12, 16)):
             steps = _steps(4, 2_000)
             yield [{"leaves": leaves, "rerank": rerank, "stop": stop} for leaves in steps]
+        # Fine leaves are found sooner in fewer groups, at the lower recalls.
+        for stop, part in itertools.product((0.35, 0.5), (3, 2) if "leaves" in config else ()):
+            fixed = {
+                "rerank": 12,
+                "stop": stop,
+                "groups": round(math.sqrt(config["leaves"]) / part),
+            }
+            yield [{"leaves": leaves, **fixed} for leaves in _steps(4, 64)]
     elif engine in ("scann", "scann-core"):
         steps = [s for s in _steps(4, config["leaves"]) if s <= 800]
         for rerank in (30, 60, 120, 250, 500):
@@ -121,7 +129,7 @@ def space(engine: str, n: int, dim: int) -> tuple[Config, list[Config]]:
         return {"links": 16, "effort": 100}, [{"links": 32}, {"effort": 200}]
     if engine == "usearch":
         return {"links": 16, "effort": 128}, [{"dtype": "i8"}, {"links": 32}]
-    moves = [{"leaves": round(times * root)} for times in (16, 2.5, 6)]
+    moves = [{"leaves": round(times * root)} for times in (13, 6, 16, 2.5)]
     moves += [{"codes": "int4"}, {"codes": "pq4"}, {"store": "float32"}]
     return {"store": "bfloat16"}, moves  # as fast as float32, and half of the file
 
