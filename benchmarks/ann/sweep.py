@@ -131,7 +131,10 @@ def space(engine: str, n: int, dim: int) -> tuple[Config, list[Config]]:
         return {"links": 16, "effort": 128}, [{"dtype": "i8"}, {"links": 32}]
     moves = [{"leaves": round(times * root)} for times in (13, 6, 16, 2.5)]
     moves += [{"codes": "int4"}, {"codes": "pq4"}, {"store": "float32"}]
-    return {"store": "bfloat16"}, moves  # as fast as float32, and half of the file
+    start: Config = {"store": "bfloat16"}  # as fast as float32, and half of the file
+    if dim >= 64:  # where longer sweeps ended
+        start["leaves"] = round((13 if dim < 256 else 6) * root)
+    return start, moves
 
 
 class Sweep:
