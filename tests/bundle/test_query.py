@@ -72,12 +72,12 @@ def test_a_history_gets_what_the_model_gives_it(model: TwoTower, bundle: Bundle,
 
 
 def test_of_a_long_history_the_same_items_count_as_in_the_model(model: TwoTower, bundle: Bundle):
-    if not model.history:
-        pytest.skip("this tower takes no history")
     history = np.random.default_rng(1).choice(model.items.ids, 1_500).tolist()
-    np.testing.assert_allclose(
-        bundle.embed_history(history), model.embed_histories([history]), rtol=1e-4, atol=1e-5
-    )
+    if model.history:
+        expected = model.embed_histories([history])
+    else:
+        expected = model.embed_candidates(history).mean(0, keepdims=True)
+    np.testing.assert_allclose(bundle.embed_history(history), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_raw_values_of_a_newcomer_reach_the_tower(model: TwoTower, bundle: Bundle):
@@ -102,8 +102,10 @@ def test_raw_values_of_a_newcomer_reach_the_tower(model: TwoTower, bundle: Bundl
 def test_embeddings_that_do_not_fit_are_refused(model: TwoTower, views: Interactions, tmp_path):
     Bundle.save_model(tmp_path / "1", model, items=pl.DataFrame({"id": model.items.ids}))
     path: Path = tmp_path / "1" / "users.npy"
-    if not path.exists():
-        pytest.skip("this bundle keeps no embeddings of users")
+    only_ids = not model.history and model.query_inputs.features is None
+    assert path.exists() != only_ids  # a tower of ids holds the users itself
+    if only_ids:
+        return
     table = np.load(path)
     for bad in (table[1:], table[:, 1:], table.astype(np.float64), table[0]):
         np.save(path, bad)

@@ -113,9 +113,11 @@ def test_functional_outputs_have_static_shapes_and_true_dtypes(make):
     ]
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow",
+    reason="a tf.function; the functional models above have an unknown batch size everywhere",
+)
 def test_in_a_graph_of_unknown_batch_size(make):
-    if keras.backend.backend() != "tensorflow":
-        pytest.skip("only TensorFlow has graphs of unknown batch size")
     import tensorflow as tf
 
     layer = make(CANDIDATES, IDS, k=7)
