@@ -78,7 +78,7 @@ def grid(engine: str, config: Config) -> Iterator[list[Config]]:
     """Ladders of search settings: within one, recall rises, so that a ladder can be cut short."""
     if engine == "shortlist":
         stops = (0.1, 0.15, 0.2, 0.25, 0.35, 0.5)
-        for stop, rerank in itertools.product(stops, (10, 12, 16)):
+        for stop, rerank in itertools.product(stops, (10, 12, 16, 22, 30)):
             steps = _steps(4, 2_000)
             yield [{"leaves": leaves, "rerank": rerank, "stop": stop} for leaves in steps]
         # Fine leaves are found sooner in fewer groups, at the lower recalls.
@@ -130,11 +130,13 @@ def space(engine: str, n: int, dim: int) -> tuple[Config, list[Config]]:
     if engine == "usearch":
         return {"links": 16, "effort": 128}, [{"dtype": "i8"}, {"links": 32}]
     moves = [{"leaves": round(times * root)} for times in (16, 6, 2.5)]
-    moves += [{"codes": "int4"}, {"codes": "pq4"}, {"store": "float32"}]
     start: Config = {"store": "bfloat16"}  # as fast as float32, and half of the file
     if dim >= 64:  # where longer sweeps ended
         start["leaves"] = round((13 if dim < 256 else 6) * root)
-    return start, moves
+    if dim >= 256:
+        start["codes"] = "int4"
+    others = [{"codes": codes} for codes in ("int8", "int4", "pq4")]
+    return start, moves + [move for move in others if move != {"codes": start.get("codes")}]
 
 
 class Sweep:

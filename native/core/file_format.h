@@ -11,10 +11,12 @@ static_assert(std::endian::native == std::endian::little, "index files are littl
 
 inline constexpr char kMagic[8] = {'S', 'H', 'O', 'R', 'T', 'L', 'S', 'T'};
 // An index is written in the first version that can tell what it holds. Version 2 knows rows that are not float32,
-// version 3 has leaves whose rows lie in falling order of their reach along the centroid.
+// version 3 has leaves whose rows lie in falling order of their reach along the centroid, version 4 knows even 4-bit
+// codes, of rows or of centroids.
 inline constexpr std::uint32_t kPlainVersion = 1;
 inline constexpr std::uint32_t kRowsVersion = 2;
-inline constexpr std::uint32_t kFormatVersion = 3;
+inline constexpr std::uint32_t kFrontsVersion = 3;
+inline constexpr std::uint32_t kFormatVersion = 4;
 inline constexpr std::uint32_t kLayout = 0x00100401;  // blocks of 16 rows, slices of 4 int8 dimensions, + 128
 inline constexpr std::size_t kSectionAlignment = 64;
 inline constexpr std::size_t kMaxSections = 64;
@@ -59,9 +61,11 @@ enum class SectionKind : std::uint64_t {
   id_text = 18,
   id_offsets = 19,
   code_centres = 20,
-  row_scales = 21,   // of int8 rows; no others have the section
-  spread = 22,       // one number; not in version 1
-  code_fronts = 23,  // from version 3 on
+  row_scales = 21,      // of int8 rows; no others have the section
+  spread = 22,          // one number; not in version 1
+  code_fronts = 23,     // from version 3 on
+  code_steps = 24,      // empty where codes are not even; from version 4 on
+  centroid_steps = 25,  // the same
 };
 
 struct FileParameters {

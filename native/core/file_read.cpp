@@ -159,6 +159,15 @@ bool all_lengths(const Array<float>& values) {
   return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v) && v >= 0.0f; });
 }
 
+// The steps of even codes; none where codes are of another kind.
+Array<float> read_steps(const Reader& file, SectionKind kind, std::size_t dim) {
+  if (file.version() < kFormatVersion) return {};
+  Array<float> steps = file.array_of_any_size<float>(kind);
+  file.require(steps.empty() || steps.size() == dim, "has a section of the wrong size");
+  file.require(all_lengths(steps), "has steps of impossible size");
+  return steps;
+}
+
 // Cells over `size` rows.
 Codes read_codes(const Reader& file, SectionKind starts, Quantizer quantizer, std::size_t size) {
   const auto next = [starts](std::uint64_t i) {
@@ -246,12 +255,13 @@ Index load(const std::string& path, bool map) {
                 file.array<float>(SectionKind::lift_mean, lifted ? index.dim : 0)};
   const std::size_t coded_dim = index.lift.coded_dim();
   file.require(parameters.dims_per_code <= 2, "has codes of an unknown kind");
-  Quantizer quantizer{coded_dim, parameters.dims_per_code, {}};
-  quantizer.centres =
-      file.array<float>(SectionKind::code_centres, quantizer.num_codes() * quantizer.dims_per_code * kCentres);
+  Quantizer quantizer{coded_dim, parameters.dims_per_code, {}, read_steps(file, SectionKind::code_steps, coded_dim)};
+  file.require(quantizer.steps.empty() || quantizer.dims_per_code == 1, "has codes of an unknown kind");
+  const std::size_t centres = quantizer.steps.empty() ? quantizer.num_codes() * quantizer.dims_per_code * kCentres : 0;
+  quantizer.centres = file.array<float>(SectionKind::code_centres, centres);
   file.require(all_finite(quantizer.centres), "has centres that are not finite");
   index.codes = read_codes(file, SectionKind::code_starts, std::move(quantizer), index.size);
-  if (file.version() == kFormatVersion) {
+  if (file.version() >= kFrontsVersion) {
     index.codes.fronts = file.array<float>(SectionKind::code_fronts, index.codes.first_front(index.codes.num_cells()));
     file.require(all_finite(index.codes.fronts), "has leaves of impossible size");
   }
@@ -262,7 +272,10 @@ Index load(const std::string& path, bool map) {
   file.require(leaves >= 1 && (cells == leaves || cells == leaves + 1), "has groups that do not cover its leaves");
   if (file.version() != kPlainVersion) index.spread = file.array<float>(SectionKind::spread, 1)[0];
   file.require(std::isfinite(index.spread) && index.spread >= 0.0f, "has an impossible spread");
-  index.centroids = read_codes(file, SectionKind::centroid_starts, Quantizer::int8(index.routing_dim()), leaves);
+  Array<float> steps = read_steps(file, SectionKind::centroid_steps, index.routing_dim());
+  Quantizer coarse =
+      steps.empty() ? Quantizer::int8(index.routing_dim()) : Quantizer{index.routing_dim(), 1, {}, std::move(steps)};
+  index.centroids = read_codes(file, SectionKind::centroid_starts, std::move(coarse), leaves);
   index.group_centroids =
       file.array<float>(SectionKind::group_centroids, index.centroids.num_cells() * index.routing_dim());
   file.require(all_finite(index.lift.mean) && all_finite(index.group_centroids), "has centroids that are not finite");

@@ -74,7 +74,8 @@ std::size_t align(std::size_t offset) {
 
 // The first that can tell what the index holds: one that was read from an old file may have no fronts.
 std::uint32_t version_of(const Index& index) {
-  if (!index.codes.fronts.empty()) return kFormatVersion;
+  if (!index.codes.quantizer.steps.empty() || !index.centroids.quantizer.steps.empty()) return kFormatVersion;
+  if (!index.codes.fronts.empty()) return kFrontsVersion;
   return index.rows.store == Store::float32 && index.spread == 0.0f ? kPlainVersion : kRowsVersion;
 }
 
@@ -118,7 +119,11 @@ void save(const Index& index, const std::string& path) {
   add(SectionKind::code_centres, index.codes.quantizer.centres);
   if (index.rows.store == Store::int8) add(SectionKind::row_scales, index.rows.scales);
   const std::uint32_t version = version_of(index);
-  if (version == kFormatVersion) add(SectionKind::code_fronts, index.codes.fronts);
+  if (version >= kFrontsVersion) add(SectionKind::code_fronts, index.codes.fronts);
+  if (version == kFormatVersion) {
+    add(SectionKind::code_steps, index.codes.quantizer.steps);
+    add(SectionKind::centroid_steps, index.centroids.quantizer.steps);
+  }
   if (version != kPlainVersion) parts.push_back({SectionKind::spread, &index.spread, sizeof index.spread});
 
   std::vector<FileSection> table;

@@ -81,6 +81,15 @@ struct Kernels {
   void (*code4_select_many)(const Span& span, std::size_t slices, Selection<std::uint8_t>* selections,
                             std::size_t num_selections);
 
+  // --- even 4-bit codes, in the places of those above. A query holds 8 * slices int8 values, and the sum of a row is
+  // Σ code * query value: the caller takes off what makes the values of the codes lie around 0.
+
+  std::size_t (*int4_select)(const Span* spans, std::size_t num_spans, std::size_t slices, const std::int8_t* query,
+                             std::uint32_t* rows, std::int32_t* sums);
+
+  void (*int4_select_many)(const Span& span, std::size_t slices, Selection<std::int8_t>* selections,
+                           std::size_t num_selections);
+
   // --- float blocks: `dim` times sixteen floats, value i of the sixteen rows side by side. Query q starts at
   // queries + q * query_stride.
 

@@ -147,6 +147,45 @@ struct Avx2 {
     }
   };
 
+  // Codes are so small that neither two products of `vpmaddubsw` nor four added in 16 bits come near its limit.
+  struct Int4 {
+    using Query = std::int8_t;
+    struct Codes {
+      __m256i first_low, first_high, second_low, second_high;  // rows 0..7 and 8..15, codes 0..3 and 4..7
+    };
+    struct Terms {
+      __m256i low, high;
+    };
+    static constexpr std::size_t kQueryStep = 8;
+    static constexpr std::size_t kRegisterSlices = 0;
+    static constexpr std::size_t kBlocks = 1;
+    static constexpr std::size_t kManyBlocks = 1;
+    static constexpr std::size_t kManyQueries = 4;
+
+    static SHORTLIST_INLINE Codes load(const std::uint8_t* slice) {
+      const __m256i first = load256(slice);
+      const __m256i second = load256(slice + 32);
+      const __m256i nibble = _mm256_set1_epi8(0x0f);
+      return {_mm256_and_si256(first, nibble), _mm256_and_si256(_mm256_srli_epi16(first, 4), nibble),
+              _mm256_and_si256(second, nibble), _mm256_and_si256(_mm256_srli_epi16(second, 4), nibble)};
+    }
+    static SHORTLIST_INLINE Terms terms(const Query* query) {
+      int fours[2];
+      __builtin_memcpy(fours, query, sizeof fours);
+      return {_mm256_set1_epi32(fours[0]), _mm256_set1_epi32(fours[1])};
+    }
+    static SHORTLIST_INLINE Sums start(const Query*, std::size_t) { return splat(0); }
+    static SHORTLIST_INLINE Sums add(Sums sums, Codes codes, Terms terms) {
+      const __m256i ones = _mm256_set1_epi16(1);
+      const __m256i first = _mm256_add_epi16(_mm256_maddubs_epi16(codes.first_low, terms.low),
+                                             _mm256_maddubs_epi16(codes.first_high, terms.high));
+      const __m256i second = _mm256_add_epi16(_mm256_maddubs_epi16(codes.second_low, terms.low),
+                                              _mm256_maddubs_epi16(codes.second_high, terms.high));
+      return {_mm256_add_epi32(sums.low, _mm256_madd_epi16(first, ones)),
+              _mm256_add_epi32(sums.high, _mm256_madd_epi16(second, ones))};
+    }
+  };
+
   static constexpr std::size_t kTileBlocks = 1;
   static constexpr std::size_t kTileQueries = 6;
 

@@ -92,6 +92,32 @@ struct Avx512 {
     }
   };
 
+  struct Int4 {
+    using Query = std::int8_t;
+    struct Codes {
+      __m512i low, high;  // codes 0..3 and 4..7
+    };
+    struct Terms {
+      __m512i low, high;
+    };
+    static constexpr std::size_t kQueryStep = 8;
+    static constexpr std::size_t kRegisterSlices = 4;
+    static constexpr std::size_t kBlocks = 4;
+    static constexpr std::size_t kManyBlocks = 4;
+    static constexpr std::size_t kManyQueries = 4;
+
+    static SHORTLIST_INLINE Codes load(const std::uint8_t* slice) {
+      const __m512i bytes = _mm512_loadu_si512(slice);
+      const __m512i nibble = _mm512_set1_epi8(0x0f);
+      return {_mm512_and_si512(bytes, nibble), _mm512_and_si512(_mm512_srli_epi16(bytes, 4), nibble)};
+    }
+    static SHORTLIST_INLINE Terms terms(const Query* query) { return {Int8::terms(query), Int8::terms(query + 4)}; }
+    static SHORTLIST_INLINE Sums start(const Query*, std::size_t) { return _mm512_setzero_si512(); }
+    static SHORTLIST_INLINE Sums add(Sums sums, Codes codes, Terms terms) {
+      return _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(sums, codes.low, terms.low), codes.high, terms.high);
+    }
+  };
+
   static constexpr std::size_t kTileBlocks = 2;
   static constexpr std::size_t kTileQueries = 8;
 

@@ -10,7 +10,7 @@
 // - Int8, how four int8 dimensions of sixteen rows are added to their Sums: load, terms, start, add; how many
 //   blocks are best taken at once for one query (kBlocks) and for several (kManyBlocks, kManyQueries); the
 //   number of slices whose terms fit the registers and are kept there (kRegisterSlices, or 0);
-// - Code4, the same for eight 4-bit codes.
+// - Code4, the same for eight 4-bit codes, and Int4 for eight even ones.
 #pragma once
 
 #include "kernels.h"

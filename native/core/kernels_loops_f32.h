@@ -340,6 +340,8 @@ constexpr Kernels kernels_of(const char* name) {
       .int8_select_many = select_many<Ops, typename Ops::Int8>,
       .code4_select = select_one<Ops, typename Ops::Code4>,
       .code4_select_many = select_many<Ops, typename Ops::Code4>,
+      .int4_select = select_one<Ops, typename Ops::Int4>,
+      .int4_select_many = select_many<Ops, typename Ops::Int4>,
       .f32_scores = f32_scores<Ops>,
       .f32_best = f32_best<Ops>,
       .reached_by = reached_by<Ops>,

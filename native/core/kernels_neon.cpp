@@ -136,6 +136,40 @@ struct Neon {
     }
   };
 
+  struct Int4 {
+    using Query = std::int8_t;
+    struct Codes {
+      int8x16_t low[4], high[4];  // codes 0..3 and 4..7
+    };
+    struct Terms {
+      int8x16_t low, high;
+    };
+    static constexpr std::size_t kQueryStep = 8;
+    static constexpr std::size_t kRegisterSlices = 4;
+    static constexpr std::size_t kBlocks = 1;
+    static constexpr std::size_t kManyBlocks = 1;
+    static constexpr std::size_t kManyQueries = 4;
+
+    static SHORTLIST_INLINE Codes load(const std::uint8_t* slice) {
+      Codes codes;
+      for (std::size_t p = 0; p < 4; ++p) {
+        const uint8x16_t bytes = vld1q_u8(slice + 16 * p);
+        codes.low[p] = vreinterpretq_s8_u8(vandq_u8(bytes, vdupq_n_u8(0x0f)));
+        codes.high[p] = vreinterpretq_s8_u8(vshrq_n_u8(bytes, 4));
+      }
+      return codes;
+    }
+    static SHORTLIST_INLINE Terms terms(const Query* query) { return {Int8::terms(query), Int8::terms(query + 4)}; }
+    static SHORTLIST_INLINE Sums start(const Query*, std::size_t) { return splat(0); }
+    static SHORTLIST_INLINE Sums add(Sums sums, const Codes& codes, const Terms& terms) {
+      for (std::size_t p = 0; p < 4; ++p) {
+        sums.part[p] = vdotq_s32(sums.part[p], codes.low[p], terms.low);
+        sums.part[p] = vdotq_s32(sums.part[p], codes.high[p], terms.high);
+      }
+      return sums;
+    }
+  };
+
   static constexpr std::size_t kTileBlocks = 1;
   static constexpr std::size_t kTileQueries = 6;
 

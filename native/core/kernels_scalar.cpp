@@ -28,6 +28,18 @@ void code4_block(const std::uint8_t* block, std::size_t slices, const std::uint8
   }
 }
 
+void int4_block(const std::uint8_t* block, std::size_t slices, const std::int8_t* query, std::int32_t* sums) {
+  for (std::size_t j = 0; j < kBlockRows; ++j) sums[j] = 0;
+  for (std::size_t s = 0; s < slices; ++s, block += kSliceBytes, query += 8) {
+    for (std::size_t j = 0; j < kBlockRows; ++j) {
+      for (std::size_t p = 0; p < 4; ++p) {
+        const int byte = block[4 * j + p];
+        sums[j] += (byte & 15) * query[p] + (byte >> 4) * query[4 + p];
+      }
+    }
+  }
+}
+
 void int8_scores(const std::uint8_t* blocks, std::size_t num_blocks, std::size_t groups,
                  const std::int8_t* const* queries, std::size_t num_queries, std::int32_t* out,
                  std::size_t out_stride) {
@@ -95,6 +107,16 @@ std::size_t code4_select(const Span* spans, std::size_t num_spans, std::size_t s
 void code4_select_many(const Span& span, std::size_t slices, Selection<std::uint8_t>* selections,
                        std::size_t num_selections) {
   select_many(span, slices, code4_block, selections, num_selections);
+}
+
+std::size_t int4_select(const Span* spans, std::size_t num_spans, std::size_t slices, const std::int8_t* query,
+                        std::uint32_t* rows, std::int32_t* sums) {
+  return select_spans(spans, num_spans, slices, int4_block, query, rows, sums);
+}
+
+void int4_select_many(const Span& span, std::size_t slices, Selection<std::int8_t>* selections,
+                      std::size_t num_selections) {
+  select_many(span, slices, int4_block, selections, num_selections);
 }
 
 void f32_block(const float* block, std::size_t dim, const float* query, float* sums) {
@@ -240,6 +262,8 @@ const Kernels kScalarKernels = {
     .int8_select_many = int8_select_many,
     .code4_select = code4_select,
     .code4_select_many = code4_select_many,
+    .int4_select = int4_select,
+    .int4_select_many = int4_select_many,
     .f32_scores = f32_scores,
     .f32_best = f32_best,
     .reached_by = reached_by,

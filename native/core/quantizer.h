@@ -1,8 +1,8 @@
 // How a residual becomes bytes, and a query the numbers that the kernels multiply them with.
 //
 // int8: one value a dimension, row = scale * value. 4 bits: `dims_per_code` neighbouring dimensions share a code that
-// names one of sixteen centres (product quantization, Jégou, Douze and Schmid 2011; with one dimension a code, Lloyd's
-// and Max's scalar quantizer), row = scale * centres.
+// names one of sixteen centres (product quantization, Jégou, Douze and Schmid 2011), row = scale * centres. With one
+// dimension a code the centres are even steps around 0, so that a query is multiplied with codes and needs no tables.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,7 @@ inline constexpr std::size_t kCentres = 16;
 
 // A query as a kernel takes it: a row of a cell scores base + cell's scale * (scale * sum + offset).
 struct CodedQuery {
-  const std::uint8_t* bytes;  // int8 values or 4-bit tables
+  const std::uint8_t* bytes;  // int8 values, or tables for codes with learned centres
   float scale;
   float offset;
   float norm;  // |query|
@@ -38,13 +38,16 @@ inline constexpr float kAlong = 6.0f;
 struct Quantizer {
   std::size_t dim = 0;
   std::size_t dims_per_code = 0;  // 0 = int8
-  Array<float> centres;           // (codes, dims_per_code, kCentres)
+  Array<float> centres;           // (codes, dims_per_code, kCentres), or empty
+  Array<float> steps;             // (dim) from one centre to the next, where they are even; or empty
 
   bool is_int8() const { return dims_per_code == 0; }
   std::size_t num_codes() const { return is_int8() ? dim : (dim + dims_per_code - 1) / dims_per_code; }
   std::size_t slices() const { return (num_codes() + (is_int8() ? 3 : 7)) / (is_int8() ? 4 : 8); }
   std::size_t block_bytes() const { return slices() * kSliceBytes; }
-  std::size_t query_bytes() const { return slices() * (is_int8() ? 4 : kSliceTableBytes); }
+  std::size_t query_bytes() const { return slices() * (is_int8() ? 4 : centres.empty() ? 8 : kSliceTableBytes); }
+  // Floats that coding a query takes meanwhile.
+  std::size_t table_size() const { return is_int8() ? 0 : centres.empty() ? dim : num_codes() * kCentres; }
 
   // The scale with which `count` residuals (count, dim) are coded.
   float scale_of(const float* residuals, std::size_t count) const;
@@ -55,11 +58,11 @@ struct Quantizer {
   void decode(float scale, std::size_t index, const std::uint8_t* blocks, float* residual) const;
   std::uint8_t padding() const { return is_int8() ? 128 : 0; }
 
-  // `bytes` has room for query_bytes(), `table` for 16 * num_codes() floats where there are tables.
+  // `bytes` has room for query_bytes(), `table` for table_size().
   CodedQuery encode_query(const float* query, std::uint8_t* bytes, float* table) const;
 
-  static Quantizer int8(std::size_t dim) { return {dim, 0, {}}; }
-  // Learns the centres from residuals (count, dim), each already divided by its cell's scale.
+  static Quantizer int8(std::size_t dim) { return {dim, 0, {}, {}}; }
+  // Learns the steps or the centres from residuals (count, dim), each already divided by its cell's scale.
   static Quantizer learn(const float* residuals, std::size_t count, std::size_t dim, std::size_t dims_per_code,
                          std::uint64_t seed, std::size_t threads);
 

@@ -16,11 +16,12 @@ static_assert(kFirstBatch % kBlockRows == 0 && kLargestBatch % kBlockRows == 0);
 std::size_t select(const Kernels& kernels, const Quantizer& quantizer, const CodedQuery& query, ScanSpace& space) {
   const Span* spans = space.spans.data();
   const std::size_t count = space.spans.size();
-  if (!quantizer.is_int8()) {
+  if (!quantizer.centres.empty()) {
     return kernels.code4_select(spans, count, quantizer.slices(), query.bytes, space.rows.data(), space.sums.data());
   }
   const auto* values = reinterpret_cast<const std::int8_t*>(query.bytes);
-  return kernels.int8_select(spans, count, quantizer.slices(), values, space.rows.data(), space.sums.data());
+  const auto select_rows = quantizer.is_int8() ? kernels.int8_select : kernels.int4_select;
+  return select_rows(spans, count, quantizer.slices(), values, space.rows.data(), space.sums.data());
 }
 
 }  // namespace

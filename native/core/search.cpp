@@ -23,7 +23,7 @@ const Excluded kNoneExcluded;
 CodedQuery code_query(const Index& index, Workspace& space) {
   const Quantizer& quantizer = index.codes.quantizer;
   space.row_query.resize(quantizer.query_bytes());
-  space.table.resize(quantizer.num_codes() * kCentres);
+  space.table.resize(quantizer.table_size());
   return quantizer.encode_query(space.lifted.data(), space.row_query.data(), space.table.data());
 }
 
@@ -57,10 +57,12 @@ void choose_groups(const Index& index, const Settings& settings, const Filter* a
 }
 
 CodedQuery code_for_leaves(const Index& index, const CodedQuery& query, Workspace& space) {
-  if (index.codes.quantizer.is_int8() && index.spread == 0.0f) return query;
+  const Quantizer& rows = index.codes.quantizer;
   const Quantizer& quantizer = index.centroids.quantizer;
+  if (rows.is_int8() && quantizer.is_int8() && index.spread == 0.0f) return query;
   space.centroid_query.resize(quantizer.query_bytes());
-  return quantizer.encode_query(space.lifted.data(), space.centroid_query.data(), nullptr);
+  space.table.resize(quantizer.table_size());
+  return quantizer.encode_query(space.lifted.data(), space.centroid_query.data(), space.table.data());
 }
 
 void scan_leaves(const Index& index, const CodedQuery& query, const Settings& settings, const Filter* allow,

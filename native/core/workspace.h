@@ -36,7 +36,8 @@ struct Batch {
   std::vector<Visit> first_visits;
   std::vector<Visit> visits;
   std::vector<Visit> by_cell;
-  std::vector<std::uint32_t> ends;  // by cell
+  std::vector<std::uint32_t> ends;                             // by cell
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> turns;  // best leaf, query
   std::vector<std::uint32_t> rows;
   std::vector<std::int32_t> sums;
 };

@@ -43,7 +43,13 @@ std::vector<float> floats(std::size_t count, Random& random) {
 
 std::size_t blocks_for(std::size_t rows) { return (rows + kBlockRows - 1) / kBlockRows; }
 
-// Rows of one of the two integer formats, with the sum that each must get.
+enum class Format { int8, code4, int4 };
+
+std::string name_of(Format format) {
+  return format == Format::int8 ? "int8" : format == Format::code4 ? "code4" : "int4";
+}
+
+// Rows of one of the integer formats, with the sum that each must get.
 struct Case {
   std::size_t slices;
   std::vector<std::uint8_t> blocks;  // whole blocks; the padding is random too
@@ -81,16 +87,21 @@ Case int8_case(std::size_t dim, std::size_t num_blocks, Values values, Random& r
   return c;
 }
 
-// `count` codes of 4 bits.
-Case code4_case(std::size_t count, std::size_t num_blocks, Values values, Random& random) {
+// `count` codes of 4 bits, even ones or places in tables.
+Case nibbles_case(bool even, std::size_t count, std::size_t num_blocks, Values values, Random& random) {
   Case c;
   c.slices = (count + 7) / 8;
   const std::size_t rows = num_blocks * kBlockRows;
-  const auto codes = integers<std::uint8_t>(rows * count, 0, 15, random);
-  const auto entries = integers<std::uint8_t>(count * 16, values == Values::kExtreme ? 255 : 0, 255, random);
+  const bool extreme = values == Values::kExtreme;
+  const auto codes = integers<std::uint8_t>(rows * count, extreme && even ? 15 : 0, 15, random);
+  const auto entries = integers<std::uint8_t>(count * 16, extreme ? 255 : 0, 255, random);
+  auto query = integers<std::int8_t>(count, -128, 127, random);
+  if (extreme) std::fill(query.begin(), query.end(), random() % 2 == 0 ? std::int8_t{-128} : std::int8_t{127});
   c.blocks.assign(num_blocks * c.slices * kSliceBytes, 0);
   c.tables.assign(c.slices * kSliceTableBytes, 0);
+  c.int8_query.assign(8 * c.slices, 0);
   std::copy(entries.begin(), entries.end(), c.tables.begin());
+  std::copy(query.begin(), query.end(), c.int8_query.begin());
   for (std::size_t r = 0; r < rows; ++r) {
     std::int32_t sum = 0;
     for (std::size_t i = 0; i < count; ++i) {
@@ -99,11 +110,22 @@ Case code4_case(std::size_t count, std::size_t num_blocks, Values values, Random
       const std::size_t p = i % 8;
       c.blocks[slice * kSliceBytes + 4 * (r % kBlockRows) + p % 4] |=
           static_cast<std::uint8_t>(p < 4 ? code : code << 4);
-      sum += entries[i * 16 + code];
+      sum += even ? code * query[i] : entries[i * 16 + code];
     }
     c.sums.push_back(sum);
   }
   return c;
+}
+
+Case make_case(Format format, std::size_t size, std::size_t num_blocks, Values values, Random& random) {
+  return format == Format::int8 ? int8_case(size, num_blocks, values, random)
+                                : nibbles_case(format == Format::int4, size, num_blocks, values, random);
+}
+
+std::size_t select(const Kernels& k, Format format, const Span* spans, std::size_t num_spans, std::size_t slices,
+                   const std::int8_t* query, const std::uint8_t* tables, std::uint32_t* rows, std::int32_t* sums) {
+  if (format == Format::code4) return k.code4_select(spans, num_spans, slices, tables, rows, sums);
+  return (format == Format::int8 ? k.int8_select : k.int4_select)(spans, num_spans, slices, query, rows, sums);
 }
 
 struct Kept {
@@ -130,11 +152,11 @@ std::vector<std::int32_t> thresholds_for(const Case& c, Random& random) {
 }
 
 // One query: spans of every tail length, one after another in one call, and empty ones between.
-void check_select(const Kernels& k, bool int8, std::size_t size, Values values, Random& random) {
+void check_select(const Kernels& k, Format format, std::size_t size, Values values, Random& random) {
   for (std::uint32_t num_rows = 1; num_rows <= 48; ++num_rows) {
     if (size > 200 && num_rows % 5 != 1) continue;
     const std::size_t num_blocks = blocks_for(num_rows) + (num_rows % 3) * 2;
-    const Case c = int8 ? int8_case(size, num_blocks, values, random) : code4_case(size, num_blocks, values, random);
+    const Case c = make_case(format, size, num_blocks, values, random);
     const auto masks = integers<std::uint16_t>(num_blocks, 0, 65535, random);
     const auto all_rows = static_cast<std::uint32_t>(num_blocks * kBlockRows);
     for (const std::int32_t threshold : thresholds_for(c, random)) {
@@ -149,25 +171,22 @@ void check_select(const Kernels& k, bool int8, std::size_t size, Values values, 
       const std::size_t room = kBlockRows * (2 * blocks_for(num_rows) + num_blocks);
       Kept got{std::vector<std::uint32_t>(room), std::vector<std::int32_t>(room)};
       const std::size_t count =
-          int8 ? k.int8_select(spans, 4, c.slices, c.int8_query.data(), got.rows.data(), got.sums.data())
-               : k.code4_select(spans, 4, c.slices, c.tables.data(), got.rows.data(), got.sums.data());
+          select(k, format, spans, 4, c.slices, c.int8_query.data(), c.tables.data(), got.rows.data(), got.sums.data());
       got.rows.resize(count);
       got.sums.resize(count);
-      check(got == expected, std::string(k.name) + (int8 ? " int8_select" : " code4_select") + ", size " +
-                                 std::to_string(size) + ", rows " + std::to_string(num_rows) + ", threshold " +
-                                 std::to_string(threshold));
+      check(got == expected, std::string(k.name) + " " + name_of(format) + "_select, size " + std::to_string(size) +
+                                 ", rows " + std::to_string(num_rows) + ", threshold " + std::to_string(threshold));
     }
   }
 }
 
 // Several queries: what each gets is what it gets alone, appended to what it had. The queries share the rows,
 // so their sums come from the scalar level, which check_select has held to plain sums.
-void check_select_many(const Kernels& k, bool int8, std::size_t size, Random& random) {
+void check_select_many(const Kernels& k, Format format, std::size_t size, Random& random) {
   for (std::size_t count = 1; count <= 9; ++count) {
     const auto num_rows = static_cast<std::uint32_t>(1 + random() % (size > 200 ? 90 : 400));
     const std::size_t num_blocks = blocks_for(num_rows);
-    const Case c = int8 ? int8_case(size, num_blocks, Values::kRandom, random)
-                        : code4_case(size, num_blocks, Values::kRandom, random);
+    const Case c = make_case(format, size, num_blocks, Values::kRandom, random);
     const auto masks = integers<std::uint16_t>(num_blocks, 0, 65535, random);
     const Span span = {c.blocks.data(), random() % 2 == 0 ? masks.data() : nullptr, num_rows, 300, 0};
     const std::size_t room = 3 + num_blocks * kBlockRows;
@@ -178,7 +197,7 @@ void check_select_many(const Kernels& k, bool int8, std::size_t size, Random& ra
     std::vector<Selection<std::uint8_t>> code4_selections(count);
     std::vector<Kept> expected(count);
     for (std::size_t q = 0; q < count; ++q) {
-      queries[q] = integers<std::int8_t>(4 * c.slices, -128, 127, random);
+      queries[q] = integers<std::int8_t>(8 * c.slices, -128, 127, random);
       tables[q] = integers<std::uint8_t>(c.slices * kSliceTableBytes, 0, 255, random);
       const std::int32_t threshold = q == 1 ? kHighest : q == 2 ? kLowest : thresholds_for(c, random)[4];
       got[q] = {std::vector<std::uint32_t>(room, 9), std::vector<std::int32_t>(room, 9)};
@@ -190,21 +209,21 @@ void check_select_many(const Kernels& k, bool int8, std::size_t size, Random& ra
       std::uint32_t* rows = expected[q].rows.data() + 3;
       std::int32_t* sums = expected[q].sums.data() + 3;
       const Kernels& scalar = *find_kernels("scalar");
-      const std::size_t kept = int8 ? scalar.int8_select(&alone, 1, c.slices, queries[q].data(), rows, sums)
-                                    : scalar.code4_select(&alone, 1, c.slices, tables[q].data(), rows, sums);
+      const std::size_t kept =
+          select(scalar, format, &alone, 1, c.slices, queries[q].data(), tables[q].data(), rows, sums);
       expected[q].rows.resize(3 + kept);
       expected[q].sums.resize(3 + kept);
     }
-    if (int8) {
-      k.int8_select_many(span, c.slices, int8_selections.data(), count);
-    } else {
+    if (format == Format::code4) {
       k.code4_select_many(span, c.slices, code4_selections.data(), count);
+    } else {
+      (format == Format::int8 ? k.int8_select_many : k.int4_select_many)(span, c.slices, int8_selections.data(), count);
     }
     for (std::size_t q = 0; q < count; ++q) {
-      const std::size_t kept = int8 ? int8_selections[q].count : code4_selections[q].count;
+      const std::size_t kept = format == Format::code4 ? code4_selections[q].count : int8_selections[q].count;
       got[q].rows.resize(kept);
       got[q].sums.resize(kept);
-      check(got[q] == expected[q], std::string(k.name) + (int8 ? " int8" : " code4") + "_select_many, size " +
+      check(got[q] == expected[q], std::string(k.name) + " " + name_of(format) + "_select_many, size " +
                                        std::to_string(size) + ", query " + std::to_string(q) + " of " +
                                        std::to_string(count));
     }
@@ -433,17 +452,19 @@ int main() {
     check_bits(*level);
     check_found(*level, random);
     for (const std::size_t dim : kDims) {
-      check_select(*level, true, dim, Values::kRandom, random);
-      check_select(*level, true, dim, Values::kExtreme, random);
-      check_select_many(*level, true, dim, random);
+      for (const Format format : {Format::int8, Format::int4}) {
+        check_select(*level, format, dim, Values::kRandom, random);
+        check_select(*level, format, dim, Values::kExtreme, random);
+        check_select_many(*level, format, dim, random);
+      }
       check_int8_scores(*level, dim, random);
       check_f32(*level, dim, random);
       check_all_rows(*level, dim, random);
     }
     for (const std::size_t codes : {1, 7, 8, 9, 16, 17, 24, 48, 64, 192, 768, 1024}) {
-      check_select(*level, false, codes, Values::kRandom, random);
-      check_select(*level, false, codes, Values::kExtreme, random);
-      check_select_many(*level, false, codes, random);
+      check_select(*level, Format::code4, codes, Values::kRandom, random);
+      check_select(*level, Format::code4, codes, Values::kExtreme, random);
+      check_select_many(*level, Format::code4, codes, random);
     }
     std::printf("%s: %s\n", level->name, shortlist::testing::failures == 0 ? "ok" : "failed");
   }

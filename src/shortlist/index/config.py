@@ -22,9 +22,10 @@ class IndexConfig:
             `leaves=1` they are not, which builds sooner and searches slower.
         leaves: Number of k-means leaves (cells) that the rows are partitioned into.
         codes: How rows are coded for the first scoring: "int8", 8 bits a dimension; "int4", 4 bits
-            a dimension; or "pq4", 4 bits for two dimensions. The smaller, the more reranking is
-            needed. 4-bit codes are chosen to keep scores rather than rows (anisotropic
-            quantization, Guo et al. 2020).
+            a dimension, in even steps (Max 1960); or "pq4", 4 bits for two dimensions, by tables
+            (product quantization). The smaller, the more reranking is needed; "int4" is the
+            fastest where dimensions are hundreds. 4-bit codes are chosen to keep scores rather
+            than rows (anisotropic quantization, Guo et al. 2020).
         store: How rows are kept for reranking and exact search: "float32" as given; "bfloat16",
             rounded to nearest even; or "int8", to 127ths of the row's largest value. Scores are
             those of the rounded rows, and exact search finds the best of them.

@@ -1,6 +1,6 @@
 """Wrote the files beside it; run once for a format version, never again for the same one.
 
-    python tests/index/golden/make.py v3
+    python tests/index/golden/make.py v4
 
 A file of a released version is what users have on disk. If a test on it fails, mend the reader.
 """
@@ -37,14 +37,24 @@ KINDS = {
         ),
         "pq4-l2": ("l2", None, IndexConfig(leaves=4, codes="pq4")),
     },
+    "v4": {
+        "wide-dot-int": ("dot", np.arange(300) * 5 - 40, IndexConfig(leaves=12, store="bfloat16")),
+        "int4-cosine-str": (
+            "cosine",
+            [f"film {i} é" for i in range(300)],
+            IndexConfig(leaves=4, codes="int4", store="int8"),
+        ),
+        "int4-l2": ("l2", None, IndexConfig(leaves=4, codes="int4")),
+    },
 }
 
 
 def main(version: str) -> None:
     folder = Path(__file__).parent
     rng = np.random.default_rng(1)
-    rows = rng.standard_normal((300, 10), dtype=np.float32)
-    queries = rng.standard_normal((4, 10), dtype=np.float32)
+    dim = 70 if version == "v4" else 10
+    rows = rng.standard_normal((300, dim), dtype=np.float32)
+    queries = rng.standard_normal((4, dim), dtype=np.float32)
     for kind, (metric, ids, config) in KINDS[version].items():
         index = Index.build(rows, ids, metric=metric, config=config)
         if not config.exact:
