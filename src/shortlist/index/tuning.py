@@ -309,9 +309,7 @@ def _ladders(start: SearchSettings, k: int, index: Index) -> Iterator[Iterator[S
     for stop in sorted({0.1, 0.2, 0.3, 0.45, 0.6, start.stop}) if leaves > 1 else (start.stop,):
         for factor in (1, 1.25, 1.6, 3.2, 6.4, 12.8):
             rerank = min(round(factor * k), len(index))
-            yield (
-                replace(start, leaves=step, rerank=rerank, stop=stop) for step in _steps(leaves)
-            )
+            yield (replace(start, leaves=step, rerank=rerank, stop=stop) for step in _steps(leaves))
 
 
 def _fewer_groups(found: SearchSettings, index: Index) -> Iterator[Iterator[SearchSettings]]:
