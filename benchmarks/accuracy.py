@@ -10,10 +10,13 @@ figure its standard deviation over the seeds, as KEY_sd.
 - time: the last 20 % of the interactions are held out; seeds differ in the training alone. Users
   without any interaction before are left out.
 - new_users: 100 users are withheld and each is given by 3 of their films, drawn at random; all the
-  rest are to be found. per_user@10 is the mean over users of the share of their films found. The
-  ceiling is what ten films a user can reach at most: they have 100 films on average, and every
-  second film that Popularity shows is one of them. EASE, ItemKNN and iALS stand there with their
-  own settings and again with those best for three films; TwoTower also with more films given.
+  rest are to be found. Two readings, which differ in who counts: hit_rate@10 is the share found of
+  all that is to be found, so that someone with 700 films counts 35 times as much as someone with
+  20; per_user@10 is the mean over users of the share of their films found, every user alike. That
+  is also how likely one more of a stranger's films, drawn at random, is in the first ten (leave one
+  out). The ceiling is what ten films a user can reach at most: they have 100 films on average, and
+  every second film that Popularity shows is one of them. EASE, ItemKNN and iALS stand there with
+  their own settings and again with those best for three films; TwoTower also with more films given.
   "all films in 4 numbers" is an oracle: it has seen every film of the stranger, those to be found
   included, and keeps 4 numbers of it (principal components): a measure of what three films tell.
 - new_users_liked: the same where all that counts is a rating of 4 or 5: three films a stranger

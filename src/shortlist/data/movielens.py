@@ -12,7 +12,8 @@ from shortlist.data.columns import Source, whole_column
 from shortlist.data.download import download
 from shortlist.data.errors import DataError, nearest
 from shortlist.data.files import parse_csv
-from shortlist.data.interactions import Interactions, read_table
+from shortlist.data.interactions import Interactions
+from shortlist.data.tables import read_tables
 
 Edition = Literal["100k", "1m", "10m", "20m", "25m", "32m", "latest-small"]
 
@@ -236,7 +237,7 @@ def _read_100k(files: _Files) -> Interactions:
             source,
             "item_id",
         )
-    return read_table(*ratings, users=users, items=items, text_ids=False)
+    return Interactions(*read_tables(*ratings, users=users, items=items, text_ids=False))
 
 
 def _read_dat(files: _Files) -> Interactions:
@@ -256,7 +257,7 @@ def _read_dat(files: _Files) -> Interactions:
     if files.has("movies.dat"):
         table, source = files.table("movies.dat", "::", ["item_id", "title", "genres"])
         items = _with_numbers(_with_year_and_genres(table), source, "item_id")
-    return read_table(*ratings, users=users, items=items, text_ids=False)
+    return Interactions(*read_tables(*ratings, users=users, items=items, text_ids=False))
 
 
 def _read_csv(files: _Files) -> Interactions:
@@ -272,7 +273,7 @@ def _read_csv(files: _Files) -> Interactions:
                     f"movies.csv has no column {column!r}{nearest(column, table.columns)}"
                 )
         items = _with_numbers(_with_year_and_genres(table), source, "movieId")
-    return read_table(*ratings, items=items, columns=names, text_ids=False)
+    return Interactions(*read_tables(*ratings, items=items, columns=names, text_ids=False))
 
 
 def _with_year_and_genres(movies: pl.DataFrame) -> pl.DataFrame:
