@@ -50,7 +50,9 @@ def compare(data: sets.AnnSet, options: argparse.Namespace) -> dict[str, Any]:
     finalists = {}
     for engine, sweep in sweeps.items():
         engines[engine] = {"builds": [], "points": []}
-        for build in sweep.finalists(1 if options.quick else options.finalists):
+        # Graphs take minutes to build, and one serves every recall.
+        one = options.quick or engine in ("hnswlib", "usearch")
+        for build in sweep.finalists(1 if one else options.finalists):
             finalists[engine, len(engines[engine]["builds"])] = build
             engines[engine]["builds"].append({"config": build["config"]})
     exact = {} if options.no_exact else {"shortlist": {"exact": True}, "faiss": {"factory": "Flat"}}
