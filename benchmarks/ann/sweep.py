@@ -129,7 +129,7 @@ def space(engine: str, n: int, dim: int) -> tuple[Config, list[Config]]:
         return {"links": 16, "effort": 100}, [{"links": 32}, {"effort": 200}]
     if engine == "usearch":
         return {"links": 16, "effort": 128}, [{"dtype": "i8"}, {"links": 32}]
-    moves = [{"leaves": round(times * root)} for times in (16, 6, 2.5)]
+    moves = [{"leaves": round(times * root)} for times in (22, 6, 2.5)]
     start: Config = {"store": "bfloat16"}  # as fast as float32, and half of the file
     if dim >= 64:  # where longer sweeps ended
         start["leaves"] = round((13 if dim < 256 else 6) * root)

@@ -21,6 +21,7 @@ class Survivors {
     size_ = 0;
     threshold_ = -std::numeric_limits<float>::infinity();
   }
+  std::size_t keep() const { return keep_; }
   float threshold() const { return threshold_; }
   std::size_t size() const { return size_; }
   const float* scores() const { return scores_.data(); }
