@@ -171,10 +171,10 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
 
         Raises:
             ValueError: There are no candidates, fewer than k, or the queries have another dim or
-                are not finite. What shows only when a graph of TensorFlow runs is an
-                InvalidArgumentError, and in a function compiled by your own `jax.jit` a
-                JaxRuntimeError, of the same words. TensorFlow's XLA (`jit_compile=True`) can raise
-                nothing: there, queries that are not finite get score -inf and id -1.
+                are not finite. What shows only when a function runs that you compiled yourself is
+                an InvalidArgumentError of TensorFlow or an error of JAX, of the same words.
+                TensorFlow's XLA (`jit_compile=True`) can raise nothing: there, queries that are not
+                finite get score -inf and id -1.
         """
         self._require_candidates()
         k = self.k if k is None else _positive(k)
@@ -187,7 +187,7 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
 
         is_matrix = len(queries.shape) == 2
         matrix = queries if is_matrix else ops.reshape(queries, (-1, queries.shape[-1]))
-        scores, ids = self._retrieve(self._check_finite(matrix), k, exclusions)
+        scores, ids = self._retrieve(self._checked(matrix), k, exclusions)
         if not is_matrix:
             shape = (*ops.shape(queries)[:-1], k)
             scores, ids = ops.reshape(scores, shape), ops.reshape(ids, shape)
@@ -235,6 +235,10 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
         for row, values in zip(padded, lists, strict=True):
             row[: len(values)] = values
         return ops.convert_to_tensor(padded)
+
+    def _checked(self, queries: Any) -> Any:
+        """The (b, d) queries, which are refused if they are not finite."""
+        return self._check_finite(queries)
 
     def _check_ids(self, ids: CandidateIds) -> None:
         self._check_count(self.k, len(ids))

@@ -14,9 +14,9 @@ Array = NDArray[Any]
 class FiniteCheck:
     """Refuses queries that are not finite.
 
-    Eagerly, in what PyTorch compiles and in Keras's own functions on JAX it raises a ValueError; in
-    TensorFlow's graphs an InvalidArgumentError, and in functions that the user compiles with JAX a
-    JaxRuntimeError, of the same words. TensorFlow's XLA checks nothing.
+    It raises a ValueError eagerly, in what PyTorch compiles and in what Keras compiles; in your own
+    functions of TensorFlow an InvalidArgumentError and of JAX a JaxRuntimeError, of the same words.
+    TensorFlow's XLA checks nothing.
     """
 
     def __init__(self) -> None:
@@ -26,17 +26,18 @@ class FiniteCheck:
         """Returns (b, d) queries, checked before they are used."""
         backend = keras.backend.backend()
         if is_concrete(queries):
-            self._require(1, finite_rows(keras.ops.convert_to_numpy(queries)))
-        elif backend == "tensorflow":
+            require_finite(finite_rows(keras.ops.convert_to_numpy(queries)))
+        elif backend == "jax":
+            self._in_jax(queries)
+        elif backend == "tensorflow" and not _keras_asks_host():
             import tensorflow as tf
 
+            # An operation that XLA takes, and leaves out.
             return tf.debugging.check_numerics(queries, "`queries` must be finite")
-        elif backend == "torch":
+        else:
             is_finite = keras.ops.all(keras.ops.isfinite(queries), axis=1, keepdims=True)
             # Using what the host returns keeps compilers from leaving the check out.
             return keras.ops.where(self._on_host(1, is_finite)[0], queries, 0.0)
-        else:
-            self._in_jax(queries)
         return queries
 
     def _in_jax(self, queries: Any) -> None:
@@ -48,7 +49,7 @@ class FiniteCheck:
 
         def require(is_finite: Array) -> None:
             try:
-                self._require(1, np.asarray(is_finite))
+                require_finite(np.asarray(is_finite))
             except ValueError as error:
                 if errors is None or not errors.keep(error):
                     raise
@@ -58,9 +59,21 @@ class FiniteCheck:
         jax.lax.cond(is_finite.all(), lambda: None, lambda: jax.debug.callback(require, is_finite))
 
     def _require(self, _: int, is_finite: Array) -> tuple[Array]:
-        if not is_finite.all():
-            row = int(np.argmin(is_finite))
-            raise ValueError(
-                f"`queries` must be finite, got NaN or infinity in row {row} of the batch."
-            )
+        require_finite(is_finite)
         return (is_finite,)
+
+
+def require_finite(is_finite: Array) -> None:
+    """Raises a ValueError unless each of (b, 1) rows of queries is finite."""
+    if not is_finite.all():
+        row = int(np.argmin(is_finite))
+        raise ValueError(
+            f"`queries` must be finite, got NaN or infinity in row {row} of the batch."
+        )
+
+
+def _keras_asks_host() -> bool:
+    """Whether a function of Keras is compiled by TensorFlow, and not by XLA."""
+    from shortlist.layers._tensorflow_errors import errors_of_model
+
+    return errors_of_model() is not None

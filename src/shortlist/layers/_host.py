@@ -4,7 +4,7 @@ import itertools
 import weakref
 from collections.abc import Callable, Sequence
 from functools import cache, partial
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import keras
 import numpy as np
@@ -30,6 +30,13 @@ def is_concrete(tensor: Any) -> bool:
     import torch
 
     return not torch.compiler.is_compiling() and tensor.device.type != "meta"
+
+
+class KeptErrors(Protocol):
+    """What a backend does with an error in a function that Keras compiles."""
+
+    def keep(self, error: Exception) -> bool:
+        """Keeps an error; whether it will be raised if the function goes on."""
 
 
 class HostFunction:
@@ -77,6 +84,15 @@ class HostFunction:
             for result, (_, dtype) in zip(results, self.outputs(k), strict=True)
         )
 
+    def _run_or_keep(self, errors: KeptErrors | None, k: int, *arrays: Any) -> tuple[Array, ...]:
+        try:
+            return self.run(k, *arrays)
+        except Exception as error:
+            if errors is None or not errors.keep(error):
+                raise
+            shapes = ((len(arrays[0]), width, dtype) for width, dtype in self.outputs(k))
+            return tuple(np.zeros((rows, width), dtype) for rows, width, dtype in shapes)
+
     def _in_jax(self, k: int, *tensors: Any) -> tuple[Any, ...]:
         import jax
         from jax.experimental import io_callback
@@ -88,15 +104,7 @@ class HostFunction:
             jax.ShapeDtypeStruct((batch, width), dtype) for width, dtype in self.outputs(k)
         )
         errors = errors_of_model()
-
-        def run(*arrays: Any) -> tuple[Array, ...]:
-            try:
-                return self.run(k, *arrays)
-            except Exception as error:
-                if errors is None or not errors.keep(error):
-                    raise
-                return tuple(np.zeros(shape.shape, shape.dtype) for shape in shapes)
-
+        run = partial(self._run_or_keep, errors, k)
         if errors is None or errors.has_weights:
             return tuple(jax.pure_callback(run, shapes, *tensors, vmap_method="sequential"))
         # Without weights to wait for, an effect: one beside a pure callback would cost much more.
@@ -105,9 +113,13 @@ class HostFunction:
     def _in_tensorflow(self, k: int, *tensors: Any) -> tuple[Any, ...]:
         import tensorflow as tf
 
+        from shortlist.layers._tensorflow_errors import errors_of_model
+
         outputs = self.outputs(k)
         results = tf.numpy_function(
-            partial(self.run, k), tensors, [tf.as_dtype(dtype) for _, dtype in outputs]
+            partial(self._run_or_keep, errors_of_model(), k),
+            tensors,
+            [tf.as_dtype(dtype) for _, dtype in outputs],
         )
         for result, (width, _) in zip(results, outputs, strict=True):
             result.set_shape((tensors[0].shape[0], width))

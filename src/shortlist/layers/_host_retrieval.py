@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from shortlist.layers._candidate_ids import NO_ID, CandidateIds, tensor_dtype
 from shortlist.layers._candidate_retrieval import CandidateRetrieval
 from shortlist.layers._candidates import Array, checked_embeddings
+from shortlist.layers._finite_check import require_finite
 from shortlist.layers._host import HostFunction, finite_rows
-from shortlist.layers._top_k import NO_SCORE
 
 
 class HostRetrieval(CandidateRetrieval, abc.ABC):
@@ -41,6 +41,10 @@ class HostRetrieval(CandidateRetrieval, abc.ABC):
             exclude: For each query, the ids (those of `lookup`) that must not come back.
         """
 
+    def _checked(self, queries: Any) -> Any:
+        # JAX leaves `_answer` out where nobody uses what it finds. Elsewhere that checks them.
+        return super()._checked(queries) if keras.backend.backend() == "jax" else queries
+
     def _retrieve(self, queries: Any, k: int, exclusions: Any) -> tuple[Any, Any]:
         # What the host finds has no gradient, and JAX would refuse to look for one.
         tensors = [ops.stop_gradient(queries)]
@@ -58,12 +62,8 @@ class HostRetrieval(CandidateRetrieval, abc.ABC):
             self._share(rest.pop(0))
         self._check_count(k, self.num_candidates)  # They may have changed since `call` was traced.
         exclude = None if not rest else self._excluded_ids(rest[0])
-        is_finite = finite_rows(queries)
-        if is_finite.all():
-            scores, rows = self.search(queries, k, exclude)
-        else:
-            scores, rows = self.search(np.where(is_finite, queries, 0), k, exclude)
-            scores, rows = np.where(is_finite, scores, NO_SCORE), np.where(is_finite, rows, NO_ID)
+        require_finite(finite_rows(queries))
+        scores, rows = self.search(queries, k, exclude)
         if self.return_rows:
             return scores, rows
         return scores, self._require_ids().lookup(rows)

@@ -132,9 +132,13 @@ def _require_at_least(k: int, num_rows: Any) -> None:
     """Checks k whenever a graph of TensorFlow runs, since the graph sees every update."""
     import tensorflow as tf
 
-    tf.debugging.assert_less_equal(
-        k, num_rows, f"`k` must be at most the number of candidates, got {k}"
-    )
+    from shortlist.layers._tensorflow_errors import errors_of_model
+
+    message = f"`k` must be at most the number of candidates, got {k}."
+    errors = errors_of_model()
+    if errors is not None:
+        errors.expect(message)
+    tf.debugging.assert_less_equal(k, num_rows, message)
 
 
 def _contains(exclusions: Any, ids: Any) -> Any:
