@@ -4,7 +4,7 @@ Each engine runs in a process and a virtual environment of its own (made under .
 use). Its settings are swept on half of the queries; the best are then measured on the other half
 in rounds in which the engines take turns, so that a busy moment of the machine hits all alike.
 
-    python benchmarks/ann.py                           # everything; about an hour on two cores
+    python benchmarks/ann.py                           # everything; some hours on two cores
     python benchmarks/ann.py --quick                   # each engine at its first build settings
     python benchmarks/ann.py --sets headline --engines shortlist scann-core
 """
