@@ -85,7 +85,8 @@ def _facts(bundle: Bundle) -> dict[str, str]:
         "candidates": f"{len(index):,} of {index.dim} dimensions, by {index.metric}",
         "search": "exact"
         if settings.exact
-        else f"leaves={settings.leaves}, rerank={settings.rerank}, stop={settings.stop}",
+        else f"leaves={settings.leaves}, rerank={settings.rerank}, stop={settings.stop}"
+        + (f", groups={settings.groups}" if settings.groups else ""),
     }
     for name, line in _MADE.items():
         try:

@@ -103,13 +103,14 @@ def _show(out: Console, tuning: Tuning, why: str, written: Path | None) -> None:
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )
-    for name in ("leaves", "rerank", "stop", "recall", "µs", "µs p99"):
+    for name in ("leaves", "rerank", "stop", "groups", "recall", "µs", "µs p99"):
         table.add_column(name, justify="right")
     for point in tuning.curve:
         table.add_row(
             "exact" if point.settings.exact else f"{point.settings.leaves:,}",
             "" if point.settings.exact else f"{point.settings.rerank:,}",
             "" if point.settings.exact else f"{point.settings.stop:g}",
+            "" if point.settings.exact else f"{point.settings.groups or 'auto'}",
             f"{point.recall:.4f}",
             f"{point.latency:.1f}",
             f"{point.latency_p99:.1f}",
@@ -121,6 +122,7 @@ def _show(out: Console, tuning: Tuning, why: str, written: Path | None) -> None:
         if settings.exact
         else f"{settings.leaves:,} {'leaf' if settings.leaves == 1 else 'leaves'}, "
         f"{settings.rerank:,} rows reranked, stop {settings.stop:g}"
+        + (f", {settings.groups:,} groups" if settings.groups else "")
     )
     out.print(
         f"  Chosen: [bold]{said}[/], recall@{tuning.k} {tuning.recall:.4f} "

@@ -95,6 +95,7 @@ class Tuning:
                 "exact" if point.settings.exact else point.settings.leaves,
                 "" if point.settings.exact else point.settings.rerank,
                 "" if point.settings.exact else point.settings.stop,
+                "" if point.settings.exact else point.settings.groups or "auto",
                 f"{point.recall:.4f}",
                 f"{point.latency:.1f}",
                 f"{point.latency_p99:.1f}",
@@ -104,7 +105,7 @@ class Tuning:
         return html_table(
             f"recall@{self.k} {self.recall:.4f} ({low:.4f} to {high:.4f}) at "
             f"{self.latency:.1f} µs, target {self.target}",
-            ("leaves", "rerank", "stop", "recall", "µs", "µs p99"),
+            ("leaves", "rerank", "stop", "groups", "recall", "µs", "µs p99"),
             rows,
         )
 
