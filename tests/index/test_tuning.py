@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from shortlist.index import Index, IndexConfig, SearchSettings, tune
-from shortlist.index.tuning import _interval
+from shortlist.index.tuning import _interval, _Judge
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +63,21 @@ def test_a_latency_that_nothing_meets_gives_the_fastest(index, queries):
 def test_fields_that_are_not_tuned_are_kept(index, queries):
     start = replace(index.settings, groups=7)
     assert tune(index, queries, settings=start).settings.groups == 7
+
+
+def test_fewer_groups_are_measured_too(index, queries, monkeypatch):
+    measured = []
+    point = _Judge.point
+
+    def noting(judge, settings):
+        measured.append(settings.groups)
+        return point(judge, settings)
+
+    monkeypatch.setattr(_Judge, "point", noting)
+    tune(index, queries, recall=0.9)
+    groups = index.describe()["groups"]
+    assert {0, groups // 3, groups // 2} <= set(measured)
+    assert max(measured) < groups
 
 
 def test_the_index_is_not_changed(index, queries):

@@ -512,17 +512,6 @@ def test_in_functions_that_jax_compiles_and_transforms(make):
         jax.block_until_ready(jax.jit(layer)(QUERIES * np.nan))
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="about TensorFlow's XLA")
-def test_queries_that_are_not_finite_get_no_candidates_from_xla():
-    import tensorflow as tf
-
-    call = tf.function(BruteForceRetrieval(CANDIDATES, k=5), jit_compile=True)
-    scores, ids = call(tf.constant(np.vstack([QUERIES[:2], QUERIES[:1] * np.nan])))
-    assert ids.numpy()[2].tolist() == [-1] * 5
-    assert np.isneginf(scores.numpy()[2]).all()
-    np.testing.assert_array_equal(ids.numpy()[:2], expected(5)[1][:2])
-
-
 def test_may_be_called_while_a_model_trains(make):
     model = trained(make(CANDIDATES, k=5))
     losses = model.fit([QUERIES, QUERIES], -QUERIES, epochs=3, verbose=0).history["loss"]

@@ -100,3 +100,12 @@ def test_in_threads_no_bad_query_is_answered_and_no_good_one_refused(layer):
                     call.result()
             for call in good:
                 call.result()
+
+
+def test_from_xla_queries_that_are_not_finite_get_no_candidates():
+    layer = BruteForceRetrieval(CANDIDATES, k=5)
+    scores, ids = tf.function(layer, jit_compile=True)(tf.constant(BROKEN))
+    assert ids.numpy()[2].tolist() == [-1] * 5
+    assert np.isneginf(scores.numpy()[2]).all()
+    best = np.argsort(-QUERIES @ CANDIDATES.T, axis=1)[:, :5]
+    np.testing.assert_array_equal(np.delete(ids.numpy(), 2, 0), np.delete(best, 2, 0))
