@@ -129,16 +129,8 @@ def space(engine: str, n: int, dim: int) -> tuple[Config, list[Config]]:
         return {"links": 16, "effort": 100}, [{"links": 32}, {"effort": 200}]
     if engine == "usearch":
         return {"links": 16, "effort": 128}, [{"dtype": "i8"}, {"links": 32}]
-    moves = [{"leaves": round(times * root)} for times in (22, 6, 2.5)]
-    if 64 <= dim < 256:  # what helped where clusters are of uneven width, first
-        moves = [moves[0], {"spread": 7.0}, {"codes": "int4"}, *moves[1:]]
-    start: Config = {"store": "bfloat16"}  # as fast as float32, and half of the file
-    if dim >= 64:  # where longer sweeps ended
-        start["leaves"] = round((13 if dim < 256 else 6) * root)
-    if dim >= 256:
-        start["codes"] = "int4"
-    others = [{"codes": codes} for codes in ("int8", "int4", "pq4")]
-    return start, moves + [move for move in others if move != {"codes": start.get("codes")}]
+    moves = [{"codes": "int4"}, *({"leaves": round(times * root)} for times in (6, 13, 2.5))]
+    return {"store": "bfloat16"}, [*moves, {"codes": "pq4"}]  # as fast as float32, half of the file
 
 
 class Sweep:

@@ -170,14 +170,18 @@ class Bench {
     }
   }
 
-  void int8_scores(std::size_t dim, std::size_t count) {
+  void int8_best(std::size_t dim, std::size_t count) {
     const std::size_t groups = dim / 4;
     const std::size_t blocks = (384 << 10) / (groups * kSliceBytes);
-    std::vector<const std::int8_t*> queries(count);
-    for (std::size_t q = 0; q < count; ++q) queries[q] = query.data() + q * 2048;
-    report(name("int8_scores", dim, "dims", count), "L2", 0, static_cast<double>(blocks * kBlockRows * count),
+    const std::vector<float> values(blocks * kBlockRows, 0.5f);
+    std::vector<Int8Query> queries(count);
+    for (std::size_t q = 0; q < count; ++q) queries[q] = {query.data() + q * 2048, 0.5f, 0.5f};
+    std::vector<std::uint32_t> best(count * kBlockRows);
+    std::vector<float> best_scores(count * kBlockRows);
+    report(name("int8_best", dim, "dims", count), "L2", 0, static_cast<double>(blocks * kBlockRows * count),
            [&](std::size_t) {
-             k.int8_scores(bytes.data(), blocks, groups, queries.data(), count, sums.data(), blocks * kBlockRows);
+             k.int8_best(bytes.data(), blocks, groups, values.data(), values.data(), queries.data(), count, best.data(),
+                         best_scores.data());
            });
   }
 
@@ -253,14 +257,10 @@ class Bench {
     const std::size_t blocks = (4 << 20) / (dim * 64);
     const std::size_t n = blocks * kBlockRows;
     const double ideal = static_cast<double>(dim) / 16;
-    std::vector<float> out(n * count), bias(n, 0.0f), best_scores(count);
-    std::vector<std::uint32_t> best(count);
+    std::vector<float> out(n * count);
     const float* queries = values.data() + values.size() - count * dim;
     report(name("f32_scores", dim, "dims", count), "L3", ideal, static_cast<double>(n * count),
            [&](std::size_t) { k.f32_scores(values.data(), blocks, dim, queries, dim, count, out.data(), n); });
-    report(name("f32_best", dim, "dims", count), "L3", ideal, static_cast<double>(n * count), [&](std::size_t) {
-      k.f32_best(values.data(), blocks, dim, bias.data(), queries, dim, count, best.data(), best_scores.data());
-    });
   }
 
   // 128 sorted rows of a table larger than the caches, drawn anew each time. `run(indices, out)` scores them.
@@ -347,8 +347,8 @@ int main(int argc, char** argv) {
     bench.int8_select(96, {0, 0, 0});
     bench.int8_select(128, {0, 0, 0});
     bench.int8_select_many(32, 8, {0.59, 0.59, 0.59});
-    bench.int8_scores(32, 1);
-    bench.int8_scores(32, 8);
+    bench.int8_best(32, 64);
+    bench.int8_best(96, 64);
     bench.code4_select(8, {0.63, 0.63, 0.63});
     bench.code4_select(16, {0, 0, 0});
     bench.code4_select(48, {0, 0, 0});

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "index.h"
-#include "partition.h"
+#include "kmeans.h"
 #include "random.h"
 #include "routing.h"
 #include "threads.h"
@@ -73,8 +73,9 @@ std::vector<std::uint32_t> route(Index& index, const Array<float>& means, const 
   const std::size_t dim = index.lift.coded_dim();
   const std::size_t leaves = spreads.size();
   const auto groups = static_cast<std::size_t>(std::sqrt(static_cast<double>(leaves)));
-  const KMeans routing = kmeans(means.data(), leaves, dim, std::max<std::size_t>(1, groups), kRoutingIterations,
-                                options.seed + 1, options.threads);
+  const KMeans routing =
+      kmeans(means.data(), leaves, dim,
+             {std::max<std::size_t>(1, groups), leaves, kRoutingIterations, options.seed + 1, options.threads});
   const Members members(routing.assignment.data(), leaves, routing.num_clusters);
   const std::size_t routing_dim = index.routing_dim();
   index.group_centroids = Array<float>(routing.num_clusters * routing_dim);
@@ -185,9 +186,10 @@ Index build(const float* embeddings, std::size_t size, std::size_t dim, Ids ids,
 
   const std::size_t leaves =
       std::min(size, options.leaves == kAutomatic ? automatic_leaves(size, dim) : options.leaves);
-  PartitionOptions how{leaves, options.sample == kAutomatic ? 40 * leaves : options.sample,
-                       options.iterations == kAutomatic ? 8 : options.iterations, options.seed, options.threads};
-  KMeans parts = partition(embeddings, size, dim, how, progress);
+  KMeans parts = kmeans(embeddings, size, dim,
+                        {leaves, options.sample == kAutomatic ? 40 * leaves : options.sample,
+                         options.iterations == kAutomatic ? 8 : options.iterations, options.seed, options.threads},
+                        progress);
   const std::vector<std::uint32_t> tier =
       options.metric == Metric::dot ? tier_rows(embeddings, size, dim, options.tier) : std::vector<std::uint32_t>();
   const auto tier_leaf = static_cast<std::uint32_t>(parts.num_clusters);

@@ -15,7 +15,6 @@ struct FloatBlocks {
   std::size_t count() const { return (num_rows + kBlockRows - 1) / kBlockRows; }
 
   Array<float> blocks;
-  Array<float> bias;  // -|row|²/2, so that the largest inner product + bias is the nearest row; padding -infinity
   std::size_t num_rows = 0;
 };
 

@@ -48,6 +48,13 @@ struct Selection {
   std::size_t count;
 };
 
+// A query whose inner product with a row of a scale of its own is that scale * (scale * sum + offset).
+struct Int8Query {
+  const std::int8_t* values;
+  float scale;
+  float offset;
+};
+
 struct Kernels {
   const char* name;
 
@@ -55,10 +62,13 @@ struct Kernels {
   // as value + 128. A query holds 4*groups int8 values. The sum of a row is Σ stored byte * query value, so
   // the caller takes 128 * Σ query off, or folds it into its threshold.
 
-  // out[q * out_stride + row] = the sum of every row, padding included, for each of the queries.
-  void (*int8_scores)(const std::uint8_t* blocks, std::size_t num_blocks, std::size_t groups,
-                      const std::int8_t* const* queries, std::size_t num_queries, std::int32_t* out,
-                      std::size_t out_stride);
+  // Sixteen candidates for each query: best[16 * q + j] is the row among j, 16 + j, 32 + j, ... with the largest
+  // scales[row] * (scale * sum + offset) + bias[row], each step of it rounded once, the lowest of equal ones, and
+  // best_scores[16 * q + j] that value. Where no row has more than -infinity it is row j. `scales` and `bias` have a
+  // value for every row of every block.
+  void (*int8_best)(const std::uint8_t* blocks, std::size_t num_blocks, std::size_t groups, const float* scales,
+                    const float* bias, const Int8Query* queries, std::size_t num_queries, std::uint32_t* best,
+                    float* best_scores);
 
   // One query, many spans: writes (row, sum) of each row kept, in order, and returns how many there are.
   // `rows` and `sums` have room for every row of the spans, each span rounded up to whole blocks.
@@ -96,13 +106,6 @@ struct Kernels {
   // out[q * out_stride + row] = inner product, padding included.
   void (*f32_scores)(const float* blocks, std::size_t num_blocks, std::size_t dim, const float* queries,
                      std::size_t query_stride, std::size_t num_queries, float* out, std::size_t out_stride);
-
-  // best[q] = the row with the largest inner product + bias[row], the lowest of equal ones, and
-  // best_scores[q] its value. `bias` has a value for every row of every block; padding gets -infinity. With
-  // bias = -|row|²/2 it is the nearest row. At least one bias is finite.
-  void (*f32_best)(const float* blocks, std::size_t num_blocks, std::size_t dim, const float* bias,
-                   const float* queries, std::size_t query_stride, std::size_t num_queries, std::uint32_t* best,
-                   float* best_scores);
 
   // --- scores of the rows found so far
 

@@ -211,6 +211,9 @@ struct Avx2 {
   static SHORTLIST_INLINE Floats fma(Floats a, Floats b, Floats c) {
     return {_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
   }
+  static SHORTLIST_INLINE Floats floats(Sums sums) {
+    return {_mm256_cvtepi32_ps(sums.low), _mm256_cvtepi32_ps(sums.high)};
+  }
   static SHORTLIST_INLINE void max_at(__m256& best, __m256i& at, __m256 scores, __m256i block) {
     const __m256 larger = _mm256_cmp_ps(scores, best, _CMP_GT_OQ);
     best = _mm256_blendv_ps(best, scores, larger);

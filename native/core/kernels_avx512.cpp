@@ -130,6 +130,7 @@ struct Avx512 {
   static SHORTLIST_INLINE Floats sub(Floats a, Floats b) { return _mm512_sub_ps(a, b); }
   static SHORTLIST_INLINE Floats mul(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
   static SHORTLIST_INLINE Floats fma(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
+  static SHORTLIST_INLINE Floats floats(Sums sums) { return _mm512_cvtepi32_ps(sums); }
   static SHORTLIST_INLINE void max_at(Floats& best, Sums& at, Floats scores, Sums block) {
     const __mmask16 larger = _mm512_cmp_ps_mask(scores, best, _CMP_GT_OQ);
     best = _mm512_mask_mov_ps(best, larger, scores);

@@ -211,53 +211,6 @@ void select_many(const Span& span, std::size_t slices, Selection<typename Code::
   }
 }
 
-template <class Ops, std::size_t kQueries>
-void scores_for_queries(const std::uint8_t* blocks, std::size_t num_blocks, std::size_t groups,
-                        const std::int8_t* const* query_pointers, std::int32_t* out, std::size_t out_stride) {
-  using Code = typename Ops::Int8;
-  constexpr std::size_t kBlocks = kQueries == 1 ? Code::kBlocks : Code::kManyBlocks;
-  QueryTerms<Code, 0> queries[kQueries];
-  typename Ops::Sums start[kQueries];
-  for (std::size_t q = 0; q < kQueries; ++q) {
-    queries[q].set(query_pointers[q]);
-    start[q] = Code::start(query_pointers[q], groups);
-  }
-  const auto score = [&]<std::size_t kCount>(std::size_t block) __attribute__((always_inline)) {
-    typename Ops::Sums sums[kQueries][kCount];
-    sum_blocks<Ops, Code, 0, kCount, kQueries>(blocks + block * groups * kSliceBytes, groups, queries, start, sums);
-    for (std::size_t q = 0; q < kQueries; ++q) {
-      for (std::size_t b = 0; b < kCount; ++b) {
-        Ops::store(out + q * out_stride + (block + b) * kBlockRows, sums[q][b]);
-      }
-    }
-  };
-  std::size_t block = 0;
-  for (; block + kBlocks <= num_blocks; block += kBlocks) score.template operator()<kBlocks>(block);
-  for (; block < num_blocks; ++block) score.template operator()<1>(block);
-}
-
-template <class Ops>
-void int8_scores(const std::uint8_t* blocks, std::size_t num_blocks, std::size_t groups,
-                 const std::int8_t* const* queries, std::size_t num_queries, std::int32_t* out,
-                 std::size_t out_stride) {
-  using Code = typename Ops::Int8;
-  const std::size_t step = blocks_in_cache(groups);
-  for (std::size_t start = 0; start < num_blocks; start += step) {
-    const std::size_t count = num_blocks - start < step ? num_blocks - start : step;
-    const std::uint8_t* part = blocks + start * groups * kSliceBytes;
-    const auto run = [&]<std::size_t kQueries>(std::size_t q) {
-      scores_for_queries<Ops, kQueries>(part, count, groups, queries + q, out + q * out_stride + start * kBlockRows,
-                                        out_stride);
-    };
-    std::size_t q = 0;
-    for (; q + Code::kManyQueries <= num_queries; q += Code::kManyQueries) {
-      run.template operator()<Code::kManyQueries>(q);
-    }
-    for (; q + 2 <= num_queries; q += 2) run.template operator()<2>(q);
-    for (; q < num_queries; ++q) run.template operator()<1>(q);
-  }
-}
-
 // The shortest queries of all are kept in registers.
 template <class Ops, class Code>
 std::size_t select_one(const Span* spans, std::size_t num_spans, std::size_t slices, const typename Code::Query* query,

@@ -3,9 +3,9 @@
 //
 // `Ops` provides Floats, sixteen floats: zero, broadcast, load (of float, bf16 or int8 values, widened),
 // load_some (the first 1 to 15 of them, the rest zero), store, add, sub, mul, fma (a * b + c, rounded once),
-// max_at (where scores are larger than the best so far, keeps them and their block) and fold (the sum of the
-// lanes, the upper half added to the lower until one is left); and kTileBlocks x kTileQueries, the tile of
-// sums that fits the registers.
+// floats (of Sums, rounded), max_at (where scores are larger than the best so far, keeps them and their block) and fold
+// (the sum of the lanes, the upper half added to the lower until one is left); and kTileBlocks x kTileQueries, the tile
+// of sums that fits the registers.
 #pragma once
 
 #include "kernels_loops.h"
@@ -103,57 +103,82 @@ void f32_scores(const float* blocks, std::size_t num_blocks, std::size_t dim, co
       });
 }
 
-// The largest of sixteen running maxima, the lowest row of equal ones, against the best of the parts before.
-template <class Ops>
-void keep_best(typename Ops::Floats largest, typename Ops::Sums blocks, std::uint32_t& best, float& best_score) {
-  float scores[kBlockRows];
-  std::int32_t block[kBlockRows];
-  Ops::store(scores, largest);
-  Ops::store(block, blocks);
-  for (std::size_t j = 0; j < kBlockRows; ++j) {
-    const auto row =
-        static_cast<std::uint32_t>(block[j]) * static_cast<std::uint32_t>(kBlockRows) + static_cast<std::uint32_t>(j);
-    if (scores[j] > best_score || (scores[j] == best_score && row < best)) {
-      best_score = scores[j];
-      best = row;
+// --- Coded rows against tiles of queries
+// ------------------------------------------------------------------------
+
+template <class Ops, std::size_t kQueries>
+void int8_best_for_queries(const std::uint8_t* blocks, std::size_t begin, std::size_t end, std::size_t groups,
+                           const float* scales, const float* bias, const Int8Query* queries, std::uint32_t* best,
+                           float* best_scores) {
+  using Code = typename Ops::Int8;
+  constexpr std::size_t kBlocks = kQueries == 1 ? Code::kBlocks : Code::kManyBlocks;
+  QueryTerms<Code, 0> terms[kQueries];
+  typename Ops::Sums start[kQueries];
+  typename Ops::Floats scale[kQueries];
+  typename Ops::Floats offset[kQueries];
+  typename Ops::Floats largest[kQueries];
+  typename Ops::Sums at[kQueries];
+  for (std::size_t q = 0; q < kQueries; ++q) {
+    terms[q].set(queries[q].values);
+    start[q] = Code::start(queries[q].values, groups);
+    scale[q] = Ops::broadcast(queries[q].scale);
+    offset[q] = Ops::broadcast(queries[q].offset);
+    largest[q] = Ops::load(best_scores + q * kBlockRows);
+    at[q] = Ops::splat(-1);
+  }
+  const auto search = [&]<std::size_t kCount>(std::size_t block) __attribute__((always_inline)) {
+    typename Ops::Sums sums[kQueries][kCount];
+    sum_blocks<Ops, Code, 0, kCount, kQueries>(blocks + block * groups * kSliceBytes, groups, terms, start, sums);
+#pragma GCC unroll 4
+    for (std::size_t b = 0; b < kCount; ++b) {
+      const typename Ops::Floats row_scale = Ops::load(scales + (block + b) * kBlockRows);
+      const typename Ops::Floats row_bias = Ops::load(bias + (block + b) * kBlockRows);
+      const typename Ops::Sums number = Ops::splat(static_cast<std::int32_t>(block + b));
+#pragma GCC unroll 8
+      for (std::size_t q = 0; q < kQueries; ++q) {
+        const typename Ops::Floats product = Ops::fma(Ops::floats(sums[q][b]), scale[q], offset[q]);
+        Ops::max_at(largest[q], at[q], Ops::fma(product, row_scale, row_bias), number);
+      }
+    }
+  };
+  std::size_t block = begin;
+  for (; block + kBlocks <= end; block += kBlocks) search.template operator()<kBlocks>(block);
+  for (; block < end; ++block) search.template operator()<1>(block);
+  for (std::size_t q = 0; q < kQueries; ++q) {
+    std::int32_t found[kBlockRows];
+    Ops::store(found, at[q]);
+    Ops::store(best_scores + q * kBlockRows, largest[q]);
+    for (std::size_t j = 0; j < kBlockRows; ++j) {
+      if (found[j] < 0) continue;
+      best[q * kBlockRows + j] = static_cast<std::uint32_t>(static_cast<std::size_t>(found[j]) * kBlockRows + j);
     }
   }
 }
 
 template <class Ops>
-void f32_best(const float* blocks, std::size_t num_blocks, std::size_t dim, const float* bias, const float* queries,
-              std::size_t query_stride, std::size_t num_queries, std::uint32_t* best, float* best_scores) {
-  for (std::size_t q = 0; q < num_queries; ++q) {
-    best[q] = 0;
-    best_scores[q] = -__builtin_inff();
+void int8_best(const std::uint8_t* blocks, std::size_t num_blocks, std::size_t groups, const float* scales,
+               const float* bias, const Int8Query* queries, std::size_t num_queries, std::uint32_t* best,
+               float* best_scores) {
+  using Code = typename Ops::Int8;
+  constexpr std::size_t kCacheBytes = 256 * 1024;  // of the second-level cache, while all queries pass
+  for (std::size_t i = 0; i < num_queries * kBlockRows; ++i) {
+    best[i] = static_cast<std::uint32_t>(i % kBlockRows);
+    best_scores[i] = -__builtin_inff();
   }
-  QueryTile tile;
-  for_each_tile<Ops>(
-      num_blocks, dim, num_queries, [&]<std::size_t kQueries>(std::size_t first, std::size_t begin, std::size_t end) {
-        tile.pack<kQueries>(queries + first * query_stride, query_stride, dim);
-        typename Ops::Floats largest[kQueries];
-        typename Ops::Sums at[kQueries];
-        for (std::size_t q = 0; q < kQueries; ++q) {
-          largest[q] = Ops::broadcast(-__builtin_inff());
-          at[q] = Ops::splat(static_cast<std::int32_t>(begin));
-        }
-        multiply_part<Ops, kQueries>(
-            blocks, begin, end, dim, tile,
-            [&]<std::size_t kBlocks>(std::size_t block, const typename Ops::Floats(&sums)[kQueries][kBlocks]) {
-#pragma GCC unroll 4
-              for (std::size_t b = 0; b < kBlocks; ++b) {
-                const typename Ops::Floats row_bias = Ops::load(bias + (block + b) * kBlockRows);
-                const typename Ops::Sums number = Ops::splat(static_cast<std::int32_t>(block + b));
-#pragma GCC unroll 8
-                for (std::size_t q = 0; q < kQueries; ++q) {
-                  Ops::max_at(largest[q], at[q], Ops::add(sums[q][b], row_bias), number);
-                }
-              }
-            });
-        for (std::size_t q = 0; q < kQueries; ++q) {
-          keep_best<Ops>(largest[q], at[q], best[first + q], best_scores[first + q]);
-        }
-      });
+  const std::size_t fit = kCacheBytes / (groups * kSliceBytes);
+  const std::size_t step = fit < 4 ? 4 : fit / 4 * 4;
+  for (std::size_t begin = 0; begin < num_blocks; begin += step) {
+    const std::size_t end = num_blocks - begin < step ? num_blocks : begin + step;
+    const auto run = [&]<std::size_t kQueries>(std::size_t q) {
+      int8_best_for_queries<Ops, kQueries>(blocks, begin, end, groups, scales, bias, queries + q, best + q * kBlockRows,
+                                           best_scores + q * kBlockRows);
+    };
+    std::size_t q = 0;
+    for (; q + Code::kManyQueries <= num_queries; q += Code::kManyQueries) {
+      run.template operator()<Code::kManyQueries>(q);
+    }
+    for (; q < num_queries; ++q) run.template operator()<1>(q);
+  }
 }
 
 // --- Scores found so far
@@ -335,7 +360,7 @@ template <class Ops>
 constexpr Kernels kernels_of(const char* name) {
   return {
       .name = name,
-      .int8_scores = int8_scores<Ops>,
+      .int8_best = int8_best<Ops>,
       .int8_select = select_one<Ops, typename Ops::Int8>,
       .int8_select_many = select_many<Ops, typename Ops::Int8>,
       .code4_select = select_one<Ops, typename Ops::Code4>,
@@ -343,7 +368,6 @@ constexpr Kernels kernels_of(const char* name) {
       .int4_select = select_one<Ops, typename Ops::Int4>,
       .int4_select_many = select_many<Ops, typename Ops::Int4>,
       .f32_scores = f32_scores<Ops>,
-      .f32_best = f32_best<Ops>,
       .reached_by = reached_by<Ops>,
       .keep_reaching = keep_reaching<Ops>,
       .dot = dot<Ops>,

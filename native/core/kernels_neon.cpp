@@ -201,6 +201,11 @@ struct Neon {
     for (std::size_t p = 0; p < 4; ++p) c.part[p] = vfmaq_f32(c.part[p], a.part[p], b.part[p]);
     return c;
   }
+  static SHORTLIST_INLINE Floats floats(const Sums& sums) {
+    Floats converted;
+    for (std::size_t p = 0; p < 4; ++p) converted.part[p] = vcvtq_f32_s32(sums.part[p]);
+    return converted;
+  }
   static SHORTLIST_INLINE void max_at(Floats& best, Sums& at, Floats scores, Sums block) {
     for (std::size_t p = 0; p < 4; ++p) {
       const uint32x4_t larger = vcgtq_f32(scores.part[p], best.part[p]);

@@ -2,6 +2,7 @@
 #include "kernels_scalar.h"
 
 #include <bit>
+#include <cmath>
 #include <limits>
 
 namespace shortlist {
@@ -40,12 +41,26 @@ void int4_block(const std::uint8_t* block, std::size_t slices, const std::int8_t
   }
 }
 
-void int8_scores(const std::uint8_t* blocks, std::size_t num_blocks, std::size_t groups,
-                 const std::int8_t* const* queries, std::size_t num_queries, std::int32_t* out,
-                 std::size_t out_stride) {
-  for (std::size_t b = 0; b < num_blocks; ++b) {
-    for (std::size_t q = 0; q < num_queries; ++q) {
-      int8_block(blocks + b * groups * kSliceBytes, groups, queries[q], out + q * out_stride + b * kBlockRows);
+void int8_best(const std::uint8_t* blocks, std::size_t num_blocks, std::size_t groups, const float* scales,
+               const float* bias, const Int8Query* queries, std::size_t num_queries, std::uint32_t* best,
+               float* best_scores) {
+  std::int32_t sums[kBlockRows];
+  for (std::size_t q = 0; q < num_queries; ++q, best += kBlockRows, best_scores += kBlockRows) {
+    for (std::size_t j = 0; j < kBlockRows; ++j) {
+      best[j] = static_cast<std::uint32_t>(j);
+      best_scores[j] = -std::numeric_limits<float>::infinity();
+    }
+    for (std::size_t b = 0; b < num_blocks; ++b) {
+      int8_block(blocks + b * groups * kSliceBytes, groups, queries[q].values, sums);
+      for (std::size_t j = 0; j < kBlockRows; ++j) {
+        const std::size_t row = b * kBlockRows + j;
+        const float product = std::fma(static_cast<float>(sums[j]), queries[q].scale, queries[q].offset);
+        const float score = std::fma(product, scales[row], bias[row]);
+        if (score > best_scores[j]) {
+          best_scores[j] = score;
+          best[j] = static_cast<std::uint32_t>(row);
+        }
+      }
     }
   }
 }
@@ -131,27 +146,6 @@ void f32_scores(const float* blocks, std::size_t num_blocks, std::size_t dim, co
   for (std::size_t b = 0; b < num_blocks; ++b) {
     for (std::size_t q = 0; q < num_queries; ++q) {
       f32_block(blocks + b * dim * kBlockRows, dim, queries + q * query_stride, out + q * out_stride + b * kBlockRows);
-    }
-  }
-}
-
-void f32_best(const float* blocks, std::size_t num_blocks, std::size_t dim, const float* bias, const float* queries,
-              std::size_t query_stride, std::size_t num_queries, std::uint32_t* best, float* best_scores) {
-  float sums[kBlockRows];
-  for (std::size_t q = 0; q < num_queries; ++q) {
-    best[q] = 0;
-    best_scores[q] = -std::numeric_limits<float>::infinity();
-  }
-  for (std::size_t b = 0; b < num_blocks; ++b) {
-    for (std::size_t q = 0; q < num_queries; ++q) {
-      f32_block(blocks + b * dim * kBlockRows, dim, queries + q * query_stride, sums);
-      for (std::size_t j = 0; j < kBlockRows; ++j) {
-        const float score = sums[j] + bias[b * kBlockRows + j];
-        if (score > best_scores[q]) {
-          best_scores[q] = score;
-          best[q] = static_cast<std::uint32_t>(b * kBlockRows + j);
-        }
-      }
     }
   }
 }
@@ -257,7 +251,7 @@ void l2_rows_int8(const std::int8_t* rows, const float* scales, std::size_t stri
 
 const Kernels kScalarKernels = {
     .name = "scalar",
-    .int8_scores = int8_scores,
+    .int8_best = int8_best,
     .int8_select = int8_select,
     .int8_select_many = int8_select_many,
     .code4_select = code4_select,
@@ -265,7 +259,6 @@ const Kernels kScalarKernels = {
     .int4_select = int4_select,
     .int4_select_many = int4_select_many,
     .f32_scores = f32_scores,
-    .f32_best = f32_best,
     .reached_by = reached_by,
     .keep_reaching = keep_reaching,
     .dot = dot_row<float>,

@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "dispatch.h"
-#include "float_blocks.h"
+#include "nearest.h"
 #include "random.h"
 #include "threads.h"
 
@@ -14,16 +13,32 @@ namespace {
 constexpr std::size_t kRowsPerPiece = 4096;
 constexpr std::size_t kClustersPerPiece = 16;
 
-void assign(const float* rows, std::size_t num_rows, std::size_t dim, KMeans& result, std::size_t threads) {
-  const FloatBlocks blocks(result.centroids.data(), result.num_clusters, dim);
-  const Kernels& kernels = active_kernels();
-  parallel_for((num_rows + kRowsPerPiece - 1) / kRowsPerPiece, threads, [&](std::size_t piece, std::size_t) {
-    const std::size_t first = piece * kRowsPerPiece;
-    const std::size_t count = std::min(kRowsPerPiece, num_rows - first);
-    float scores[kRowsPerPiece];
-    kernels.f32_best(blocks.blocks.data(), blocks.count(), dim, blocks.bias.data(), rows + first * dim, dim, count,
-                     &result.assignment[first], scores);
-  });
+using Tick = std::function<void(double fraction)>;
+
+// How many of the sample's rows a round is trained on when so many rounds follow it: a quarter, in the last four rounds
+// half, in the last two all. That halved the time of training on all of them in every round: of 1,000,000 x 96 rows in
+// 8,000 leaves the best six had .978 of the neighbours where they had .977, of 1.7 million x 32 in 4,000 as many too.
+std::size_t rows_of_round(std::size_t trained, std::size_t rounds_left) {
+  return trained >> std::min<std::size_t>(2, rounds_left / 2);
+}
+
+Array<float> gather(const float* rows, std::size_t dim, const std::vector<std::uint32_t>& chosen) {
+  Array<float> gathered(chosen.size() * dim);
+  for (std::size_t i = 0; i < chosen.size(); ++i) {
+    std::copy_n(rows + std::size_t{chosen[i]} * dim, dim, &gathered[i * dim]);
+  }
+  return gathered;
+}
+
+void assign(const float* rows, std::size_t num_rows, std::size_t dim, KMeans& result, std::size_t threads,
+            const Tick& tick) {
+  const Nearest nearest(result.centroids.data(), result.num_clusters, dim);
+  parallel_for((num_rows + kRowsPerPiece - 1) / kRowsPerPiece, threads,
+               [&](std::size_t piece, std::size_t) {
+                 const std::size_t first = piece * kRowsPerPiece;
+                 nearest.find(rows + first * dim, std::min(kRowsPerPiece, num_rows - first), &result.assignment[first]);
+               },
+               tick);
 }
 
 // Moves every centroid to the mean of its rows; an empty cluster takes a random row of one that has rows to spare.
@@ -82,24 +97,28 @@ Members::Members(const std::uint32_t* assignment, std::size_t num_rows, std::siz
   }
 }
 
-KMeans kmeans(const float* rows, std::size_t num_rows, std::size_t dim, std::size_t num_clusters,
-              std::size_t iterations, std::uint64_t seed, std::size_t threads,
-              const std::function<void(double)>& tick) {
-  Random random(seed);
+KMeans kmeans(const float* rows, std::size_t num_rows, std::size_t dim, const KMeansOptions& options,
+              const std::function<void(const char*, double)>& progress) {
+  Random random(options.seed);
   KMeans result;
-  result.num_clusters = std::min(num_clusters, num_rows);
-  result.centroids = Array<float>(result.num_clusters * dim);
+  {
+    const std::size_t trained = std::min(options.sample, num_rows);
+    const Array<float> sample = gather(rows, dim, random.shuffle(random.choose(trained, num_rows)));
+    result.num_clusters = std::min(options.clusters, trained);
+    result.centroids = gather(sample.data(), dim, random.choose(result.num_clusters, trained));
+    result.assignment = Array<std::uint32_t>(trained);
+    for (std::size_t i = 0; i < options.iterations; ++i) {
+      const auto tick = [&](double fraction) {
+        progress("train", (static_cast<double>(i) + fraction) / static_cast<double>(options.iterations));
+      };
+      const std::size_t part = std::max(result.num_clusters, rows_of_round(trained, options.iterations - 1 - i));
+      assign(sample.data(), part, dim, result, options.threads, progress ? Tick(tick) : nullptr);
+      update(sample.data(), part, dim, result, random, options.threads);
+    }
+  }
   result.assignment = Array<std::uint32_t>(num_rows);
-  const std::vector<std::uint32_t> chosen = random.choose(result.num_clusters, num_rows);
-  for (std::size_t cluster = 0; cluster < result.num_clusters; ++cluster) {
-    std::copy_n(rows + std::size_t{chosen[cluster]} * dim, dim, &result.centroids[cluster * dim]);
-  }
-  for (std::size_t i = 0; i < iterations; ++i) {
-    assign(rows, num_rows, dim, result, threads);
-    update(rows, num_rows, dim, result, random, threads);
-    if (tick) tick(static_cast<double>(i + 1) / static_cast<double>(iterations + 1));
-  }
-  assign(rows, num_rows, dim, result, threads);
+  const auto tick = [&](double fraction) { progress("assign", fraction); };
+  assign(rows, num_rows, dim, result, options.threads, progress ? Tick(tick) : nullptr);
   drop_empty(dim, result);
   return result;
 }

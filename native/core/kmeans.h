@@ -11,14 +11,21 @@ namespace shortlist {
 
 struct KMeans {
   Array<float> centroids;           // (num_clusters, dim)
-  Array<std::uint32_t> assignment;  // of each training row
+  Array<std::uint32_t> assignment;  // of each row
   std::size_t num_clusters = 0;
 };
 
-// Clusters `rows` (num_rows, dim) into at most min(num_clusters, num_rows) clusters, none of them empty.
-KMeans kmeans(const float* rows, std::size_t num_rows, std::size_t dim, std::size_t num_clusters,
-              std::size_t iterations, std::uint64_t seed, std::size_t threads,
-              const std::function<void(double fraction)>& tick = nullptr);
+struct KMeansOptions {
+  std::size_t clusters;
+  std::size_t sample;  // rows to train on
+  std::size_t iterations;
+  std::uint64_t seed;
+  std::size_t threads;
+};
+
+// Clusters `rows` (num_rows, dim) into at most min(clusters, sample) clusters, none of them empty.
+KMeans kmeans(const float* rows, std::size_t num_rows, std::size_t dim, const KMeansOptions& options,
+              const std::function<void(const char* stage, double fraction)>& progress = nullptr);
 
 // order[starts[c] .. starts[c + 1]) are the rows assigned to cluster c, in rising order.
 struct Members {

@@ -305,7 +305,7 @@ Quantizer Quantizer::learn(const float* residuals, std::size_t count, std::size_
         if (t < dim) parts[i * dims_per_code + j] = residuals[i * dim + t];
       }
     }
-    const KMeans found = kmeans(parts.data(), count, dims_per_code, kCentres, kIterations, seed + code, 1);
+    const KMeans found = kmeans(parts.data(), count, dims_per_code, {kCentres, count, kIterations, seed + code, 1});
     for (std::size_t j = 0; j < dims_per_code; ++j) {
       for (std::size_t c = 0; c < kCentres; ++c) {
         // Where there are fewer different values than centres, the last ones are never the nearest.

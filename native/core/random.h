@@ -35,6 +35,12 @@ class Random {
     return chosen;
   }
 
+  // The same numbers in random order (Fisher and Yates 1938).
+  std::vector<std::uint32_t> shuffle(std::vector<std::uint32_t> numbers) {
+    for (std::size_t i = numbers.size(); i > 1; --i) std::swap(numbers[i - 1], numbers[below(i)]);
+    return numbers;
+  }
+
  private:
   std::uint64_t state_;
 };

@@ -230,66 +230,66 @@ void check_select_many(const Kernels& k, Format format, std::size_t size, Random
   }
 }
 
-void check_int8_scores(const Kernels& k, std::size_t dim, Random& random) {
-  for (const std::size_t num_blocks : {1, 2, 3, 4, 5, 11}) {
-    for (const Values values : {Values::kRandom, Values::kExtreme}) {
-      const Case c = int8_case(dim, num_blocks, values, random);
-      const std::size_t stride = num_blocks * kBlockRows + 5;
-      for (std::size_t count = 1; count <= 9; ++count) {
-        const std::vector<std::int8_t> zeros(c.int8_query.size(), 0);
-        std::vector<const std::int8_t*> queries(count, zeros.data());
-        queries[random() % count] = c.int8_query.data();
-        std::vector<std::int32_t> out((count - 1) * stride + num_blocks * kBlockRows, 1234);
-        k.int8_scores(c.blocks.data(), num_blocks, c.slices, queries.data(), count, out.data(), stride);
-        for (std::size_t q = 0; q < count; ++q) {
-          for (std::size_t r = 0; r < num_blocks * kBlockRows; ++r) {
-            const std::int32_t expected = queries[q] == zeros.data() ? 0 : c.sums[r];
-            check(out[q * stride + r] == expected, std::string(k.name) + " int8_scores, dim " + std::to_string(dim));
-          }
-          if (q + 1 < count) {
-            check(out[q * stride + stride - 1] == 1234, std::string(k.name) + " int8_scores keeps to its columns");
+// Sixteen candidates of each query, by the same roundings on every level.
+void check_int8_best(const Kernels& k, std::size_t dim, std::size_t num_blocks, Values values, Random& random) {
+  const Case c = int8_case(dim, num_blocks, values, random);
+  const std::size_t rows = num_blocks * kBlockRows;
+  std::vector<float> scales = floats(rows, random);
+  std::vector<float> bias = floats(rows, random);
+  for (float& b : bias) b = random() % 4 == 0 ? -std::numeric_limits<float>::infinity() : 1000.0f * b;
+  for (std::size_t row = kBlockRows; row < rows; row += 3) scales[row] = 0.0f;  // so that some are equal
+  for (std::size_t row = kBlockRows; row < rows; row += 6) bias[row] = 1000.0f;
+  for (std::size_t row = 5; row < rows; row += kBlockRows) bias[row] = -std::numeric_limits<float>::infinity();
+  const std::vector<std::int8_t> zeros(c.int8_query.size(), 0);
+  for (std::size_t count = 1; count <= 9; ++count) {
+    const std::size_t other = random() % count;
+    std::vector<Int8Query> queries;
+    for (std::size_t q = 0; q < count; ++q) {
+      queries.push_back({q == other ? c.int8_query.data() : zeros.data(), floats(1, random)[0], floats(1, random)[0]});
+    }
+    std::vector<std::uint32_t> best(count * kBlockRows);
+    std::vector<float> best_scores(count * kBlockRows);
+    k.int8_best(c.blocks.data(), num_blocks, c.slices, scales.data(), bias.data(), queries.data(), count, best.data(),
+                best_scores.data());
+    for (std::size_t q = 0; q < count; ++q) {
+      for (std::size_t j = 0; j < kBlockRows; ++j) {
+        std::size_t expected = j;
+        float expected_score = -std::numeric_limits<float>::infinity();
+        for (std::size_t row = j; row < rows; row += kBlockRows) {
+          const auto sum = static_cast<float>(q == other ? c.sums[row] : 0);
+          const float product = std::fma(sum, queries[q].scale, queries[q].offset);
+          const float score = std::fma(product, scales[row], bias[row]);
+          if (score > expected_score) {
+            expected_score = score;
+            expected = row;
           }
         }
+        const std::size_t at = q * kBlockRows + j;
+        check(best[at] == expected && best_scores[at] == expected_score,
+              std::string(k.name) + " int8_best, dim " + std::to_string(dim) + ", " + std::to_string(num_blocks) +
+                  " blocks, query " + std::to_string(q) + " of " + std::to_string(count) + ", lane " +
+                  std::to_string(j));
       }
     }
   }
 }
 
-// Float blocks: near the sum in double precision, the same whatever else is in the call, and f32_best is the
-// first largest of f32_scores + bias.
+// Float blocks: near the sum in double precision, the same whatever else is in the call.
 void check_f32(const Kernels& k, std::size_t dim, Random& random) {
   for (const std::size_t num_blocks :
        dim > 1000 ? std::vector<std::size_t>{3, 35} : std::vector<std::size_t>{1, 2, 7}) {
     const std::size_t rows = num_blocks * kBlockRows;
     std::vector<float> blocks = floats(rows * dim, random);
-    // Row 5 of each block is the same, so that there are ties within the lanes and between them.
-    for (std::size_t b = 0; b < num_blocks; ++b) {
-      for (std::size_t i = 0; i < dim; ++i) {
-        for (const std::size_t j : {std::size_t{5}, std::size_t{9}}) {
-          blocks[(b * dim + i) * kBlockRows + j] = blocks[i * kBlockRows + 5];
-        }
-      }
-    }
     for (std::size_t count = 1; count <= 17; count += dim > 1000 ? 4 : 1) {
       const std::size_t query_stride = dim + 3;
       const auto queries = floats((count - 1) * query_stride + dim, random);
       const std::size_t stride = rows + 1;
       std::vector<float> out((count - 1) * stride + rows);
       k.f32_scores(blocks.data(), num_blocks, dim, queries.data(), query_stride, count, out.data(), stride);
-      std::vector<float> bias = floats(rows, random);
-      for (std::size_t r = 0; r < rows; ++r) {
-        if (r % kBlockRows == 5 || r % kBlockRows == 9) bias[r] = count % 2 == 0 ? 1e4f : bias[5];
-        if (r + 2 >= rows) bias[r] = -std::numeric_limits<float>::infinity();
-      }
-      std::vector<std::uint32_t> best(count);
-      std::vector<float> best_scores(count);
-      k.f32_best(blocks.data(), num_blocks, dim, bias.data(), queries.data(), query_stride, count, best.data(),
-                 best_scores.data());
       for (std::size_t q = 0; q < count; ++q) {
         const float* query = queries.data() + q * query_stride;
         std::vector<float> alone(rows);
         k.f32_scores(blocks.data(), num_blocks, dim, query, query_stride, 1, alone.data(), rows);
-        std::uint32_t first_best = 0;
         for (std::size_t r = 0; r < rows; ++r) {
           double sum = 0;
           double size = 0;
@@ -302,13 +302,7 @@ void check_f32(const Kernels& k, std::size_t dim, Random& random) {
           check(std::abs(got - sum) <= 1e-6 * (1 + static_cast<double>(dim) / 16) * size,
                 std::string(k.name) + " f32_scores, dim " + std::to_string(dim));
           check(got == alone[r], std::string(k.name) + " f32_scores depends on the other queries");
-          if (got + bias[r] > out[q * stride + first_best] + bias[first_best]) {
-            first_best = static_cast<std::uint32_t>(r);
-          }
         }
-        check(best[q] == first_best && best_scores[q] == out[q * stride + first_best] + bias[first_best],
-              std::string(k.name) + " f32_best, dim " + std::to_string(dim) + ": " + std::to_string(best[q]) + " for " +
-                  std::to_string(first_best));
       }
     }
   }
@@ -451,13 +445,17 @@ int main() {
     Random random(7);
     check_bits(*level);
     check_found(*level, random);
+    check_int8_best(*level, 3, 8300, Values::kRandom, random);  // more than stay in the cache at once
     for (const std::size_t dim : kDims) {
       for (const Format format : {Format::int8, Format::int4}) {
         check_select(*level, format, dim, Values::kRandom, random);
         check_select(*level, format, dim, Values::kExtreme, random);
         check_select_many(*level, format, dim, random);
       }
-      check_int8_scores(*level, dim, random);
+      for (const std::size_t num_blocks : {1, 2, 3, 4, 5, 11}) {
+        check_int8_best(*level, dim, num_blocks, Values::kRandom, random);
+        check_int8_best(*level, dim, num_blocks, Values::kExtreme, random);
+      }
       check_f32(*level, dim, random);
       check_all_rows(*level, dim, random);
     }

