@@ -76,8 +76,8 @@ std::vector<std::vector<Scored>> true_neighbours(const Index& index, const float
 float learn_spread(const Index& index, const float* rows, const Array<std::uint32_t>& leaf_of, const float* means,
                    const Array<float>& spreads, std::size_t threads) {
   constexpr float kDeviations[] = {0.0f, 1.0f, 2.0f, 3.0f, 4.0f, 5.0f, 6.0f};
-  constexpr double kWanted = 0.9;  // share of the neighbours
-  constexpr double kGain = 0.75;   // of the leaves to visit: more than this is not worth the dimension
+  constexpr double kWanted[] = {0.9, 0.95, 0.98};  // shares of the neighbours
+  constexpr double kGain = 0.8;                    // of the leaves to visit: more is not worth the dimension
   const std::size_t dim = index.lift.coded_dim();
   const std::size_t leaves = spreads.size();
   std::vector<std::uint32_t> queries;
@@ -107,9 +107,13 @@ float learn_spread(const Index& index, const float* rows, const Array<std::uint3
   }
   if (ranks[0].empty()) return 0.0f;
   const auto needed = [&](std::size_t z) {
-    const auto at = static_cast<std::ptrdiff_t>(kWanted * static_cast<double>(ranks[z].size() - 1));
-    std::nth_element(ranks[z].begin(), ranks[z].begin() + at, ranks[z].end());
-    return static_cast<double>(ranks[z][static_cast<std::size_t>(at)] + 1);
+    std::sort(ranks[z].begin(), ranks[z].end());
+    double product = 1.0;
+    for (const double share : kWanted) {
+      product *=
+          static_cast<double>(ranks[z][static_cast<std::size_t>(share * static_cast<double>(ranks[z].size() - 1))] + 1);
+    }
+    return std::cbrt(product);
   };
   const double without = needed(0);
   double least = kGain * without;
