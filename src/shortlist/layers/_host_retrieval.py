@@ -12,7 +12,7 @@ from shortlist.layers._candidate_ids import NO_ID, CandidateIds, tensor_dtype
 from shortlist.layers._candidate_retrieval import CandidateRetrieval
 from shortlist.layers._candidates import Array, checked_embeddings
 from shortlist.layers._finite_check import require_finite
-from shortlist.layers._host import HostFunction, finite_rows
+from shortlist.layers._host import HostFunction, finite_rows, is_concrete
 
 
 class HostRetrieval(CandidateRetrieval, abc.ABC):
@@ -42,8 +42,15 @@ class HostRetrieval(CandidateRetrieval, abc.ABC):
         """
 
     def _checked(self, queries: Any) -> Any:
-        # JAX leaves `_answer` out where nobody uses what it finds. Elsewhere that checks them.
-        return super()._checked(queries) if keras.backend.backend() == "jax" else queries
+        # `_answer` checks them; but JAX leaves it out where nobody uses what it finds, as in `fit`.
+        # In `predict` the result is used, and an effect for the check would cost a tenth of it.
+        if keras.backend.backend() != "jax" or is_concrete(queries):
+            return queries
+        from shortlist.layers._jax_errors import errors_of_model
+
+        errors = errors_of_model()
+        is_used = errors is not None and errors.predicts
+        return queries if is_used else super()._checked(queries)
 
     def _retrieve(self, queries: Any, k: int, exclusions: Any) -> tuple[Any, Any]:
         # What the host finds has no gradient, and JAX would refuse to look for one.

@@ -7,6 +7,8 @@ that leaves the function takes the weights with it. So it is kept, and raised wh
 
 import inspect
 import weakref
+from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 import keras
@@ -26,10 +28,15 @@ class KeptErrors:
         object.__setattr__(model, "jax_state_sync", self._put_back_and_raise)
 
     @property
-    def has_weights(self) -> bool:
-        """Whether the model has values that are ready when its function has run."""
+    def predicts(self) -> bool:
+        """Whether the function that Keras is compiling is the model's `predict`."""
+        return self._predict_frame() is not None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is known when that function has run: it gives values or predictions."""
         model = self._model()
-        return model is not None and bool(model.variables)
+        return model is not None and (bool(model.variables) or self.predicts)
 
     def keep(self, error: Exception) -> bool:
         """Keeps an error if the model's values are out; otherwise it can be raised at once."""
@@ -44,11 +51,23 @@ class KeptErrors:
         # JAX does not wait for a function that it has started.
         jax.effects_barrier()
         jax.block_until_ready(getattr(self._model(), "_jax_state", None))
+        predict = self._predict_frame()
+        if predict is not None:
+            names = ("outputs", "batch_outputs")
+            jax.block_until_ready([predict.f_locals.get(name) for name in names])
         self._put_back()
         if self._errors:
             error = self._errors[0]
             self._errors.clear()
             raise error
+
+    def _predict_frame(self) -> FrameType | None:
+        model = self._model()
+        for frame in _callers():
+            is_predict = frame.f_code.co_name in ("predict", "predict_on_batch")
+            if is_predict and frame.f_locals.get("self") is model:
+                return frame
+        return None
 
 
 def errors_of_model() -> KeptErrors | None:
@@ -56,11 +75,16 @@ def errors_of_model() -> KeptErrors | None:
 
     Keras tells a layer neither its model nor who calls it, so the stack has to.
     """
-    frame = inspect.currentframe()
-    while frame is not None:
+    for frame in _callers():
         model = frame.f_locals.get("self")
         if isinstance(model, keras.Model) and not getattr(model, "_jax_state_synced", True):
             kept = getattr(model.jax_state_sync, "__self__", None)
             return kept if isinstance(kept, KeptErrors) else KeptErrors(model)
-        frame = frame.f_back
     return None
+
+
+def _callers() -> Iterator[FrameType]:
+    frame = inspect.currentframe()
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
