@@ -116,9 +116,12 @@ def space(engine: str, n: int, dim: int) -> tuple[Config, list[Config]]:
         # Trained on fewer rows or with ScaNN's smallest partition of 50, it is 2 to 5 times slower.
         start = {"leaves": round(3 * root), "threshold": 0.2, "sample": 0.25}
         # First what long sweeps of these sets ended with.
-        moves: list[Config] = [{"threshold": 0.5, "sample": 1.0, "quantize_centroids": True}]
-        moves += [{"leaves": round(6 * root), "threshold": 0.7, "soar": 1.5}]
-        moves += [{"leaves": round(1.5 * root)}, {"threshold": 0.7}, {"soar": 1.5}]
+        long: Config = {"threshold": 0.5, "sample": 1.0, "quantize_centroids": True}
+        moves: list[Config] = [long, {"leaves": round(1.5 * root)}, long]
+        moves += [
+            {"leaves": round(6 * root), "threshold": 0.7, **more} for more in ({}, {"soar": 1.5})
+        ]
+        moves += [{"soar": 1.5}, {"threshold": 0.7}]
         moves += [{"reorder": "BFLOAT16"}, {"quantize_centroids": True}, {"sample": 1.0}]
         moves += [{"threshold": 0.5}, {"threshold": 0.9}, {"leaves": round(6 * root)}]
         return start, moves
