@@ -28,10 +28,11 @@ void normalise(float* row, std::size_t dim) {
 
 // Some 4,000 leaves for the 1.7 million rows of 32 dimensions of the headline set. The fewer the dimensions, the better
 // a row's reach along the centroid tells its score, and the less of a large leaf is scanned. Of 2.5, 5 and 9.25 times
-// the root of the rows, 2.5 to 5 was fastest at recall .90 to .98 in 32 and 64 dimensions; in 96 dimensions 9 to 18 is.
+// the root of the rows, 2.5 to 5 was fastest at recall .90 to .98 in 32 and 64 dimensions; of 2.5, 6, 9.25 and 13 times
+// it, 6 was in 96 and 384 dimensions.
 std::size_t automatic_leaves(std::size_t size, std::size_t dim) {
   if (size < 2000) return 1;
-  const double factor = std::clamp(static_cast<double>(dim) / 10.0, 2.0, 9.25);
+  const double factor = std::clamp(static_cast<double>(dim) / 10.0, 2.0, 6.0);
   return static_cast<std::size_t>(factor * std::sqrt(static_cast<double>(size)));
 }
 
