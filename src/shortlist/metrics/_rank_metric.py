@@ -141,9 +141,11 @@ class RankMetric(keras.metrics.Metric, abc.ABC):
         above = np.where(was_found, (scores > score).sum(axis=1), depth)
         level = np.where(was_found, (scores == score).sum(axis=1), 0)
         if shown < len(self._table()):
-            # A tie that goes on beyond the list is known whole only by counting.
-            last = self.candidates.search(queries, shown + 1)[0][:, -1]
-            cut = (last == scores[:, -1]) & np.isfinite(last)
+            # A tie that goes on beyond the list is known whole only by counting. The longer list
+            # may be another: an approximate search looks further where it finds too few.
+            longer = self.candidates.search(queries, shown + 1)[0]
+            cut = (longer[:, :-1] == scores).all(axis=1) & (longer[:, -1] == scores[:, -1])
+            cut &= np.isfinite(longer[:, -1])
             above[cut], level[cut] = self._rank_by_counting(queries[cut], rows[cut])
         return above, level
 
