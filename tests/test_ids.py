@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shortlist.ids import are_text, as_id, as_ids, check_kind, first_repeated, unknown_id
+from shortlist.ids import are_text, as_id, as_ids, check_kind, first_repeated, parse_id, unknown_id
 
 BIG = 2**63 - 1
 SOME = [BIG, -(2**63), -1, 5 * 10**9]
@@ -143,10 +143,57 @@ def test_what_is_no_id_is_refused(values: Any, message: str) -> None:
         as_ids(values)
 
 
-@pytest.mark.parametrize("value", [None, 1.0, True, 2**63, b"\xff", [1]])
-def test_one_value_that_is_no_id_is_refused(value: Any) -> None:
-    with pytest.raises(ValueError, match="`id` must be an integer or text"):
-        as_id(value)
+NO_ID = {
+    "none": (None, "must be an integer or text, got None"),
+    "float": (1.0, "must be an integer or text, got the float 1.0"),
+    "bool": (True, "must be an integer or text, got the bool True"),
+    "beyond int64": (2**63, "must fit in 64 bits, got 9223372036854775808; give such ids as text"),
+    "far beyond": (10**5000, "must fit in 64 bits, got an integer of 16610 bits"),
+    "bytes that are no text": (b"\xff", "must be an integer or text, got the bytes"),
+    "list": ([1], "must be an integer or text, got the list of 1"),
+    "record": ({}, "must be an integer or text, got the dict of 0"),
+}
+
+
+@pytest.mark.parametrize(("value", "message"), NO_ID.values(), ids=NO_ID)
+@pytest.mark.parametrize(
+    "parse", [as_id, lambda v: parse_id(v, True), lambda v: parse_id(v, False)]
+)
+def test_one_value_that_is_no_id_is_refused(parse: Any, value: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"`id` {message}"):
+        parse(value)
+
+
+@given(st.integers(-(2**63), BIG))
+def test_a_number_and_its_digits_name_the_same_id(number: int) -> None:
+    assert parse_id(number, text=False) == parse_id(str(number), text=False) == number
+    assert parse_id(number, text=True) == parse_id(str(number), text=True) == str(number)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "007",
+        "-0",
+        "+7",
+        " 7",
+        "7 ",
+        "7.0",
+        "1e1",
+        "1_0",
+        "٤٢",
+        "x",
+        str(2**63),
+        "9" * 5000,
+        "--7",
+        "0x7",
+        "7\n",
+    ],
+)
+def test_other_spellings_name_no_integer_and_stay_as_they_are_among_text(text: str) -> None:
+    assert parse_id(text, text=False) is None
+    assert parse_id(text, text=True) == text
 
 
 def test_the_kinds_must_agree() -> None:
@@ -169,3 +216,11 @@ def test_an_unknown_id_names_the_nearest_or_what_ids_look_like() -> None:
     assert unknown_id("item", "alein", ["alien"]) == "unknown item 'alein'; did you mean 'alien'?"
     assert unknown_id("item", "zz", ["alien"]) == "unknown item 'zz'; 1 item, ids like 'alien'"
     assert unknown_id("user", 5, []) == "unknown user '5'; there are no users"
+    assert unknown_id("item", "alein", ["alien", "x"], compared=1) == (
+        "unknown item 'alein'; 2 items, ids like 'alien'…'x'"
+    )
+
+
+def test_a_long_id_is_cut_in_the_sentence() -> None:
+    long = "a" * 10_000
+    assert len(unknown_id("item", long, [long[1:], long[2:]])) < 400

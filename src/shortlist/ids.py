@@ -8,6 +8,7 @@ and "" are ids like any other. Padding is told by its score or its row, never by
 from __future__ import annotations
 
 import difflib
+import re
 import uuid
 from collections.abc import Iterable, Sequence, Set
 from typing import Any
@@ -18,6 +19,9 @@ from numpy.typing import NDArray
 Ids = NDArray[Any]  # int64, or object holding nothing but str
 
 _NESTED = (list, tuple, np.ndarray)
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
+_COMPARED = 100_000  # ids in which `unknown_id` looks for one that is near: about a second
+_LONGEST_SHOWN = 100  # characters of an id in a sentence
 
 
 def as_ids(values: Any, argument: str = "ids", *, ndim: int | None = 1) -> Ids:
@@ -80,9 +84,43 @@ def as_id(value: Any, argument: str = "id") -> int | str:
         (7, 'alien')
     """
     plain = _plain(value)
-    if plain is None or (isinstance(plain, int) and not -(2**63) <= plain < 2**63):
-        raise ValueError(f"`{argument}` must be an integer or text, got {value!r}.")
+    if plain is None:
+        shown = "None" if value is None else f"the {type(value).__name__} {_short(value)}"
+        raise ValueError(f"`{argument}` must be an integer or text, got {shown}.")
+    if isinstance(plain, int) and not -(2**63) <= plain < 2**63:
+        raise ValueError(
+            f"`{argument}` must fit in 64 bits, got {_short(plain)}; give such ids as text."
+        )
     return plain
+
+
+def parse_id(value: Any, text: bool, argument: str = "id") -> int | str | None:
+    """Returns an id that came as JSON or text, as the kind that the ids there are.
+
+    42 and "42" name the same. An integer has one spelling: "007", "+7" and " 7" do not name 7.
+
+    Args:
+        value: As for `as_id`.
+        text: Whether the ids there are, are str.
+        argument: The name of the argument in error messages.
+
+    Returns:
+        The id, or None for text where ids are integers and none is spelled so.
+
+    Raises:
+        ValueError: It is no id.
+
+    Example:
+        >>> parse_id("42", text=False), parse_id(42, text=True), parse_id("007", text=False)
+        (42, '42', None)
+    """
+    given = as_id(value, argument)
+    if text or isinstance(given, int):
+        return str(given) if text else given
+    if not _INTEGER.fullmatch(given):
+        return None
+    number = int(given)
+    return number if -(2**63) <= number < 2**63 else None
 
 
 def are_text(ids: Ids) -> bool:
@@ -128,13 +166,16 @@ def first_repeated(ids: Ids) -> int | None:
     return int(np.argmax(again))
 
 
-def unknown_id(what: str, value: object, ids: Sequence[Any] | Ids) -> str:
+def unknown_id(
+    what: str, value: object, ids: Sequence[Any] | Ids, *, compared: int = _COMPARED
+) -> str:
     """Returns the sentence for an id that is not known: the nearest one, or what ids look like.
 
     Args:
         what: What an id stands for, for example "user".
         value: The id that is not known.
         ids: The ids there are.
+        compared: With more ids than this, the nearest is not looked for: it takes about 10 µs each.
 
     Example:
         >>> unknown_id("film", "alein", ["alien", "brazil"])
@@ -142,14 +183,15 @@ def unknown_id(what: str, value: object, ids: Sequence[Any] | Ids) -> str:
         >>> unknown_id("user", 9999, [1, 42, 943])
         "unknown user '9999'; 3 users, ids like '1'…'943'"
     """
-    sentence = f"unknown {what} {str(value)!r}"
+    sentence = f"unknown {what} {_short(str(value))}"
     if not len(ids):
         return f"{sentence}; there are no {what}s"
-    if isinstance(ids[0], str):
+    if isinstance(ids[0], str) and len(ids) <= compared and len(str(value)) <= _LONGEST_SHOWN:
         near = difflib.get_close_matches(str(value), [str(known) for known in ids], n=1)
         if near:
             return f"{sentence}; did you mean {near[0]!r}?"
-    like = repr(str(ids[0])) if len(ids) == 1 else f"{str(ids[0])!r}…{str(ids[-1])!r}"
+    first, last = _short(str(ids[0])), _short(str(ids[-1]))
+    like = first if len(ids) == 1 else f"{first}…{last}"
     return f"{sentence}; {len(ids):,} {what}{'' if len(ids) == 1 else 's'}, ids like {like}"
 
 
@@ -250,6 +292,16 @@ def _plain(value: Any) -> int | str | None:
         except UnicodeDecodeError:
             return None
     return None
+
+
+def _short(value: object) -> str:
+    """The text of a value in a sentence, however long the value is."""
+    if isinstance(value, int) and value.bit_length() > 4 * _LONGEST_SHOWN:
+        return f"an integer of {value.bit_length()} bits"  # Python refuses to write long ones
+    if isinstance(value, list | tuple | dict):
+        return f"of {len(value):,}"
+    shown = repr(value)
+    return shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}…"
 
 
 def _signed(array: NDArray[Any], argument: str) -> NDArray[np.int64]:

@@ -86,7 +86,7 @@ def test_the_model_says_what_it_is(served: Running):
     ("body", "status", "message"),
     [
         ({"user_id": "u9"}, 404, "unknown user 'u9'; 5 users, ids like 'u0'…'u4'"),
-        ({"user_id": 3}, 404, "unknown user 3"),
+        ({"user_id": 3}, 404, "unknown user '3'; did you mean 'u3'?"),
         ({"history": ["f9"]}, 404, "unknown item 'f9'; 8 items, ids like 'f0'…'f7'"),
         ({"history": []}, 400, "at least one item"),
         ({}, 400, "either `user_id` or `history`"),

@@ -2,7 +2,6 @@
 
 from shortlist.bundle.bundle import Bundle
 from shortlist.bundle.histories import Histories
-from shortlist.bundle.ids import parse_id
 from shortlist.bundle.items import Items
 from shortlist.bundle.manifest import BundleError, Manifest, read_manifest, verify
 from shortlist.bundle.tower import QueryTower, UnknownUserError
@@ -15,7 +14,6 @@ __all__ = [
     "Manifest",
     "QueryTower",
     "UnknownUserError",
-    "parse_id",
     "read_manifest",
     "verify",
 ]

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from shortlist.bundle.ids import id_series, parse_id, unknown
+from shortlist.bundle.ids import id_series
 from shortlist.bundle.manifest import BundleError
+from shortlist.ids import parse_id, unknown_id
 from shortlist.index import Index
 
 
@@ -65,7 +66,7 @@ class Items:
 
     def unknown(self, item: object) -> str:
         """Return the sentence that says an item is not there, and which are."""
-        return unknown("item", item, self.ids)
+        return unknown_id("item", item, self.id_array)
 
     def titles(self, rows: Sequence[int]) -> list[str]:
         """Return the titles of the candidates at `rows`."""
@@ -89,7 +90,7 @@ class Items:
         wanted = text.strip().lower()
         found = self._searched.str.contains(" " + wanted, literal=True)
         rows = np.flatnonzero(found.to_numpy())[:limit]
-        item = parse_id(text, self.ids)
+        item = parse_id(text, self.ids.dtype == pl.String)
         row = None if item is None else self.row(item)
         if row is not None:
             rows = np.concatenate([[row], rows[rows != row]])[:limit]

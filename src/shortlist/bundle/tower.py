@@ -7,10 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from shortlist.bundle.ids import id_series, unknown
+from shortlist.bundle.ids import id_series
 from shortlist.bundle.manifest import BundleError
 from shortlist.data import Vocabulary
 from shortlist.data.features import FeatureSpec
+from shortlist.ids import unknown_id
 
 HISTORY = "history"
 LONGEST_HISTORY = 1_024  # the last items count, as for `TwoTower`
@@ -137,7 +138,7 @@ class QueryTower:
 
     def unknown(self, user: object) -> str:
         """Return the sentence that says a user is not known, and which are."""
-        return unknown("user", user, self.user_ids)
+        return unknown_id("user", user, self.users.ids)
 
     def run(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """Return the embeddings of users given by their vocabulary index.

@@ -81,7 +81,7 @@ class Service:
             )
         if not new:
             return await self.recommend_users(model, [user], query)
-        items = [model.item(item) for item in history or ()]
+        items = [model.item(item, "history") for item in history or ()]
 
         def embed() -> Any:
             try:
@@ -92,7 +92,7 @@ class Service:
                 raise RequestError(400, f"{error}") from None
 
         seen = items if query.exclude_seen else []
-        excluded = [[*seen, *model.known_items(query.exclude)]]
+        excluded = [[*seen, *model.known_items(query.exclude, "exclude")]]
         return await self._search(model, query, 1, embed, lambda: excluded)
 
     async def recommend_users(
@@ -112,7 +112,7 @@ class Service:
         if not 1 <= query.k <= limits.k:
             raise RequestError(400, f"`k` must be from 1 to {limits.k}, got {query.k}.")
         known = [model.user(user) for user in users]
-        exclude = model.known_items(query.exclude)
+        exclude = model.known_items(query.exclude, "exclude")
         return await self._search(
             model,
             query,
@@ -144,7 +144,7 @@ class Service:
         embed: Callable[[], Any],
         exclusions: Callable[[], Sequence[Sequence[Any]]],
     ) -> Answer:
-        allow = None if query.allow is None else model.known_items(query.allow)
+        allow = None if query.allow is None else model.known_items(query.allow, "allow")
 
         def work() -> Answer:
             start = perf_counter()

@@ -10,14 +10,17 @@ from time import perf_counter
 from typing import Any, TypeVar
 
 import numpy as np
+import polars as pl
 
-from shortlist.bundle import Bundle, BundleError, parse_id
+from shortlist.bundle import Bundle, BundleError
+from shortlist.ids import Ids, parse_id, unknown_id
 from shortlist.serving.errors import RequestError
 from shortlist.serving.metrics import Metrics
 from shortlist.serving.settings import Limits
 
 _AT_ONCE_SECONDS = 0.001
 _WARM_UP = 20
+_COMPARED = 1_000  # ids in which one near an unknown one is looked for: 10 ms
 
 T = TypeVar("T")
 
@@ -66,31 +69,46 @@ class ServedModel:
         """Return a user id as the bundle has it: "42" and 42 name the same user.
 
         Raises:
-            RequestError: It cannot be the id of a user (400), or is not known (404).
+            RequestError: It cannot be an id (400), or is not known (404).
         """
         tower = self.bundle.tower
-        user = parse_id(value, tower.user_ids)
+        user = _parsed(value, tower.user_ids, "user_id")
         if user is None or user not in tower:
-            raise RequestError(404, tower.unknown(value))
+            raise _unknown("user", value, tower.users.ids)
         return user
 
-    def item(self, value: Any) -> int | str:
+    def item(self, value: Any, argument: str = "item_id") -> int | str:
         """Return an item id as the bundle has it.
 
         Raises:
-            RequestError: There is no such item (404).
+            RequestError: It cannot be an id (400), or is not known (404).
         """
         items = self.bundle.items
-        item = parse_id(value, items.ids)
+        item = _parsed(value, items.ids, argument)
         if item is None or items.row(item) is None:
-            raise RequestError(404, items.unknown(value))
+            raise _unknown("item", value, items.id_array)
         return item
 
-    def known_items(self, values: Sequence[Any]) -> list[int | str]:
-        """Return those of the values that are items; the others are left out."""
+    def known_items(self, values: Sequence[Any], argument: str) -> list[int | str]:
+        """Return those of the values that are items; unknown ones are left out.
+
+        Raises:
+            RequestError: One cannot be an id (400).
+        """
         items = self.bundle.items
-        parsed = (parse_id(value, items.ids) for value in values)
+        parsed = (_parsed(value, items.ids, argument) for value in values)
         return [item for item in parsed if item is not None and items.row(item) is not None]
+
+
+def _parsed(value: Any, ids: pl.Series, argument: str) -> int | str | None:
+    try:
+        return parse_id(value, ids.dtype == pl.String, argument)
+    except ValueError as error:
+        raise RequestError(400, str(error)) from None
+
+
+def _unknown(what: str, value: object, ids: Ids) -> RequestError:
+    return RequestError(404, unknown_id(what, value, ids, compared=_COMPARED))
 
 
 class Workers:
