@@ -7,7 +7,8 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 NATIVE := $(shell find native/core native/bindings -type f) CMakeLists.txt
 CPP := $(shell find native -name '*.cpp' -o -name '*.h')
-CMAKE := $(CURDIR)/$(BIN)/cmake -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja -DSHORTLIST_PYTHON=OFF -DSHORTLIST_TESTS=ON
+CMAKE := $(CURDIR)/$(BIN)/cmake -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja -DSHORTLIST_PYTHON=OFF \
+  -DSHORTLIST_TESTS=ON -DSHORTLIST_WERROR=ON
 
 .PHONY: env demo test check bench docs native-test sanitize tsan neon clean
 .DELETE_ON_ERROR:

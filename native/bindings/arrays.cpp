@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <string_view>
 #include <vector>
@@ -46,15 +47,43 @@ nb::object convert(nb::handle array, int type) {
                                NPY_ARRAY_CARRAY_RO | NPY_ARRAY_FORCECAST | NPY_ARRAY_NOTSWAPPED, nullptr));
 }
 
-// Exponent bits all set = NaN or infinity: integer arithmetic that the compiler turns into vectors.
-bool all_finite(const float* values, std::size_t count) {
+// Whether all sizes are below 2^56, so that rows of kMaxDim values are within kMaxNorm; NaN and infinity are not. A
+// look at the exponents alone is integer arithmetic that the compiler turns into vectors.
+bool all_small(const float* values, std::size_t count) {
+  static_assert(kMaxDim * 0x1p56 * 0x1p56 <= static_cast<double>(kMaxNorm) * kMaxNorm);
+  constexpr std::uint32_t kBeyond = (127 + 56) << 23;  // the exponent of 2^56
   std::uint32_t bad = 0;
   for (std::size_t i = 0; i < count; ++i) {
     std::uint32_t bits;
     std::memcpy(&bits, values + i, sizeof bits);
-    bad |= ((bits & 0x7f800000u) + 0x00800000u) & 0x80000000u;
+    bad |= ((bits & 0x7f800000u) + (0x80000000u - kBeyond)) & 0x80000000u;
   }
   return bad == 0;
+}
+
+double norm_of(const float* values, std::size_t count) {
+  double squares = 0.0;
+  for (std::size_t i = 0; i < count; ++i) squares += static_cast<double>(values[i]) * values[i];
+  return std::sqrt(squares);
+}
+
+std::string short_number(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3g", value);
+  return text;
+}
+
+// As float32: what is beyond it becomes infinity, without NumPy's warning of it.
+nb::object to_floats(nb::handle array) {
+  const int type = PyArray_TYPE(as_array(array));
+  if (type != NPY_FLOAT64 && type != NPY_LONGDOUBLE) return convert(array, NPY_FLOAT32);
+  const nb::object wide = convert(array, NPY_FLOAT64);
+  PyArrayObject* from = as_array(wide);
+  nb::object floats = steal(PyArray_SimpleNew(PyArray_NDIM(from), PyArray_DIMS(from), NPY_FLOAT32));
+  const auto* values = static_cast<const double*>(PyArray_DATA(from));
+  std::transform(values, values + PyArray_SIZE(from), static_cast<float*>(PyArray_DATA(as_array(floats))),
+                 [](double value) { return static_cast<float>(value); });
+  return floats;
 }
 
 template <typename T>
@@ -71,19 +100,21 @@ void import_numpy() {
   if (_import_array() < 0) throw nb::python_error();
 }
 
-FloatMatrix::FloatMatrix(nb::handle object, const char* argument, std::size_t dim, bool allow_vector) {
+FloatMatrix::FloatMatrix(nb::handle object, const char* argument, std::size_t dim, bool allow_vector,
+                         bool limit_norms) {
   const std::string name = "`" + std::string(argument) + "`";
   const bool ready = PyArray_Check(object.ptr()) && PyArray_TYPE(as_array(object)) == NPY_FLOAT32 &&
                      PyArray_ISCARRAY_RO(as_array(object));
+  nb::object given = nb::borrow(object);
   if (ready) {
-    array_ = nb::borrow(object);
+    array_ = given;
   } else {
-    array_ = any_array(object);
-    const int type = PyArray_TYPE(as_array(array_));
+    given = any_array(object);
+    const int type = PyArray_TYPE(as_array(given));
     if (!PyTypeNum_ISFLOAT(type) && !PyTypeNum_ISINTEGER(type)) {
-      fail(name + " must hold real numbers, got dtype " + dtype_of(array_) + ".");
+      fail(name + " must hold real numbers, got dtype " + dtype_of(given) + ".");
     }
-    array_ = convert(array_, NPY_FLOAT32);
+    array_ = to_floats(given);
   }
   PyArrayObject* array = as_array(array_);
   const int ndim = PyArray_NDIM(array);
@@ -101,11 +132,26 @@ FloatMatrix::FloatMatrix(nb::handle object, const char* argument, std::size_t di
   }
   if (!is_vector_) rows_ = static_cast<std::size_t>(PyArray_DIM(array, 0));
   data_ = static_cast<const float*>(PyArray_DATA(array));
-  if (!all_finite(data_, rows_ * dim_)) {
-    std::size_t i = 0;
-    while (std::isfinite(data_[i])) ++i;
-    fail(name + " must be finite, got " + (std::isnan(data_[i]) ? "NaN" : "infinity") + " in row " +
-         std::to_string(i / dim_) + ".");
+  if (!all_small(data_, rows_ * dim_)) check_values(name, given, limit_norms);
+}
+
+void FloatMatrix::check_values(const std::string& name, nb::handle given, bool limit_norms) const {
+  const float* end = data_ + rows_ * dim_;
+  const float* bad = std::find_if(data_, end, [](float value) { return !std::isfinite(value); });
+  if (bad != end) {
+    const std::string row = " in row " + std::to_string((bad - data_) / static_cast<std::ptrdiff_t>(dim_)) + ".";
+    const nb::object wide = convert(given, NPY_FLOAT64);
+    const double value = static_cast<const double*>(PyArray_DATA(as_array(wide)))[bad - data_];
+    if (std::isfinite(value)) {
+      fail(name + " must fit float32, whose largest number is 3.4e38; got " + short_number(value) + row);
+    }
+    fail(name + " must be finite, got " + (std::isnan(*bad) ? "NaN" : "infinity") + row);
+  }
+  for (std::size_t row = 0; limit_norms && row < rows_; ++row) {
+    const double norm = norm_of(data_ + row * dim_, dim_);
+    if (norm <= static_cast<double>(kMaxNorm)) continue;
+    fail(name + " must have norms up to 2**62 (4.6e18), so that scores fit float32; got " + short_number(norm) +
+         " in row " + std::to_string(row) + ". Divide all embeddings and queries by one number.");
   }
 }
 

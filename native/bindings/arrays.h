@@ -23,8 +23,8 @@ void import_numpy();
 class FloatMatrix {
  public:
   // Throws ValueError naming `argument` unless `object` is a finite real array of shape (n, dim), or (dim,)
-  // where `allow_vector`; dim 0 = any from 1 to kMaxDim.
-  FloatMatrix(nb::handle object, const char* argument, std::size_t dim, bool allow_vector);
+  // where `allow_vector`, whose rows are no longer than kMaxNorm where `limit_norms`; dim 0 = any from 1 to kMaxDim.
+  FloatMatrix(nb::handle object, const char* argument, std::size_t dim, bool allow_vector, bool limit_norms);
 
   const float* data() const { return data_; }
   std::size_t rows() const { return rows_; }
@@ -32,6 +32,8 @@ class FloatMatrix {
   bool is_vector() const { return is_vector_; }
 
  private:
+  void check_values(const std::string& name, nb::handle given, bool limit_norms) const;
+
   nb::object array_;
   const float* data_ = nullptr;
   std::size_t rows_ = 1;

@@ -95,7 +95,7 @@ PyIndex* build_index(nb::handle embeddings, nb::handle ids, const std::string& m
   options.iterations = count_or(iterations, "iterations", kAutomatic, 1, 1000);
   if (!codes.is_none()) options.codes = parse(kCodes, nb::cast<std::string>(codes), "codes");
   options.store = parse(kStores, store, "store");
-  const FloatMatrix matrix(embeddings, "embeddings", 0, false);
+  const FloatMatrix matrix(embeddings, "embeddings", 0, false, options.metric != Metric::cosine);
   if (matrix.rows() == 0)
     fail("`embeddings` must have at least one row, got shape (0, " + std::to_string(matrix.dim()) + ").");
   if (matrix.rows() >= Ids::kNone)
@@ -145,7 +145,7 @@ nb::object ids_of_rows(const Ids& ids, const std::int64_t* rows, std::size_t num
 nb::object search_index(const PyIndex& self, nb::handle queries, nb::handle k, const Settings* settings,
                         nb::handle exclude, nb::handle exclude_offsets, const Filter* allow, nb::handle threads) {
   const Index& index = self.index;
-  const FloatMatrix matrix(queries, "queries", index.dim, true);
+  const FloatMatrix matrix(queries, "queries", index.dim, true, index.metric != Metric::cosine);
   const std::size_t kept = count_or(k, "k", 10, 1, kMaxK);
   const std::size_t workers = count_or(threads, "threads", matrix.rows() == 1 ? 1 : 0, 1, kMaxThreads);
   Limits limits;
@@ -177,12 +177,13 @@ nb::object search_index(const PyIndex& self, nb::handle queries, nb::handle k, c
     limits.exclude = excluded;
     limits.exclude_offsets = offsets;
   }
+  // A copy: another thread may set those of the index meanwhile.
+  const Settings chosen = settings != nullptr ? *settings : index.settings;
   auto scores = new_floats(matrix.rows(), kept, matrix.is_vector());
   auto rows = new_integers(matrix.rows(), kept, matrix.is_vector());
   {
     const nb::gil_scoped_release release;
-    search(index, matrix.data(), matrix.rows(), kept, settings ? *settings : index.settings, limits, workers,
-           scores.values, rows.values);
+    search(index, matrix.data(), matrix.rows(), kept, chosen, limits, workers, scores.values, rows.values);
   }
   nb::object ids = ids_of_rows(index.ids, rows.values, matrix.rows(), kept, matrix.is_vector());
   return make_result(self.result_type, std::move(scores.object), std::move(ids), std::move(rows.object));
@@ -285,9 +286,12 @@ std::string path_of(nb::handle path) {
 
 void save_index(const PyIndex& self, nb::handle path) {
   const std::string name = path_of(path);
+  // Copies: another thread may set them meanwhile.
+  const Settings settings = self.index.settings;
+  const std::string note = self.index.note;
   try {
     const nb::gil_scoped_release release;
-    save(self.index, name);
+    save(self.index, settings, note, name);
   } catch (const std::system_error& error) {
     raise_os_error(error, path);
   }

@@ -9,6 +9,7 @@
 #include "arrays.h"
 #include "bindings.h"
 #include "dispatch.h"
+#include "index.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -17,6 +18,8 @@ NB_MODULE(_native, m) {
   m.doc() = "The engine of Shortlist.";
   // Settings that a module or a traceback still holds when Python ends are no leak worth a message to people.
   nb::set_leak_warnings(false);
+  m.attr("MAX_DIM") = shortlist::kMaxDim;
+  m.attr("MAX_K") = shortlist::kMaxK;
   shortlist::bindings::import_numpy();
   shortlist::bindings::bind_index(m);
   m.def(

@@ -17,6 +17,7 @@ constexpr std::size_t kMostRows = 4096;
 static_assert(kFirstRows % kBlockRows == 0 && kMostRows % kBlockRows == 0);
 
 constexpr double kUlp = 0x1p-23;
+constexpr double kSmallest = 0x1p-149;  // what a product below the normal numbers is rounded to
 
 float rounded_down(double value) {
   return std::nextafter(static_cast<float>(value), -std::numeric_limits<float>::infinity());
@@ -33,8 +34,9 @@ class Bounds {
       : codes_(index.codes), query_(query), norm_(query.norm * (1.0 + 4.0 * kUlp)), l2_(index.metric == Metric::l2) {
     // A float inner product of D values is off by at most about D ulps of |q||x|; the terms of least_sum add
     // a few.
-    terms_ = 4.0 * kUlp * static_cast<double>(index.lift.coded_dim() + 16);
-    rounding_ = terms_ * norm_ * index.reach;
+    const auto terms = static_cast<double>(index.lift.coded_dim() + 16);
+    terms_ = 4.0 * kUlp * terms;
+    rounding_ = terms_ * norm_ * index.reach + terms * kSmallest;
     if (!l2_) return;
     for (std::size_t t = 0; t < index.dim; ++t) {
       const double value = static_cast<double>(space.query[t]) - index.lift.mean[t];

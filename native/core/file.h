@@ -8,9 +8,9 @@
 
 namespace shortlist {
 
-// Writes beside `path` and then renames, so that a crash leaves the old file or the new one. Throws
-// std::system_error.
-void save(const Index& index, const std::string& path);
+// Writes the index with these settings and this note beside `path` and then renames, so that a crash leaves the old
+// file or the new one. Throws std::system_error.
+void save(const Index& index, const Settings& settings, const std::string& note, const std::string& path);
 
 // Throws std::system_error where the file cannot be read and std::invalid_argument where it is not a sound index:
 // every size, offset and row number is checked before it is used. With `map` the codes and rows stay in the file until

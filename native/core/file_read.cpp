@@ -25,16 +25,13 @@ constexpr std::size_t kMaxLiftCopies = kMaxCodedDim - kMaxDim - 1;
 class Reader {
  public:
   Reader(const std::string& path, bool map) : path_(path) {
-    file_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    file_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe that nobody writes must not block
     if (file_ < 0) throw_error();
-    struct stat status;
-    if (::fstat(file_, &status) != 0 || !S_ISREG(status.st_mode)) {
-      ::close(file_);
-      if (S_ISREG(status.st_mode)) throw_error();
-      damaged("is not a regular file");
-    }
-    bytes_ = static_cast<std::size_t>(status.st_size);
     try {
+      struct stat status;
+      if (::fstat(file_, &status) != 0) throw_error();
+      require(S_ISREG(status.st_mode), "is not a regular file");
+      bytes_ = static_cast<std::size_t>(status.st_size);
       if (map && bytes_ > 0) map_file();
       read_table();
     } catch (...) {

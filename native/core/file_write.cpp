@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -17,10 +18,16 @@ namespace {
 
 [[noreturn]] void fail(const std::string& path) { throw std::system_error(errno, std::generic_category(), path); }
 
+// A name beside `path` that no other thread or process writes to.
+std::string temporary_name(const std::string& path) {
+  static std::atomic<unsigned> count{0};
+  return path + ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(count++);
+}
+
 // A file that is removed again unless `commit` puts it in its place.
 class NewFile {
  public:
-  explicit NewFile(const std::string& path) : path_(path), name_(path + ".tmp-" + std::to_string(::getpid())) {
+  explicit NewFile(const std::string& path) : path_(path), name_(temporary_name(path)) {
     file_ = ::open(name_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (file_ < 0) fail(name_);
   }
@@ -49,10 +56,10 @@ class NewFile {
     const std::filesystem::path parent = std::filesystem::absolute(path_).parent_path();
     const int folder = ::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0) fail(parent.string());
-    const int result = ::fsync(folder);
+    const int error = ::fsync(folder) == 0 ? 0 : errno;
     ::close(folder);
     // Some file systems have no fsync for folders.
-    if (result != 0 && errno != EINVAL) fail(parent.string());
+    if (error != 0 && error != EINVAL) throw std::system_error(error, std::generic_category(), parent.string());
   }
 
  private:
@@ -81,8 +88,7 @@ std::uint32_t version_of(const Index& index) {
 
 }  // namespace
 
-void save(const Index& index, const std::string& path) {
-  const Settings& settings = index.settings;
+void save(const Index& index, const Settings& settings, const std::string& note, const std::string& path) {
   const FileParameters parameters{.size = index.size,
                                   .dim = static_cast<std::uint32_t>(index.dim),
                                   .metric = static_cast<std::uint32_t>(index.metric),
@@ -97,7 +103,7 @@ void save(const Index& index, const std::string& path) {
                                   .dims_per_code = static_cast<std::uint32_t>(index.codes.quantizer.dims_per_code),
                                   .store = static_cast<std::uint32_t>(index.rows.store)};
   std::vector<Part> parts{{SectionKind::parameters, &parameters, sizeof parameters},
-                          {SectionKind::note, index.note.data(), index.note.size()}};
+                          {SectionKind::note, note.data(), note.size()}};
   const auto add = [&](SectionKind kind, const auto& array) { parts.push_back({kind, array.data(), array.bytes()}); };
   add(SectionKind::lift_mean, index.lift.mean);
   add(SectionKind::group_centroids, index.group_centroids);

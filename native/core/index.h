@@ -25,7 +25,7 @@ enum class RowCodes : std::uint32_t { int8 = 0, int4 = 1, pq4 = 2 };  // the dim
 
 enum class Metric : std::uint32_t { dot = 0, cosine = 1, l2 = 2 };
 
-inline constexpr std::size_t kMaxK = 1000;
+inline constexpr std::size_t kMaxK = 10'000;
 
 // Called with a stage of the build and the fraction of it done; throws to stop the build.
 using Progress = std::function<void(const char* stage, double fraction)>;

@@ -23,7 +23,11 @@ inline constexpr std::size_t kSliceBytes = 4 * kBlockRows;
 // The look-up tables of the eight codes of one slice: sixteen one-byte entries each.
 inline constexpr std::size_t kSliceTableBytes = 8 * 16;
 
-inline constexpr std::size_t kMaxDim = 2048;
+inline constexpr std::size_t kMaxDim = 4096;
+
+// No row or query is longer where scores are products or squared distances: neither they nor what leads to them then
+// leaves float32.
+inline constexpr float kMaxNorm = 0x1p62f;
 
 // Rows may be coded with some dimensions more than they have (lift.h), the centroids of leaves with another one.
 inline constexpr std::size_t kMaxCodedDim = kMaxDim + 65;

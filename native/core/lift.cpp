@@ -4,6 +4,8 @@
 #include <cmath>
 #include <vector>
 
+#include "kernels.h"
+
 namespace shortlist {
 
 void Lift::row(const float* x, float* out) const {
@@ -16,8 +18,10 @@ void Lift::row(const float* x, float* out) const {
     out[t] = x[t] - mean[t];
     squares += static_cast<double>(out[t]) * out[t];
   }
-  const auto value = static_cast<float>(-0.5 * squares / (static_cast<double>(weight) * static_cast<double>(copies)));
-  std::fill_n(out + dim, copies, value);
+  // The limit is for rows that lie further out than any that was seen: they then seem nearer than they are, which keeps
+  // every bound.
+  const double value = -0.5 * squares / (static_cast<double>(weight) * static_cast<double>(copies));
+  std::fill_n(out + dim, copies, static_cast<float>(std::max(value, -static_cast<double>(kMaxNorm) / 64.0)));
 }
 
 void Lift::query(const float* q, float* out) const {

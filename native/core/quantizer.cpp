@@ -85,40 +85,40 @@ float highest(const Sixteen& values) {
   return -lowest(negative);
 }
 
+// In double, as all sums of squares here: those of small values would vanish in float.
 float length(const float* values, std::size_t dim) {
-  float squares = 0.0f;
-  for (std::size_t t = 0; t < dim; ++t) squares += values[t] * values[t];
-  return std::sqrt(squares);
+  double squares = 0.0;
+  for (std::size_t t = 0; t < dim; ++t) squares += static_cast<double>(values[t]) * values[t];
+  return static_cast<float>(std::sqrt(squares));
 }
+
+// A scale too small to be divided by becomes 0, which codes everything as 0: the error says so.
+float usable(float scale) { return scale >= std::numeric_limits<float>::min() ? scale : 0.0f; }
 
 // Rounds a query to 127ths of its largest value, with zeros up to `padded` values. The code `middle` stands for 0.
 CodedQuery encode_values(const float* query, std::size_t dim, std::size_t padded, float middle, std::int8_t* values) {
   float largest = 0.0f;
-  float squares = 0.0f;
+  double squares = 0.0;
   for (std::size_t t = 0; t < dim; ++t) {
     const float size = std::fabs(query[t]);
     largest = size > largest ? size : largest;
-    squares += query[t] * query[t];
+    squares += static_cast<double>(query[t]) * query[t];
   }
-  const float scale = largest / kLargest;
+  const float scale = usable(largest / kLargest);
   const float inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
   std::int32_t sum = 0;
-  float left_squares = 0.0f;
+  double left_squares = 0.0;
   for (std::size_t t = 0; t < dim; ++t) {
     const float value = round(query[t] * inverse);
     const float left = query[t] - scale * value;
-    left_squares += left * left;
+    left_squares += static_cast<double>(left) * left;
     const auto integer = static_cast<std::int32_t>(value);
     values[t] = static_cast<std::int8_t>(integer);
     sum += integer;
   }
   for (std::size_t t = dim; t < padded; ++t) values[t] = 0;
-  return {reinterpret_cast<const std::uint8_t*>(values),
-          scale,
-          -middle * scale * static_cast<float>(sum),
-          std::sqrt(squares),
-          0.0f,
-          std::sqrt(left_squares)};
+  return {reinterpret_cast<const std::uint8_t*>(values), scale, -middle * scale * static_cast<float>(sum),
+          static_cast<float>(std::sqrt(squares)),        0.0f,  static_cast<float>(std::sqrt(left_squares))};
 }
 
 }  // namespace
@@ -127,11 +127,11 @@ float Quantizer::scale_of(const float* residuals, std::size_t count) const {
   if (is_int8()) {
     float largest = 0.0f;
     for (std::size_t i = 0; i < count * dim; ++i) largest = std::max(largest, std::fabs(residuals[i]));
-    return largest / kLargest;
+    return usable(largest / kLargest);
   }
   double squares = 0.0;
   for (std::size_t i = 0; i < count * dim; ++i) squares += static_cast<double>(residuals[i]) * residuals[i];
-  return static_cast<float>(std::sqrt(squares / static_cast<double>(std::max<std::size_t>(1, count * dim))));
+  return usable(static_cast<float>(std::sqrt(squares / static_cast<double>(std::max<std::size_t>(1, count * dim)))));
 }
 
 void Quantizer::encode(const float* residual, float scale, const float* direction, std::size_t index,
@@ -271,13 +271,14 @@ CodedQuery Quantizer::encode_query(const float* query, std::uint8_t* bytes, floa
     offset += low;
     widest = width > widest ? width : widest;
   }
-  const float scale = widest / kSteps;
+  const float scale = usable(widest / kSteps);
   const float inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
   for (std::size_t i = 0; i < codes * kCentres; ++i) {
     bytes[i] = static_cast<std::uint8_t>(static_cast<std::int32_t>(table[i] * inverse + 0.5f));
   }
   std::fill(bytes + codes * kCentres, bytes + query_bytes(), std::uint8_t{0});
-  return {bytes, scale, offset, length(query, dim), 0.5f * scale * static_cast<float>(codes), 0.0f};
+  const float rounded_off = scale > 0.0f ? 0.5f * scale : widest;
+  return {bytes, scale, offset, length(query, dim), rounded_off * static_cast<float>(codes), 0.0f};
 }
 
 // The centres are those of plain k-means: solving for the ones that lower the anisotropic loss, in turns with encoding,

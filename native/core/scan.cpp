@@ -53,7 +53,8 @@ void Survivors::choose() {
 }
 
 std::int32_t least_sum(float score, float base, float scale, const CodedQuery& query) {
-  // Sums stay below 2^27: a limit of 2^30 keeps everything or nothing without overflow.
+  // Sums stay below 2^28: a limit of 2^30 keeps everything or nothing without overflow.
+  static_assert(255 * 127 * kMaxCodedDim < std::size_t{1} << 28);
   constexpr float kLimit = 1 << 30;
   const float product = (score - base) / scale;
   const float sum = (product - query.offset) / query.scale;

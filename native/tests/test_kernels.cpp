@@ -20,7 +20,8 @@ using shortlist::testing::check;
 
 namespace {
 
-const std::vector<std::size_t> kDims = {1, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 128, 384, 768, 2048};
+const std::vector<std::size_t> kDims = {1,  3,  7,  8,   9,   15,  16,  17,   31,   32,          33,
+                                        63, 64, 65, 100, 128, 384, 768, 2048, 4096, kMaxCodedDim};
 constexpr std::int32_t kLowest = std::numeric_limits<std::int32_t>::min();
 constexpr std::int32_t kHighest = std::numeric_limits<std::int32_t>::max();
 

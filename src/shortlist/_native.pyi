@@ -12,6 +12,12 @@ type Codes = Literal["int8", "int4", "pq4"]
 type Store = Literal["float32", "bfloat16", "int8"]
 type IdArray = NDArray[np.int64] | NDArray[np.object_]
 
+MAX_DIM: int
+"""The most dimensions of an embedding."""
+
+MAX_K: int
+"""The most results of one query."""
+
 def simd_level() -> str:
     """The instruction set chosen for this process."""
 

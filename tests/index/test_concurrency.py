@@ -37,6 +37,22 @@ def test_many_threads_may_search_one_index():
     assert all(rows == wanted[task % 4] for task, rows in enumerate(found))
 
 
+def test_a_search_keeps_the_settings_it_began_with():
+    index, queries = made(60_000, leaves=200)
+    many = np.tile(queries, (20, 1))
+    kinds = [SearchSettings(leaves=1, rerank=10, stop=0), SearchSettings(exact=True)]
+    wanted = [index.search(many, 10, settings=kind, threads=1).rows.tolist() for kind in kinds]
+    assert wanted[0] != wanted[1]
+    with ThreadPoolExecutor(1) as pool:
+        for _ in range(5):
+            index.settings = kinds[0]
+            search = pool.submit(index.search, many, 10, threads=1)
+            while not search.done():
+                index.settings = kinds[1]
+                index.settings = kinds[0]
+            assert search.result().rows.tolist() in wanted
+
+
 def test_searching_releases_the_gil():
     index, queries = made(100_000, exact=True)
     many = np.tile(queries, (40, 1))

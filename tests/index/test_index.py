@@ -186,18 +186,17 @@ BAD_EMBEDDINGS = [
     (np.ones(4, np.float32), r"`embeddings` must have shape \(n, d\), got \(4,\)"),
     (np.ones((2, 2, 2), np.float32), "`embeddings` must have shape"),
     (np.ones((0, 4), np.float32), "`embeddings` must have at least one row"),
-    (np.ones((4, 0), np.float32), "`embeddings` must have 1 to 2048 dimensions, got 0"),
-    (np.ones((2, 2_049), np.float32), "`embeddings` must have 1 to 2048 dimensions, got 2049"),
+    (np.ones((4, 0), np.float32), "`embeddings` must have 1 to 4096 dimensions, got 0"),
+    (np.ones((2, 4_097), np.float32), "`embeddings` must have 1 to 4096 dimensions, got 4097"),
     (np.array([[1, 2], [3, np.nan]], np.float32), "`embeddings` must be finite, got NaN in row 1"),
     (np.array([[np.inf, 2]], np.float32), "`embeddings` must be finite, got infinity in row 0"),
-    (np.array([[1e300, 2]]), "`embeddings` must be finite"),
+    (np.array([[1e300, 2]]), "`embeddings` must fit float32"),
     (np.array([["a", "b"]]), "`embeddings` must hold real numbers"),
     (np.ones((2, 2), np.complex64), "`embeddings` must hold real numbers"),
 ]
 
 
 @pytest.mark.parametrize(("embeddings", "message"), BAD_EMBEDDINGS)
-@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
 def test_bad_embeddings_are_refused(embeddings, message):
     with pytest.raises(ValueError, match=message):
         Index.build(embeddings)
@@ -247,9 +246,9 @@ def test_bad_queries_are_refused(queries, message, config):
         index.search(queries, 2)
 
 
-@pytest.mark.parametrize("k", [0, -1, 1_001])
+@pytest.mark.parametrize("k", [0, -1, 10_001])
 def test_k_out_of_range_is_refused(k):
-    with pytest.raises(ValueError, match=f"`k` must be from 1 to 1000, got {k}"):
+    with pytest.raises(ValueError, match=f"`k` must be from 1 to 10000, got {k}"):
         Index.build(np.eye(3, dtype=np.float32)).search([1, 2, 3], k)
 
 

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from shortlist import _native
 from shortlist.bundle.histories import Histories
 from shortlist.bundle.items import Items
 from shortlist.bundle.tower import QueryTower
 from shortlist.index import Index, SearchResult, SearchSettings
 
-_MOST = 1_000  # candidates one search can return
 _EXACT = SearchSettings(exact=True)
 
 
@@ -46,7 +46,7 @@ class Answering:
 
         Args:
             users: Users the tower knows.
-            k: How many candidates for each user, from 1 to 1,000.
+            k: How many candidates for each user, from 1 to 10,000.
             exclude_seen: Whether to leave out what a user has had; one answer for all or for each.
             exclude: Candidates that nobody gets.
             allow: The only candidates anybody gets; None allows all.
@@ -77,7 +77,7 @@ class Answering:
 
         Args:
             history: Candidates, oldest first.
-            k: How many candidates, from 1 to 1,000.
+            k: How many candidates, from 1 to 10,000.
             exclude_seen: Whether to leave out the history itself.
             exclude: Candidates to leave out.
             allow: The only candidates to return; None allows all.
@@ -147,7 +147,7 @@ class Answering:
 
         Args:
             item: A candidate.
-            k: How many, from 1 to 1,000.
+            k: How many, from 1 to 10,000.
 
         Returns:
             Scores (cosine), ids and rows of shape (1, k).
@@ -156,7 +156,7 @@ class Answering:
             ValueError: `item` is no candidate.
         """
         query = self.index.vectors([item])
-        wide = self.search(query, min(max(10 * k, 200), _MOST), exclude=[[item]])
+        wide = self.search(query, min(max(10 * k, 200), _native.MAX_K), exclude=[[item]])
         rows = wide.rows[0][wide.rows[0] >= 0]
         vectors = self.index.vectors(self._ids_at(rows))
         lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(query)

@@ -36,7 +36,7 @@ def tune(
             "the best recall within it is chosen."
         ),
     ] = None,
-    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Results of a query.")] = 10,
+    k: Annotated[int, typer.Option("-k", min=1, max=10_000, help="Results of a query.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Which users are the queries.")] = 0,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Measure only; leave the bundle as it is.")

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from shortlist import _native
 from shortlist.data import Interactions, UserItems, Vocabulary
 from shortlist.evaluation.baselines import Popularity
 from shortlist.evaluation.evaluation import Evaluation
@@ -23,7 +24,7 @@ from shortlist.evaluation.recommender import (
     scores_and_ids,
 )
 
-MOST_AT_ONCE = 1000  # the greatest k of an index
+MOST_AT_ONCE = _native.MAX_K
 
 
 def evaluate(

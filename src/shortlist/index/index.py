@@ -103,8 +103,9 @@ class Index:
         """Builds the index of `embeddings`.
 
         Args:
-            embeddings: Candidates, shape (n, d), d from 1 to 2,048. float32; other real types are
-                converted once.
+            embeddings: Candidates, shape (n, d), d from 1 to 4,096. float32; other real types are
+                converted once. Unless the metric is "cosine", no row may have a norm above 2**62
+                (4.6e18): scores are float32. The same holds for queries.
             ids: One id for each candidate, all integers or all str; None numbers them by row.
             metric: "dot" (inner product), "cosine", or "l2" (minus the squared distance).
             config: What is fixed at build; None chooses by n and d. Fewer than 10,000 candidates
@@ -154,7 +155,7 @@ class Index:
 
         Args:
             queries: Shape (q, d), or (d,) for one query. float32 in C order is not copied.
-            k: How many results for each query, from 1 to 1,000.
+            k: How many results for each query, from 1 to 10,000.
             settings: None uses `index.settings`.
             exclude: Ids that a query must not get back: one sequence of ids for each query
                 (a single sequence for one 1-D query), or a (q, e) array. Ids that are not in the

@@ -38,7 +38,7 @@ class ApproximateRetrieval(HostRetrieval):
     Args:
         candidate_embeddings: (n, d) floats; `None` to give them to `update_candidates` later.
         candidate_ids: (n,) ids of the candidates; `None` numbers the rows. See `update_candidates`.
-        k: How many candidates to return, at most 1,000.
+        k: How many candidates to return, at most 10,000.
         return_scores: Whether to return (scores, ids) rather than ids alone.
         query_model: Keras model or layer that the inputs pass first, to become query embeddings.
         config: What is fixed when the index is built; `None` chooses by the candidates.
