@@ -23,7 +23,7 @@
 #include <sys/mman.h>
 #endif
 
-#include "dispatch.h"
+#include "kernels/dispatch.h"
 
 using namespace shortlist;
 
@@ -149,30 +149,30 @@ class Bench {
 
   void int8_select(std::size_t dim, std::vector<double> references) {
     for (std::size_t c = 0; c < 3; ++c) {
-      const std::size_t groups = dim / 4;
-      const Span span = span_of(kCaches[c].bytes, groups);
+      const std::size_t slices = dim / 4;
+      const Span span = span_of(kCaches[c].bytes, slices);
       report(name("int8_select", dim, "dims"), kCaches[c].name, references[c], span.num_rows,
-             [&](std::size_t) { k.int8_select(&span, 1, groups, query.data(), rows.data(), sums.data()); });
+             [&](std::size_t) { k.int8_select(&span, 1, slices, query.data(), rows.data(), sums.data()); });
     }
   }
 
   void int8_select_many(std::size_t dim, std::size_t count, std::vector<double> references) {
     for (std::size_t c = 0; c < 3; ++c) {
-      const std::size_t groups = dim / 4;
-      const Span span = span_of(kCaches[c].bytes, groups);
+      const std::size_t slices = dim / 4;
+      const Span span = span_of(kCaches[c].bytes, slices);
       std::vector<Selection<std::int8_t>> selections(count);
       for (std::size_t q = 0; q < count; ++q) {
         selections[q] = {query.data() + q * 2048, kNothing, rows.data(), sums.data(), 0};
       }
       report(name("int8_select_many", dim, "dims", count), kCaches[c].name, references[c],
              static_cast<double>(span.num_rows * count),
-             [&](std::size_t) { k.int8_select_many(span, groups, selections.data(), count); });
+             [&](std::size_t) { k.int8_select_many(span, slices, selections.data(), count); });
     }
   }
 
   void int8_best(std::size_t dim, std::size_t count) {
-    const std::size_t groups = dim / 4;
-    const std::size_t blocks = (384 << 10) / (groups * kSliceBytes);
+    const std::size_t slices = dim / 4;
+    const std::size_t blocks = (384 << 10) / (slices * kSliceBytes);
     const std::vector<float> values(blocks * kBlockRows, 0.5f);
     std::vector<Int8Query> queries(count);
     for (std::size_t q = 0; q < count; ++q) queries[q] = {query.data() + q * 2048, 0.5f, 0.5f};
@@ -180,7 +180,7 @@ class Bench {
     std::vector<float> best_scores(count * kBlockRows);
     report(name("int8_best", dim, "dims", count), "L2", 0, static_cast<double>(blocks * kBlockRows * count),
            [&](std::size_t) {
-             k.int8_best(bytes.data(), blocks, groups, values.data(), values.data(), queries.data(), count, best.data(),
+             k.int8_best(bytes.data(), blocks, slices, values.data(), values.data(), queries.data(), count, best.data(),
                          best_scores.data());
            });
   }

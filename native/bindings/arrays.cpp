@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "kernels.h"
+#include "kernels/kernels.h"
 
 namespace shortlist::bindings {
 namespace {

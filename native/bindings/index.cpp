@@ -12,7 +12,7 @@
 
 #include "arrays.h"
 #include "bindings.h"
-#include "file.h"
+#include "file/file.h"
 #include "threads.h"
 
 namespace shortlist::bindings {
@@ -204,7 +204,8 @@ const char* codes_of(const Index& index) {
 
 // In standard deviations.
 double spread_of(const Index& index) {
-  return std::round(static_cast<double>(index.spread) * std::sqrt(static_cast<double>(index.lift.coded_dim())) * 1e6) /
+  return std::round(static_cast<double>(index.spread) * std::sqrt(static_cast<double>(index.augmentation.coded_dim())) *
+                    1e6) /
          1e6;
 }
 

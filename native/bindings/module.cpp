@@ -8,8 +8,8 @@
 
 #include "arrays.h"
 #include "bindings.h"
-#include "dispatch.h"
 #include "index.h"
+#include "kernels/dispatch.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;

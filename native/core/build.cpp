@@ -4,9 +4,9 @@
 #include <vector>
 
 #include "index.h"
-#include "kmeans.h"
+#include "partition/kmeans.h"
+#include "partition/routing.h"
 #include "random.h"
-#include "routing.h"
 #include "threads.h"
 
 namespace shortlist {
@@ -27,7 +27,7 @@ void normalise(float* row, std::size_t dim) {
 }
 
 // Some 4,000 leaves for the 1.7 million rows of 32 dimensions of the headline set. The fewer the dimensions, the better
-// a row's reach along the centroid tells its score, and the less of a large leaf is scanned. Of 2.5, 5 and 9.25 times
+// a row's projection on the centroid tells its score, and the less of a large leaf is scanned. Of 2.5, 5 and 9.25 times
 // the root of the rows, 2.5 to 5 was fastest at recall .90 to .98 in 32 and 64 dimensions; of 2.5, 6, 9.25 and 13 times
 // it, 6 was in 96 and 384 dimensions.
 std::size_t automatic_leaves(std::size_t size, std::size_t dim) {
@@ -71,7 +71,7 @@ std::vector<std::uint32_t> route(Index& index, const Array<float>& means, const 
   // From so many dimensions on centroids are coded with 4 bits: half of the bytes to read took a sixth off the time of
   // a search in 96 and 384 dimensions, for 0.001 of recall. Where dimensions are few, 16 steps are too coarse.
   constexpr std::size_t kFromDim = 64;
-  const std::size_t dim = index.lift.coded_dim();
+  const std::size_t dim = index.augmentation.coded_dim();
   const std::size_t leaves = spreads.size();
   const auto groups = static_cast<std::size_t>(std::sqrt(static_cast<double>(leaves)));
   const KMeans routing =
@@ -101,20 +101,21 @@ std::vector<std::uint32_t> route(Index& index, const Array<float>& means, const 
   return number;
 }
 
-// Puts the members of every cell in falling order of their reach along its centroid.
-void order_along(const Lift& lift, const float* rows, const float* centroids, Members& members, std::size_t threads) {
-  const std::size_t dim = lift.coded_dim();
+// Puts the members of every cell in falling order of their projections on its centroid.
+void sort_by_projection(const Augmentation& augmentation, const float* rows, const float* centroids, Members& members,
+                        std::size_t threads) {
+  const std::size_t dim = augmentation.coded_dim();
   parallel_for(members.starts.size() - 1, threads, [&](std::size_t cell, std::size_t) {
-    std::vector<Scored> reaches;
+    std::vector<Scored> projections;
     std::vector<float> row(dim);
     std::uint32_t* own = &members.order[members.starts[cell]];
     const std::size_t count = members.starts[cell + 1] - members.starts[cell];
     for (std::size_t i = 0; i < count; ++i) {
-      lift.row(rows + std::size_t{own[i]} * lift.dim, row.data());
-      reaches.push_back({reach_along(row.data(), centroids + cell * dim, dim), own[i]});
+      augmentation.row(rows + std::size_t{own[i]} * augmentation.dim, row.data());
+      projections.push_back({projection_on(row.data(), centroids + cell * dim, dim), own[i]});
     }
-    std::sort(reaches.begin(), reaches.end(), better);
-    for (std::size_t i = 0; i < count; ++i) own[i] = reaches[i].row;
+    std::sort(projections.begin(), projections.end(), better);
+    for (std::size_t i = 0; i < count; ++i) own[i] = projections[i].row;
   });
 }
 
@@ -124,7 +125,7 @@ namespace {
 
 // Writes the leaves' centroids, and their spreads where they have them, as they are coded.
 void decode_centroids(const Index& index, float* centroids, float* spreads) {
-  const std::size_t dim = index.lift.coded_dim();
+  const std::size_t dim = index.augmentation.coded_dim();
   const std::size_t routing_dim = index.routing_dim();
   std::vector<float> decoded(routing_dim);
   for (std::size_t group = 0; group < index.centroids.num_cells(); ++group) {
@@ -139,19 +140,19 @@ void decode_centroids(const Index& index, float* centroids, float* spreads) {
 }  // namespace
 
 void Index::finish() {
-  const std::size_t coded_dim = lift.coded_dim();
+  const std::size_t coded_dim = augmentation.coded_dim();
   groups = FloatBlocks(group_centroids.data(), centroids.num_cells(), routing_dim());
   Array<float> decoded(num_leaves() * coded_dim);
   spreads = Array<float>(spread > 0.0f ? num_leaves() : 0);
   decode_centroids(*this, decoded.data(), spreads.data());
   leaves = FloatBlocks(decoded.data(), num_leaves(), coded_dim);
-  reach = 0.0;
+  max_norm = 0.0;
   for (std::size_t cell = 0; cell < codes.num_cells(); ++cell) {
     double squares = 0.0;
     for (std::size_t t = 0; cell < num_leaves() && t < coded_dim; ++t) {
       squares += static_cast<double>(decoded[cell * coded_dim + t]) * decoded[cell * coded_dim + t];
     }
-    reach = std::max(reach, std::sqrt(squares) + codes.radii[cell]);
+    max_norm = std::max(max_norm, std::sqrt(squares) + codes.radii[cell]);
   }
   position_of = Array<std::uint32_t>(size);
   for (std::size_t position = 0; position < size; ++position) {
@@ -183,7 +184,8 @@ Index build(const float* embeddings, std::size_t size, std::size_t dim, Ids ids,
         tick("normalise"));
     embeddings = normalised.data();
   }
-  index.lift = options.metric == Metric::l2 ? Lift::for_l2(embeddings, size, dim) : Lift::none(dim);
+  index.augmentation =
+      options.metric == Metric::l2 ? Augmentation::for_l2(embeddings, size, dim) : Augmentation::none(dim);
 
   const std::size_t leaves =
       std::min(size, options.leaves == kAutomatic ? automatic_leaves(size, dim) : options.leaves);
@@ -197,7 +199,7 @@ Index build(const float* embeddings, std::size_t size, std::size_t dim, Ids ids,
   for (const std::uint32_t row : tier) parts.assignment[row] = tier_leaf;
 
   // The true mean of every leaf, which all its rows take part in, is its centroid.
-  const std::size_t coded_dim = index.lift.coded_dim();
+  const std::size_t coded_dim = index.augmentation.coded_dim();
   const std::size_t cells = tier_leaf + (tier.empty() ? 0 : 1);
   Array<float> means(cells * coded_dim, 0.0f);
   Array<float> spreads(tier_leaf);  // of the leaves: the root mean square of their rows' distances from the mean
@@ -211,14 +213,14 @@ Index build(const float* embeddings, std::size_t size, std::size_t dim, Ids ids,
           const std::uint32_t begin = members.starts[leaf];
           const std::uint32_t end = members.starts[leaf + 1];
           for (std::uint32_t i = begin; i < end; ++i) {
-            index.lift.row(embeddings + std::size_t{members.order[i]} * dim, row.data());
+            index.augmentation.row(embeddings + std::size_t{members.order[i]} * dim, row.data());
             for (std::size_t t = 0; t < coded_dim; ++t) sum[t] += row[t];
           }
           const double count = std::max<double>(1.0, end - begin);
           for (std::size_t t = 0; t < coded_dim; ++t) means[leaf * coded_dim + t] = static_cast<float>(sum[t] / count);
           double squares = 0.0;
           for (std::uint32_t i = begin; i < end; ++i) {
-            index.lift.row(embeddings + std::size_t{members.order[i]} * dim, row.data());
+            index.augmentation.row(embeddings + std::size_t{members.order[i]} * dim, row.data());
             for (std::size_t t = 0; t < coded_dim; ++t) {
               const double off = static_cast<double>(row[t]) - means[leaf * coded_dim + t];
               squares += off * off;
@@ -241,7 +243,7 @@ Index build(const float* embeddings, std::size_t size, std::size_t dim, Ids ids,
   decode_centroids(index, means.data(), spreads.data());
   Members members(parts.assignment.data(), size, cells);
   parts = KMeans();
-  order_along(index.lift, embeddings, means.data(), members, options.threads);
+  sort_by_projection(index.augmentation, embeddings, means.data(), members, options.threads);
   index.row_of = members.order;
   index.rows = StoredRows(options.store, embeddings, dim, index.row_of, options.threads, tick("order"));
   normalised = Array<float>();
@@ -250,12 +252,12 @@ Index build(const float* embeddings, std::size_t size, std::size_t dim, Ids ids,
   const ReadRow read = [&](std::size_t position, float* out) {
     float row[kMaxDim];
     index.rows.read(position, row);
-    index.lift.row(row, out);
+    index.augmentation.row(row, out);
   };
   const ReadRow query = [&](std::size_t position, float* out) {
     float row[kMaxDim];
     index.rows.read(position, row);
-    index.lift.query(row, out);
+    index.augmentation.query(row, out);
   };
   const RowCodes row_codes = options.codes.value_or(RowCodes::int8);
   Quantizer quantizer = row_codes == RowCodes::int8

@@ -10,14 +10,14 @@
 #include <string>
 
 #include "array.h"
-#include "codes.h"
-#include "filter.h"
-#include "float_blocks.h"
+#include "codes/codes.h"
+#include "codes/float_blocks.h"
+#include "codes/stored_rows.h"
 #include "ids.h"
-#include "kernels.h"
-#include "lift.h"
-#include "stored_rows.h"
-#include "workspace.h"
+#include "kernels/kernels.h"
+#include "partition/augmentation.h"
+#include "search/filter.h"
+#include "search/workspace.h"
 
 namespace shortlist {
 
@@ -70,7 +70,7 @@ struct Index {
   Metric metric = Metric::dot;
   std::size_t dim = 0;
   std::size_t size = 0;
-  Lift lift;
+  Augmentation augmentation;
   Array<float> group_centroids;  // (groups, routing dim)
   Codes centroids;               // of the leaves, in groups
   float spread = 0.0f;           // what a leaf's spread counts for when leaves are ranked; 0 = nothing
@@ -85,7 +85,7 @@ struct Index {
   FloatBlocks groups;
   FloatBlocks leaves;                // the centroids, as coded
   Array<float> spreads;              // of the leaves, as coded; empty where they count for nothing
-  double reach = 0.0;                // no coded row is longer
+  double max_norm = 0.0;             // no coded row is longer
   std::size_t usual_groups = 1;      // looked into where the settings leave it open
   Array<std::uint32_t> position_of;  // by row
   std::unique_ptr<WorkspacePool> workspaces = std::make_unique<WorkspacePool>();
@@ -93,7 +93,7 @@ struct Index {
 
   // Leaves are ranked by <query, centroid> + spread * |query| * the leaf's own spread, the root mean square of its
   // rows' distances from the centroid: that is one more dimension of the centroids.
-  std::size_t routing_dim() const { return lift.coded_dim() + (spread > 0.0f ? 1 : 0); }
+  std::size_t routing_dim() const { return augmentation.coded_dim() + (spread > 0.0f ? 1 : 0); }
   std::size_t num_leaves() const { return centroids.starts.empty() ? 0 : centroids.starts[centroids.num_cells()]; }
   bool has_tier() const { return codes.num_cells() > num_leaves(); }
   Cell tier_cell() const { return {static_cast<std::uint32_t>(num_leaves()), 0.0f}; }

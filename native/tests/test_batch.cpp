@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "check.h"
-#include "filter.h"
 #include "index.h"
+#include "search/filter.h"
 
 using namespace shortlist;
 using shortlist::testing::check;

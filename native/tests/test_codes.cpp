@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "check.h"
-#include "codes.h"
-#include "kernels.h"
-#include "quantizer.h"
+#include "codes/codes.h"
+#include "codes/quantizer.h"
+#include "kernels/kernels.h"
 #include "random.h"
 
 using namespace shortlist;
@@ -269,8 +269,8 @@ void check_zeros(Kind kind) {
   check(codes.scales[1] == 0.0f && codes.errors[1] == 0.0f, name(12, kind) + "rows of zeros are held exactly");
 }
 
-// A front is the farthest that a row of its run or of a later one reaches, and what lies behind it need not be scanned.
-void check_fronts(std::size_t dim) {
+// What lies behind the last run with a large enough projection need not be scanned.
+void check_run_projections(std::size_t dim) {
   constexpr std::size_t kRunRows = kRunBlocks * kBlockRows;
   constexpr std::size_t kManyRows = 4 * kRunRows + 21;
   const std::vector<float> rows = values(kManyRows * dim, dim + 1);
@@ -282,7 +282,7 @@ void check_fronts(std::size_t dim) {
   const ReadRow read = [&](std::size_t row, float* out) { std::copy_n(&rows[row * dim], dim, out); };
   const Codes codes = encode(Quantizer::int8(dim), starts, centroids.data(), {read}, 1, true);
   for (const std::size_t cell : {0, 2}) {
-    std::vector<double> reaches;
+    std::vector<double> projections;
     for (std::size_t row = ends[cell]; row < ends[cell + 1]; ++row) {
       double along = 0.0;
       double squares = 0.0;
@@ -290,22 +290,23 @@ void check_fronts(std::size_t dim) {
         along += static_cast<double>(rows[row * dim + t]) * centroids[cell * dim + t];
         squares += static_cast<double>(centroids[cell * dim + t]) * centroids[cell * dim + t];
       }
-      reaches.push_back(squares > 0.0 ? along / squares : 1.0);
+      projections.push_back(squares > 0.0 ? along / squares : 1.0);
     }
-    const std::size_t runs = (reaches.size() + kRunRows - 1) / kRunRows;
-    check(codes.first_front(cell) + runs <= codes.first_front(cell + 1), "every run has a front");
-    std::vector<double> fronts(runs);
+    const std::size_t runs = (projections.size() + kRunRows - 1) / kRunRows;
+    check(codes.first_run(cell) + runs <= codes.first_run(cell + 1), "every run has its projection");
+    std::vector<double> largest(runs);
     for (std::size_t run = 0; run < runs; ++run) {
-      const auto first = reaches.begin() + static_cast<std::ptrdiff_t>(run * kRunRows);
-      fronts[run] = *std::max_element(first, reaches.end());
-      const double error = codes.fronts[codes.first_front(cell) + run] - fronts[run];
-      check(std::fabs(error) <= 1e-4 * (1.0 + std::fabs(fronts[run])), "a front is the farthest from its run on");
+      const auto first = projections.begin() + static_cast<std::ptrdiff_t>(run * kRunRows);
+      largest[run] = *std::max_element(first, projections.end());
+      const double error = codes.run_projections[codes.first_run(cell) + run] - largest[run];
+      check(std::fabs(error) <= 1e-4 * (1.0 + std::fabs(largest[run])),
+            "a run has the largest projection of those from it on");
     }
     const std::size_t all = codes.first_block[cell + 1] - codes.first_block[cell];
     for (std::size_t run = 0; run + 1 < runs; ++run) {
-      if (fronts[run] - fronts[run + 1] < 1e-3 * (1.0 + std::fabs(fronts[run]))) continue;
+      if (largest[run] - largest[run + 1] < 1e-3 * (1.0 + std::fabs(largest[run]))) continue;
       const float base = 2.5f;
-      const auto least = static_cast<float>(base * (fronts[run] + fronts[run + 1]) / 2.0);
+      const auto least = static_cast<float>(base * (largest[run] + largest[run + 1]) / 2.0);
       check(codes.blocks_reaching(cell, base, least) == (run + 1) * kRunBlocks, "what is behind is not scanned");
     }
     check(codes.blocks_reaching(cell, 1.0f, -1e30f) == all, "nothing is behind a low score");
@@ -362,7 +363,7 @@ void check_bytes(Kind kind, std::uint64_t expected) {
 int main() {
   for (const std::size_t dim : {1, 2, 3, 7, 8, 15, 16, 17, 33, 96, 100, 384}) {
     check_int8(dim);
-    check_fronts(dim);
+    check_run_projections(dim);
     for (const Kind kind : kKinds) {
       check_query(dim, kind);
       check_cells(dim, kind);

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "check.h"
-#include "dispatch.h"
+#include "kernels/dispatch.h"
 
 using shortlist::testing::check;
 

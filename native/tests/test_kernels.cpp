@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "check.h"
-#include "dispatch.h"
+#include "kernels/dispatch.h"
 
 using namespace shortlist;
 using shortlist::testing::check;

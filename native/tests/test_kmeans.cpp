@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "check.h"
-#include "kmeans.h"
-#include "nearest.h"
+#include "partition/kmeans.h"
+#include "partition/nearest.h"
 
 using namespace shortlist;
 using shortlist::testing::check;

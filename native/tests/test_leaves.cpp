@@ -7,7 +7,7 @@
 #include "check.h"
 #include "index.h"
 #include "random.h"
-#include "search.h"
+#include "search/search.h"
 
 using namespace shortlist;
 using shortlist::testing::check;

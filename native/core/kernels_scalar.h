@@ -1,9 +1,0 @@
-#pragma once
-
-#include "kernels.h"
-
-namespace shortlist {
-
-extern const Kernels kScalarKernels;
-
-}  // namespace shortlist

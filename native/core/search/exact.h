@@ -1,0 +1,18 @@
+// Exact search: bounds say which rows could be among the best, and those are scored.
+#pragma once
+
+#include <cstddef>
+
+#include "index.h"
+#include "search/topk.h"
+#include "search/workspace.h"
+
+namespace shortlist {
+
+// Offers to `best` every row that could enter it and that `allow` (null = all) and space.excluded let
+// through. `space` holds the query, prepared, augmented and coded. `reached` is a score that k of those rows are
+// known to reach, or -infinity: the nearer it is to the true k-th score, the fewer rows are looked at.
+void exact_search(const Index& index, const CodedQuery& query, const Filter* allow, float reached, Workspace& space,
+                  TopK& best);
+
+}  // namespace shortlist

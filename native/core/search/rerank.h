@@ -1,0 +1,19 @@
+// Exact scores of chosen rows.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "index.h"
+#include "search/topk.h"
+#include "search/workspace.h"
+
+namespace shortlist {
+
+// Scores these rows and offers them to `best`.
+void rerank(const Index& index, const std::uint32_t* positions, std::size_t count, Workspace& space, TopK& best);
+
+// The query as it is scored: of unit norm for cosine (a zero vector stays zero), otherwise unchanged.
+void prepare_query(const Index& index, const float* query, float* out);
+
+}  // namespace shortlist
