@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from shortlist.serving import Settings
+from shortlist.serving import ServiceSettings
 from shortlist.serving.answers import Service
 from shortlist.serving.server import create_service_with_model, make_server
 
@@ -32,10 +32,14 @@ class Running:
     server: uvicorn.Server
 
     def request(
-        self, path: str, body: Any = None, headers: dict[str, str] | None = None
+        self,
+        path: str,
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+        method: str | None = None,
     ) -> tuple[int, dict[str, str], bytes]:
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, headers or {})
+        request = urllib.request.Request(self.url + path, data, headers or {}, method=method)
         try:
             with urllib.request.urlopen(request, timeout=20) as answer:
                 return answer.status, dict(answer.headers.items()), answer.read()
@@ -49,9 +53,11 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(folder: Path, settings: Settings | None = None) -> Iterator[Running]:
+def running(folder: Path, settings: ServiceSettings | None = None) -> Iterator[Running]:
     """Serve a folder on a free port until the block ends."""
-    service = create_service_with_model(folder, settings or Settings(name="m", poll_seconds=0.1))
+    service = create_service_with_model(
+        folder, settings or ServiceSettings(name="m", poll_seconds=0.1)
+    )
     server = make_server(service)
     with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
         port = listener.getsockname()[1]

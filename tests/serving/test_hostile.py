@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from shortlist.serving import Limits, Settings
+from shortlist.serving import Limits, ServiceSettings
 
 from .conftest import Running, running
 
@@ -131,7 +131,7 @@ def _status(served: Running, request: bytes) -> int | None:
 
 
 def test_malformed_requests_get_4xx_or_a_closed_connection(models: Path):
-    settings = Settings(name="m", limits=Limits(receive_seconds=2.0))
+    settings = ServiceSettings(name="m", limits=Limits(receive_seconds=2.0))
     with running(models, settings) as served:
         for number, request in zip(range(MALFORMED), _malformed(11), strict=False):
             status = _status(served, request)
@@ -145,7 +145,7 @@ def test_malformed_requests_get_4xx_or_a_closed_connection(models: Path):
 
 def test_many_slow_senders_are_closed_while_others_are_served(models: Path):
     """They send a byte every 0.2 s; all must be closed within 10 s, by the default limits."""
-    with running(models, Settings(name="m")) as served:
+    with running(models, ServiceSettings(name="m")) as served:
         starts = [
             b"P",
             b"POST /api/v1/recommend HTTP/1.1\r\n",

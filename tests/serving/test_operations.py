@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from shortlist.serving import Limits, Settings
+from shortlist.serving import Limits, ServiceSettings
 from shortlist.serving.server import check_address
 
 from .conftest import Running, running
@@ -53,7 +53,7 @@ def test_the_page_gives_nothing_but_its_own_files(served: Running, path: str):
 
 
 def test_with_keys_only_their_holders_are_answered(models: Path):
-    with running(models, Settings(name="m", keys=("secret", "other"))) as served:
+    with running(models, ServiceSettings(name="m", keys=("secret", "other"))) as served:
         body = {"user_id": "u0"}
         status, headers, answer = served.request("/api/v1/recommend", body)
         assert status == 401
@@ -71,12 +71,12 @@ def test_with_keys_only_their_holders_are_answered(models: Path):
 
 def test_a_public_address_needs_a_key_or_an_insistent_owner():
     with pytest.raises(ValueError, match="can be reached from other machines, and there is no key"):
-        check_address(Settings(host="0.0.0.0"))
+        check_address(ServiceSettings(host="0.0.0.0"))
     with pytest.raises(ValueError, match="can be reached"):
-        check_address(Settings(host="::"))
-    check_address(Settings(host="0.0.0.0", insecure=True))
-    check_address(Settings(host="0.0.0.0", keys=("secret",)))
-    check_address(Settings(host="localhost"))
+        check_address(ServiceSettings(host="::"))
+    check_address(ServiceSettings(host="0.0.0.0", insecure=True))
+    check_address(ServiceSettings(host="0.0.0.0", keys=("secret",)))
+    check_address(ServiceSettings(host="localhost"))
 
 
 def test_the_limit_on_a_body_counts_after_decompression_and_is_named(served: Running):
@@ -87,7 +87,7 @@ def test_the_limit_on_a_body_counts_after_decompression_and_is_named(served: Run
 
 
 def test_over_the_limit_of_waiting_requests_the_answer_is_429_with_retry_after(models: Path):
-    with running(models, Settings(name="m", limits=Limits(waiting=0))) as served:
+    with running(models, ServiceSettings(name="m", limits=Limits(waiting=0))) as served:
         status, headers, answer = served.request("/api/v1/recommend", {"user_id": "u0"})
         assert status == 429
         assert headers["retry-after"] == "1"
@@ -96,13 +96,13 @@ def test_over_the_limit_of_waiting_requests_the_answer_is_429_with_retry_after(m
 
 
 def test_a_request_that_waited_too_long_is_shed(models: Path):
-    with running(models, Settings(name="m", limits=Limits(queue_seconds=1e-9))) as served:
+    with running(models, ServiceSettings(name="m", limits=Limits(queue_seconds=1e-9))) as served:
         status, headers, _ = served.request("/api/v1/recommend", {"user_id": "u0"})
         assert (status, headers["retry-after"]) == (429, "1")
 
 
 def test_a_slow_sender_is_closed_at_the_deadline_and_others_are_served(models: Path):
-    settings = Settings(name="m", limits=Limits(receive_seconds=1.0))
+    settings = ServiceSettings(name="m", limits=Limits(receive_seconds=1.0))
     with running(models, settings) as served:
         begun = [b"", b"POST / HTTP/1.1\r\nX-Slow: ", _head(99), _head(99) + b'{"user']
         slow = [socket.create_connection(("127.0.0.1", served.port)) for _ in begun]
@@ -123,7 +123,7 @@ def test_a_slow_sender_is_closed_at_the_deadline_and_others_are_served(models: P
 
 
 def test_a_connection_kept_open_between_requests_is_not_a_slow_one(models: Path):
-    settings = Settings(name="m", limits=Limits(receive_seconds=0.3))
+    settings = ServiceSettings(name="m", limits=Limits(receive_seconds=0.3))
     with (
         running(models, settings) as served,
         socket.create_connection(("127.0.0.1", served.port)) as one,
@@ -137,8 +137,8 @@ def test_a_connection_kept_open_between_requests_is_not_a_slow_one(models: Path)
 SERVE = """
 import sys
 from pathlib import Path
-from shortlist.serving import Settings, serve
-serve(Path(sys.argv[1]), Settings(name="m", port=int(sys.argv[2])))
+from shortlist.serving import ServiceSettings, serve
+serve(Path(sys.argv[1]), ServiceSettings(name="m", port=int(sys.argv[2])))
 """
 
 
@@ -197,7 +197,7 @@ def test_a_taken_port_is_an_error_that_names_it(models: Path, served: Running):
     from shortlist.serving import serve
 
     with pytest.raises(OSError, match=rf"cannot listen on 127\.0\.0\.1:{served.port}"):
-        serve(models, Settings(port=served.port))
+        serve(models, ServiceSettings(port=served.port))
 
 
 def _head(length: int) -> bytes:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shortlist.serving import Limits, Settings
+from shortlist.serving import Limits, ServiceSettings
 
 from .conftest import Running, running
 
@@ -57,7 +57,7 @@ async def _bursts(served: Running, connections: int, rounds: int) -> Counter[int
 
 
 def test_a_burst_gets_only_200_and_429_and_then_all_is_well(models: Path):
-    with running(models, Settings(name="m", limits=Limits(waiting=4))) as served:
+    with running(models, ServiceSettings(name="m", limits=Limits(waiting=4))) as served:
         statuses = asyncio.run(_burst(served))
         assert set(statuses) <= {200, 429}
         assert statuses.total() == BURST
@@ -68,7 +68,7 @@ def test_a_burst_gets_only_200_and_429_and_then_all_is_well(models: Path):
 def test_bursts_one_after_the_other_are_each_answered_up_to_the_limit(models: Path):
     """What has been answered does not count against those that come next."""
     limit = 40
-    with running(models, Settings(name="m", limits=Limits(waiting=limit))) as served:
+    with running(models, ServiceSettings(name="m", limits=Limits(waiting=limit))) as served:
         answered = asyncio.run(_bursts(served, connections=limit, rounds=10))
         assert answered == {200: 10 * limit}
         assert "shortlist_in_flight 1.0" in served.request("/metrics")[2].decode()
@@ -76,7 +76,7 @@ def test_bursts_one_after_the_other_are_each_answered_up_to_the_limit(models: Pa
 
 def test_long_work_does_not_keep_short_work_waiting(models: Path):
     """Exact searches go to threads; what is quick is answered meanwhile, and health too."""
-    with running(models, Settings(name="m")) as served:
+    with running(models, ServiceSettings(name="m")) as served:
         body = {"instances": [{"user_id": "u0", "k": 1000}] * 256}
         assert served.request("/v1/models/m:predict", body)[0] == 200
         assert served.json("/api/v1/recommend", {"user_id": "u0", "exact": True})[0] == 200
@@ -94,7 +94,7 @@ def _request(*headers: bytes, version: bytes = b"1.1", body: bytes = b'{"user_id
 @pytest.fixture(scope="module")
 def full(models: Path) -> Iterator[Running]:
     """A service whose queue is always full."""
-    with running(models, Settings(name="m", limits=Limits(waiting=0))) as served:
+    with running(models, ServiceSettings(name="m", limits=Limits(waiting=0))) as served:
         yield served
 
 
@@ -166,7 +166,7 @@ def test_who_asks_before_sending_the_body_is_refused_without_it(full: Running):
 
 
 def test_refusals_are_counted_by_route_and_are_not_under_way(models: Path):
-    with running(models, Settings(name="m", limits=Limits(waiting=0))) as served:
+    with running(models, ServiceSettings(name="m", limits=Limits(waiting=0))) as served:
         for _ in range(3):
             assert served.request("/v1/models/m:predict?x=1", {"instances": ["u0"]})[0] == 429
         text = served.request("/metrics")[2].decode()

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
 
-from shortlist.serving import Settings
+from shortlist.serving import ServiceSettings
 
 from ..bundle.parts import Parts
 from .conftest import Running, running
@@ -41,7 +41,7 @@ class PageParts(Parts):
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("site")
     PageParts().save(folder / "1")
-    with running(folder, Settings()) as served:
+    with running(folder, ServiceSettings()) as served:
         yield served
 
 
@@ -278,7 +278,7 @@ def test_a_user_without_history_and_a_user_with_nothing_left(watched: Watched):
 
 def test_a_key_is_asked_for_and_kept_for_the_tab(browser: Browser, tmp_path: Path):
     PageParts().save(tmp_path / "1")
-    with running(tmp_path, Settings(keys=("secret",))) as site:
+    with running(tmp_path, ServiceSettings(keys=("secret",))) as site:
         context = browser.new_context(base_url=site.url)
         watched = Watched(context, site.url)
         page = watched.page
@@ -336,7 +336,7 @@ def test_the_documentation_lists_every_operation(watched: Watched):
     expect(page.locator("#operations h2")).to_have_text(
         ["Shortlist", "TensorFlow Serving", "KServe v2"]
     )
-    expect(page.locator("#operations section")).to_have_count(22)
+    expect(page.locator("#operations section")).to_have_count(24)
     page.locator("summary").first.click()
     expect(page.get_by_text("exclude_seen").first).to_be_visible()
 

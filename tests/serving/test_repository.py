@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shortlist.bundle import BundleError
-from shortlist.serving import Settings
+from shortlist.serving import ServiceSettings
 from shortlist.serving.server import create_service_with_model
 
 from ..bundle.parts import Parts
@@ -49,7 +49,7 @@ def test_the_newest_by_number_answers_first(folder: Path):
     (folder / "11").mkdir()
     (folder / "notes").mkdir()
     (folder / "12.partial").mkdir()
-    service = create_service_with_model(folder, Settings())
+    service = create_service_with_model(folder, ServiceSettings())
     assert service.repository.current.version == 10
 
 
@@ -83,18 +83,18 @@ def test_a_bundle_by_itself_is_version_1_and_reloads_when_replaced(tmp_path: Pat
 
 def test_without_any_good_version_the_service_does_not_start(tmp_path: Path):
     with pytest.raises(BundleError, match="neither a bundle nor a folder of versions"):
-        create_service_with_model(tmp_path, Settings())
+        create_service_with_model(tmp_path, ServiceSettings())
     Parts().save(tmp_path / "1")
     (tmp_path / "1" / "run.json").unlink()
     with pytest.raises(BundleError, match=r"1: .*run\.json is missing"):
-        create_service_with_model(tmp_path, Settings())
+        create_service_with_model(tmp_path, ServiceSettings())
 
 
 def test_the_old_version_leaves_memory(folder: Path):
     import gc
     import weakref
 
-    service = create_service_with_model(folder, Settings())
+    service = create_service_with_model(folder, ServiceSettings())
     old = weakref.ref(service.repository.current)
     Parts(2).save(folder / "2")
     assert service.repository.refresh()

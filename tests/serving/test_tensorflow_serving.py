@@ -48,6 +48,14 @@ def test_a_single_output_drops_its_name(served: Running, expected):
     assert served.json("/v1/models/m:predict", body)[1] == {"outputs": expected}
 
 
+@pytest.mark.parametrize("name", ["", None, "serving_default"])
+@pytest.mark.parametrize("form", [{"instances": ["u0"]}, {"inputs": ["u0"]}])
+def test_no_signature_name_is_the_default(served: Running, name: str | None, form: dict):
+    expected = served.json("/v1/models/m:predict", form)
+    assert expected[0] == 200
+    assert served.json("/v1/models/m:predict", {"signature_name": name, **form}) == expected
+
+
 def test_each_row_keeps_its_own_k_and_exclusion(served: Running, parts: Parts):
     body = {"instances": [{"user_id": "u0", "k": 1}, {"user_id": "u0", "exclude_seen": False}]}
     _, answer = served.json("/v1/models/m:predict", body)
@@ -84,6 +92,19 @@ def test_status_and_metadata(served: Running):
         ("/v1/models/m:predict", {"instances": "u0"}, 400, "Expected `array | null`, got `str`"),
         ("/v1/models/m:predict", {"instances": ["zz"]}, 404, "unknown user 'zz'"),
         ("/v1/models/m:predict", {"instances": [None]}, 400, "one value a row"),
+        ("/v1/models/m:predict", {"instances": [True]}, 400, "got the bool True"),
+        ("/v1/models/m:predict", {"instances": [42.0]}, 400, "got the float 42.0"),
+        ("/v1/models/m:predict", {"instances": [2**64]}, 400, "must fit in 64 bits"),
+        ("/v1/models/m:predict", {"instances": [["u0", "u1"]]}, 400, "one value a row"),
+        ("/v1/models/m:predict", {"inputs": {"user_id": {"a": 1}}}, 400, "one value a row"),
+        ("/v1/models/m:predict", {"inputs": ["u0"], "signature_name": 3}, 400, "got `int`"),
+        ("/v1/models/m/versions/99:predict", {"instances": ["u0"]}, 404, "Version 99"),
+        ("/v1/models/m/versions/-1:predict", {"instances": ["u0"]}, 404, "a number"),
+        ("/v1/models/m/versions/1e0:predict", {"instances": ["u0"]}, 404, "a number"),
+        ("/v1/models/M:predict", {"instances": ["u0"]}, 404, "unknown model 'M'"),
+        ("/v1/models/m:predict", b"", 400, "needs a body"),
+        ("/v1/models/m:predict", b'{"instances": [NaN]}', 400, "malformed"),
+        ("/v1/models/m:predict", b'{"instances": ["\xff"]}', 400, "UTF-8"),
         ("/v1/models/m:predict", {"instances": [{"user": 1}]}, 400, "instances[0] must be"),
         ("/v1/models/m:predict", {"instances": [{"b64": "%"}]}, 400, "bad base64"),
         ("/v1/models/m:predict", {"instances": [{"user_id": "u0", "k": 0}]}, 400, "from 1 to 1000"),

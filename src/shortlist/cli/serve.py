@@ -29,13 +29,15 @@ def serve(
     from rich.console import Console
     from rich.logging import RichHandler
 
-    from shortlist.serving import Settings, check_address
+    from shortlist.serving import ServiceSettings, check_address
     from shortlist.serving import serve as run
 
     handler = RichHandler(console=Console(stderr=True), show_path=False, markup=False)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
-    settings = Settings(name=name, host=host, port=port, keys=tuple(key or ()), insecure=insecure)
+    settings = ServiceSettings(
+        name=name, host=host, port=port, keys=tuple(key or ()), insecure=insecure
+    )
     try:
         check_address(settings)
     except ValueError as error:

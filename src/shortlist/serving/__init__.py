@@ -2,6 +2,6 @@
 
 from shortlist.serving.app import create_app
 from shortlist.serving.server import check_address, serve
-from shortlist.serving.settings import Limits, Settings
+from shortlist.serving.settings import Limits, ServiceSettings
 
-__all__ = ["Limits", "Settings", "check_address", "create_app", "serve"]
+__all__ = ["Limits", "ServiceSettings", "check_address", "create_app", "serve"]

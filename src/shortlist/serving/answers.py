@@ -13,7 +13,7 @@ from shortlist.serving.errors import RequestError
 from shortlist.serving.metrics import Metrics
 from shortlist.serving.model import ServedModel, Workers
 from shortlist.serving.repository import Repository
-from shortlist.serving.settings import Settings
+from shortlist.serving.settings import ServiceSettings
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Answer:
 class Service:
     """What the handlers of all dialects share."""
 
-    settings: Settings
+    settings: ServiceSettings
     metrics: Metrics
     repository: Repository
     workers: Workers
@@ -71,8 +71,8 @@ class Service:
         """Answer for a known user, or for somebody else by their history and features.
 
         Raises:
-            RequestError: Neither or both are given, or features that the model does not take (400);
-                or a user or an item is not known (404).
+            RequestError: Neither or both are given, more than the limits allow, or features that
+                the model does not take (400); or a user or an item is not known (404).
         """
         new = history is not None or features is not None
         if new == (user is not None):
@@ -81,6 +81,8 @@ class Service:
             )
         if not new:
             return await self.recommend_users(model, [user], query)
+        self._check(query)
+        self.settings.limits.check_ids(history=history)
         items = [model.item(item, "history") for item in history or ()]
 
         def embed() -> Any:
@@ -104,13 +106,8 @@ class Service:
             RequestError: More users or candidates than the limits allow (400), or a user that is
                 not known (404).
         """
-        limits = self.settings.limits
-        if not 1 <= len(users) <= limits.rows:
-            raise RequestError(
-                400, f"A request may have 1 to {limits.rows} rows, this one has {len(users)}."
-            )
-        if not 1 <= query.k <= limits.k:
-            raise RequestError(400, f"`k` must be from 1 to {limits.k}, got {query.k}.")
+        self.settings.limits.check_rows(len(users))
+        self._check(query)
         known = [model.user(user) for user in users]
         exclude = model.known_items(query.exclude, "exclude")
         return await self._search(
@@ -125,8 +122,10 @@ class Service:
         """Answer for an item.
 
         Raises:
-            RequestError: It is not known (404).
+            RequestError: More candidates than the limits allow (400), or the item is not known
+                (404).
         """
+        self.settings.limits.check_k(k)
         known = model.item(item)
 
         def work() -> Answer:
@@ -135,6 +134,11 @@ class Service:
             return Answer(result, 0.0, perf_counter() - start)
 
         return await self._run(work, model.quick(4, 10 * k, False))
+
+    def _check(self, query: Query) -> None:
+        limits = self.settings.limits
+        limits.check_k(query.k)
+        limits.check_ids(exclude=query.exclude, allow=query.allow)
 
     async def _search(
         self,

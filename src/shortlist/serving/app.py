@@ -14,14 +14,14 @@ from litestar.exceptions import HTTPException, SerializationException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
-from shortlist.serving import kserve, native, tensorflow_serving
+from shortlist.serving import kserve, rest, tensorflow_serving
 from shortlist.serving.answers import Service
-from shortlist.serving.errors import RequestError
+from shortlist.serving.errors import NO_BODY, RequestError
 from shortlist.serving.gate import Gate
 from shortlist.serving.metrics import Metrics
 from shortlist.serving.model import Workers
 from shortlist.serving.repository import Repository
-from shortlist.serving.settings import Settings
+from shortlist.serving.settings import ServiceSettings
 
 logger = logging.getLogger("shortlist.serving")
 
@@ -88,7 +88,7 @@ def create_app(service: Service) -> Gate:
             service.workers.close()
 
     app = Litestar(
-        [live, ready, metrics, page, native.router, tensorflow_serving.router, kserve.router],
+        [live, ready, metrics, page, rest.router, tensorflow_serving.router, kserve.router],
         lifespan=[lifespan],
         state=State({"service": service}),
         openapi_config=OpenAPIConfig(
@@ -108,10 +108,11 @@ def create_app(service: Service) -> Gate:
         request_max_body_size=None,  # the gate has looked already
         logging_config=None,
     )
-    return Gate(app, service.settings, service.metrics, native.direct(service))
+    rest.describe_limits(app.openapi_schema, service.settings.limits)
+    return Gate(app, service.settings, service.metrics, rest.direct(service))
 
 
-def create_service(settings: Settings, repository_path: Any) -> Service:
+def create_service(settings: ServiceSettings, repository_path: Any) -> Service:
     """Put together what an application works with; no model is loaded yet."""
     metrics = Metrics()
     return Service(
@@ -130,15 +131,22 @@ def _request_error(_: Request[Any, Any, Any], error: RequestError) -> Response[b
 
 def _http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     message = error.detail
-    if isinstance(error.__cause__, SerializationException):
+    fields = error.headers or {}
+    if error.status_code == 404:
+        message = f"There is no {request.url.path}."
+    elif error.status_code == 405:
+        message = f"{request.method} is not answered here; these are: {fields.get('allow')}."
+    elif isinstance(error.__cause__, SerializationException):
         message = f"The body is not what this takes: {message}."
     extra = getattr(error, "extra", None)
-    if isinstance(extra, list):
+    if isinstance(extra, list) and any(e.get("key") == "data" for e in extra):
+        message = NO_BODY
+    elif isinstance(extra, list):
         message = "; ".join(
             f"{e.get('key', 'body')}: {e.get('message', '')}" for e in extra if isinstance(e, dict)
         )
     response = _request_error(request, RequestError(error.status_code, message or "Bad request."))
-    for name, value in (error.headers or {}).items():
+    for name, value in fields.items():
         response.set_header(name, value)
     return response
 

@@ -7,6 +7,8 @@ from litestar.openapi.datastructures import ResponseSpec
 
 T = TypeVar("T")
 
+NO_BODY = "The request needs a body."
+
 
 class ErrorBody(msgspec.Struct):
     """The body of every answer that is an error, in all dialects.
@@ -81,6 +83,8 @@ def decoded(decoder: msgspec.json.Decoder[T], body: bytes | memoryview, what: st
     Raises:
         RequestError: It is not JSON, or not that of such a request (400).
     """
+    if not body:
+        raise RequestError(400, NO_BODY)
     try:
         return decoder.decode(body)
     except RecursionError:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shortlist.serving.errors import RequestError
+from shortlist.serving.settings import Limits
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,12 @@ def from_instances(instances: list[Any]) -> Asked:
     return Asked(users, ks, seen)
 
 
-def from_inputs(inputs: Any, most: int) -> Asked:
+def from_inputs(inputs: Any, limits: Limits) -> Asked:
     """Read columns: that of user ids, or each by its name.
 
     Args:
         inputs: The columns.
-        most: The most rows there may be.
+        limits: How many rows there may be.
 
     Raises:
         RequestError: They are no such columns, of different lengths, or too long (400).
@@ -61,8 +62,7 @@ def from_inputs(inputs: Any, most: int) -> Asked:
     if unknown or "user_id" not in columns:
         raise RequestError(400, "`inputs` must have user_id, and may have k and exclude_seen.")
     users = [_scalar(user, "user_id") for user in _column(columns["user_id"])]
-    if len(users) > most:
-        raise RequestError(400, f"A request may have 1 to {most} rows, this one has {len(users)}.")
+    limits.check_rows(len(users))
     ks = [_count(_scalar(k, "k")) for k in _column(columns.get("k", 10))]
     seen = [
         _flag(_scalar(value, "exclude_seen"))

@@ -21,7 +21,7 @@ from shortlist.serving.answers import Service
 from shortlist.serving.app import create_app, create_service
 from shortlist.serving.gate import refusal
 from shortlist.serving.protocol import guarded_protocol
-from shortlist.serving.settings import Settings
+from shortlist.serving.settings import ServiceSettings
 
 logger = logging.getLogger("shortlist.serving")
 
@@ -32,7 +32,7 @@ _COLLECT_AFTER = (20_000, 10, 100)  # objects, and collections, before Python lo
 _NOT_READY_SECONDS = 0.5  # between saying so and refusing connections
 
 
-def serve(path: str | os.PathLike[str], settings: Settings | None = None) -> None:
+def serve(path: str | os.PathLike[str], settings: ServiceSettings | None = None) -> None:
     """Serve a bundle, or the newest of a folder of versions, until SIGTERM or SIGINT.
 
     Args:
@@ -44,7 +44,7 @@ def serve(path: str | os.PathLike[str], settings: Settings | None = None) -> Non
         ValueError: A public address without a key.
         OSError: The port is taken.
     """
-    settings = settings or Settings()
+    settings = settings or ServiceSettings()
     check_address(settings)
     service = create_service_with_model(Path(path), settings)
     server = make_server(service)
@@ -54,7 +54,7 @@ def serve(path: str | os.PathLike[str], settings: Settings | None = None) -> Non
         uvloop.run(server.serve(sockets=[listener]))
 
 
-def create_service_with_model(path: Path, settings: Settings) -> Service:
+def create_service_with_model(path: Path, settings: ServiceSettings) -> Service:
     """Load the newest good version.
 
     Raises:
@@ -68,7 +68,7 @@ def create_service_with_model(path: Path, settings: Settings) -> Service:
     return service
 
 
-def check_address(settings: Settings) -> None:
+def check_address(settings: ServiceSettings) -> None:
     """Refuse to offer a service without a key to other machines.
 
     Raises:
@@ -172,7 +172,7 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def _listen(settings: Settings) -> socket.socket:
+def _listen(settings: ServiceSettings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:

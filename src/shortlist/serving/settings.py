@@ -1,6 +1,10 @@
 """How a service is run: address, keys and limits."""
 
+from collections.abc import Sized
+
 import msgspec
+
+from shortlist.serving.errors import RequestError
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,8 +33,42 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     send_seconds: float = 10.0
     drain_seconds: float = 30.0
 
+    def check_rows(self, count: int) -> None:
+        """Refuse a request for nobody, or for too many.
 
-class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+        Raises:
+            RequestError: With status 400.
+        """
+        if not 1 <= count <= self.rows:
+            raise RequestError(
+                400,
+                f"A request may have 1 to {self.rows} rows, this one has {count} (limit `rows`).",
+            )
+
+    def check_k(self, k: int) -> None:
+        """Refuse a number of candidates that is too small or too large.
+
+        Raises:
+            RequestError: With status 400.
+        """
+        if not 1 <= k <= self.k:
+            shown = str(k)[:20]
+            raise RequestError(400, f"`k` must be from 1 to {self.k}, got {shown} (limit `k`).")
+
+    def check_ids(self, **given: Sized | None) -> None:
+        """Refuse lists of ids, given by name, that are too long.
+
+        Raises:
+            RequestError: With status 400.
+        """
+        for name, ids in given.items():
+            if ids is not None and len(ids) > self.ids:
+                raise RequestError(
+                    400, f"`{name}` may have {self.ids} ids, got {len(ids)} (limit `ids`)."
+                )
+
+
+class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a service is run.
 
     Args:

@@ -25,7 +25,7 @@ LABELS = ("latest", "stable")
 class PredictRequest(msgspec.Struct):
     """Rows or columns of user ids, each with or without `k` and `exclude_seen`."""
 
-    signature_name: str = DEFAULT_SIGNATURE
+    signature_name: str | None = DEFAULT_SIGNATURE  # None and "" stand for the default
     instances: list[Any] | None = None
     inputs: Any = None
 
@@ -44,7 +44,7 @@ class Rows(msgspec.Struct):
     predictions: list[Row | list[int | str]]
 
 
-class Columns(msgspec.Struct):
+class PredictedColumns(msgspec.Struct):
     """What was found for all users, in rectangles; `count` of each row was found."""
 
     item_id: list[list[int | str]]
@@ -55,7 +55,7 @@ class Columns(msgspec.Struct):
 class Outputs(msgspec.Struct):
     """The answer to columns; the items alone if only they were asked for."""
 
-    outputs: Columns | list[list[int | str]]
+    outputs: PredictedColumns | list[list[int | str]]
 
 
 class VersionError(msgspec.Struct):
@@ -87,7 +87,7 @@ class ModelSpec(msgspec.Struct):
     version: str
 
 
-class ModelMetadata(msgspec.Struct):
+class ModelSignatures(msgspec.Struct):
     """Inputs and outputs, in the words of a SavedModel's signatures."""
 
     model_spec: ModelSpec
@@ -155,7 +155,7 @@ async def status(
 )
 async def metadata(
     name: FromPath[str], state: State, version: FromPath[str | None] = None
-) -> ModelMetadata:
+) -> ModelSignatures:
     """Inputs and outputs, in the words of a SavedModel's signatures."""
     model = served(state.service, name, version)
     integer_ids = model.bundle.items.id_array.dtype.kind == "i"
@@ -174,7 +174,7 @@ async def metadata(
         DEFAULT_SIGNATURE: _signature(inputs, outputs),
         IDS_SIGNATURE: _signature(inputs, {"item_id": item_id}),
     }
-    return ModelMetadata(
+    return ModelSignatures(
         ModelSpec(name, "", str(model.version)), {"signature_def": {"signature_def": signatures}}
     )
 
@@ -205,10 +205,11 @@ async def _predict(
     service: Service, name: str, version: str | None, body: PredictRequest
 ) -> Rows | Outputs:
     model = served(service, name, version)
-    if body.signature_name not in (DEFAULT_SIGNATURE, IDS_SIGNATURE):
+    signature = body.signature_name or DEFAULT_SIGNATURE
+    if signature not in (DEFAULT_SIGNATURE, IDS_SIGNATURE):
         raise RequestError(
             400,
-            f"unknown signature_name {body.signature_name!r}; "
+            f"unknown signature_name {signature!r}; "
             f"there are {DEFAULT_SIGNATURE!r} and {IDS_SIGNATURE!r}",
         )
     if (body.instances is None) == (body.inputs is None):
@@ -216,16 +217,15 @@ async def _predict(
     if body.instances is not None:
         asked = from_instances(body.instances)
     else:
-        asked = from_inputs(body.inputs, service.settings.limits.rows)
-    limit = service.settings.limits.k
-    if any(not 1 <= k <= limit for k in asked.k):
-        raise RequestError(400, f"`k` must be from 1 to {limit}, got {asked.k}."[:200])
+        asked = from_inputs(body.inputs, service.settings.limits)
+    for k in asked.k:
+        service.settings.limits.check_k(k)
     query = Query(k=max(asked.k, default=1), exclude_seen=asked.exclude_seen)
     answer = await service.recommend_users(model, asked.users, query)
     result = answer.result
     counts = [min(k, found(result, row)) for row, k in enumerate(asked.k)]
     ids, scores = result.ids.tolist(), result.scores.tolist()
-    only_ids = body.signature_name == IDS_SIGNATURE
+    only_ids = signature == IDS_SIGNATURE
     if body.instances is not None:
         rows = [
             ids[row][:count] if only_ids else Row(ids[row][:count], scores[row][:count], count)
@@ -236,7 +236,7 @@ async def _predict(
     item_id = _rectangular(ids, counts, query.k, blank)
     if only_ids:
         return Outputs(item_id)
-    return Outputs(Columns(item_id, _rectangular(scores, counts, query.k, LOWEST), counts))
+    return Outputs(PredictedColumns(item_id, _rectangular(scores, counts, query.k, LOWEST), counts))
 
 
 def _subject(target: str) -> str:

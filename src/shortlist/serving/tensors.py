@@ -61,15 +61,13 @@ def read_input(tensor: InputTensor, blob: memoryview, most: int) -> tuple[list[A
     """
     count = 1
     for size in tensor.shape:
-        if size < 0 or size > most:
+        count = count * size if 0 <= size <= most else most + 1
+        if count > most:
             raise RequestError(
-                400, f"Input {tensor.name!r} may have {most} rows, its shape is {tensor.shape}."
+                400,
+                f"Input {tensor.name!r} may have {most} rows (limit `rows`), "
+                f"its shape is {str(tensor.shape)[:100]}.",
             )
-        count *= size
-    if count > most:
-        raise RequestError(
-            400, f"Input {tensor.name!r} may have {most} rows, its shape is {tensor.shape}."
-        )
     length = tensor.parameters.get("binary_data_size")
     if length is None:
         values = _flat(tensor.data)
@@ -134,5 +132,6 @@ def _flat(data: list[Any] | None) -> list[Any]:
 def _mismatch(tensor: InputTensor, what: str) -> RequestError:
     return RequestError(
         400,
-        f"Input {tensor.name!r} of datatype {tensor.datatype} and shape {tensor.shape} has {what}.",
+        f"Input {tensor.name!r} of datatype {tensor.datatype[:20]} and shape "
+        f"{str(tensor.shape)[:100]} has {what}.",
     )

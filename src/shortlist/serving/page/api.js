@@ -1,4 +1,4 @@
-// The native API, with the key kept for this tab only, and integers beyond 2^53 kept as text.
+// The REST API, with the key kept for this tab only, and integers beyond 2^53 kept as text.
 
 export class ApiError extends Error {
   constructor(status, message) {
@@ -50,15 +50,15 @@ function post(path, body, signal) {
   });
 }
 
-const part = (id) => String(id).split("/").map(encodeURIComponent).join("/");
-const query = (prefix, limit) => new URLSearchParams({ prefix, limit }).toString();
+// Ids go in the query: in a path a browser would resolve the ids "." and "..".
+const query = (values) => new URLSearchParams(values).toString();
 
 export const api = {
   model: () => call("model"),
-  users: (prefix, limit, signal) => call(`users?${query(prefix, limit)}`, { signal }),
-  items: (prefix, limit, signal) => call(`items?${query(prefix, limit)}`, { signal }),
-  user: (id, signal) => call(`users/${part(id)}`, { signal }),
-  item: (id, signal) => call(`items/${part(id)}`, { signal }),
+  users: (prefix, limit, signal) => call(`users?${query({ prefix, limit })}`, { signal }),
+  items: (prefix, limit, signal) => call(`items?${query({ prefix, limit })}`, { signal }),
+  user: (id, signal) => call(`user?${query({ id })}`, { signal }),
+  item: (id, signal) => call(`item?${query({ id })}`, { signal }),
   recommend: (body, signal) => post("recommend", body, signal),
   similar: (id, k, signal) => post("similar", { item_id: id, k }, signal),
 };

@@ -16,7 +16,7 @@ function readAddress() {
     user: given.get("user"),
     films: given.getAll("film"),
     fresh: given.has("new") || given.has("film"),
-    k: Number.isInteger(k) && k >= 1 && k <= 1000 ? k : 10,
+    k: Number.isInteger(k) && k >= 1 ? k : 10,
     seen: given.get("seen") !== "keep",
     exact: given.get("exact") === "yes",
     item: given.get("item"),
@@ -187,6 +187,7 @@ async function start() {
   notice(null);
   try {
     const model = await api.model();
+    at("k").max = model.limits.k;
     const facts = [
       ["candidates", model.candidates.toLocaleString("en")],
       ["users", model.users.toLocaleString("en")],
@@ -215,7 +216,7 @@ at("mode-new").addEventListener("click", () => {
   at("film").focus();
 });
 at("k").addEventListener("change", (event) => {
-  const k = Math.min(1000, Math.max(1, Math.round(event.target.valueAsNumber) || 10));
+  const k = Math.min(Number(at("k").max), Math.max(1, Math.round(event.target.valueAsNumber) || 10));
   change({ k });
 });
 at("seen").addEventListener("change", (event) => change({ seen: event.target.checked }));

@@ -91,8 +91,8 @@ def test_the_model_says_what_it_is(served: Running):
         ({"history": []}, 400, "at least one item"),
         ({}, 400, "either `user_id` or `history`"),
         ({"user_id": "u0", "history": ["f1"]}, 400, "either `user_id` or `history`"),
-        ({"user_id": "u0", "k": 0}, 400, "`int` >= 1"),
-        ({"user_id": "u0", "k": 1001}, 400, "`int` <= 1000"),
+        ({"user_id": "u0", "k": 0}, 400, "`k` must be from 1 to 1000, got 0"),
+        ({"user_id": "u0", "k": 1001}, 400, "`k` must be from 1 to 1000, got 1001"),
         ({"user_id": "u0", "k": 2.5}, 400, "Expected `int`, got `float`"),
         ({"user_id": "u0", "kk": 1}, 400, "unknown field `kk`"),
         ({"user_id": "u0", "exclude": "f1"}, 400, "Expected `array`, got `str`"),
@@ -101,14 +101,85 @@ def test_the_model_says_what_it_is(served: Running):
         (b'{"user_id": NaN}', 400, "JSON is malformed"),
         (b'{"user_id": "\xff"}', 400, "not UTF-8"),
         (b"[]", 400, "Expected `object`, got `array`"),
-        (b"[" * 100_000, 400, "nested too deeply"),
-        (b'{"user_id":' + b"[" * 100_000, 400, "nested too deeply"),
+        (b"null", 400, "Expected `object`, got `null`"),
+        (b'{"user_id": "u0"}{}', 400, "JSON is malformed"),
+        (b'{"user_id": "u0", "k": Infinity}', 400, "JSON is malformed"),
+        (b'{"user_id": "u0", "k": 1e400}', 400, "out of range"),
+        (b'{"user_id": "u0", "k": ' + b"9" * 5000 + b"}", 400, "out of range"),
+        (b'{"user_id": "\\ud800"}', 400, "truncated"),
+        ({"user_id": "u0", "k": True}, 400, "Expected `int`, got `bool`"),
+        ({"user_id": "u0", "exact": 1}, 400, "Expected `bool`, got `int`"),
+        ({"user_id": "u0", "exclude": [None]}, 400, "Expected `int | str`, got `null`"),
+        ({"history": [["f1"]]}, 400, "Expected `int | str`, got `array`"),
+        ({"history": ["f1"], "features": {"age": 3}}, 400, "takes no features"),
+        (b"[" * 100_000, 400, "Expected `object`, got `array`"),
+        (b'{"user_id":' + b"[" * 100_000, 400, "Expected `int | str | null`, got `array`"),
+        (b'{"features":{"a":' + b"[" * 100_000, 400, "nested too deeply"),
+        (b'{"other":' + b"[" * 100_000, 400, "unknown field `other`"),
     ],
 )
 def test_what_cannot_be_answered_says_why(served: Running, body, status: int, message: str):
     got, answer = served.json("/api/v1/recommend", body)
     assert got == status, answer
     assert message.lower() in answer["error"].lower()
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x", "", "?"],
+)
+def test_the_body_is_json_whatever_it_is_called(served: Running, content_type: str):
+    for path in ("recommend", "recommend/"):
+        status, answer = served.json(
+            f"/api/v1/{path}", {"user_id": "u0", "k": 1}, {"content-type": content_type}
+        )
+        assert (status, _ids(answer)) == (200, ["f4"])
+
+
+def test_of_repeated_keys_the_last_counts(served: Running):
+    status, answer = served.json("/api/v1/recommend", b'{"user_id": "zz", "user_id": "u0"}')
+    assert status == 200
+    assert _ids(answer) == _ids(served.json("/api/v1/recommend", {"user_id": "u0"})[1])
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allow"),
+    [
+        ("POST", "/api/v1/items", 405, {"GET", "HEAD", "OPTIONS"}),
+        ("DELETE", "/api/v1/users/u0", 405, {"GET", "HEAD", "OPTIONS"}),
+        ("PUT", "/api/v1/recommend", 405, {"POST", "OPTIONS"}),
+        ("GET", "/api/v1/recommend", 405, {"POST", "OPTIONS"}),
+        ("HEAD", "/api/v1/similar", 405, {"POST", "OPTIONS"}),
+        ("PATCH", "/v1/models/m", 405, {"GET", "HEAD", "POST", "OPTIONS"}),
+        ("GET", "/v2/models/m/infer", 405, {"POST", "OPTIONS"}),
+        ("POST", "/livez", 405, {"GET", "HEAD", "OPTIONS"}),
+        ("OPTIONS", "/livez", 204, {"GET", "HEAD", "OPTIONS"}),
+        ("POST", "/nothing", 404, set()),
+        ("GET", "/api/v1/recommend/nothing", 404, set()),
+    ],
+)
+def test_another_method_is_refused_with_those_there_are(
+    served: Running, method: str, path: str, status: int, allow: set[str]
+):
+    got, headers, _ = served.request(path, method=method)
+    assert got == status
+    assert {one for one in headers.get("allow", "").split(", ") if one} == allow
+
+
+def test_head_is_answered_wherever_get_is_and_has_no_body(served: Running):
+    document = served.json("/api/openapi.json")[1]
+    described = [path for path, item in document["paths"].items() if "get" in item]
+    known = {"name": "m", "version": "1", "label": "stable", "item_id": "f0", "user_id": "u0"}
+    paths = [path.format(**known) for path in described]
+    paths += ["/livez", "/readyz", "/v2/health/live", "/v2/health/ready", "/metrics"]
+    paths += ["/monitoring/prometheus/metrics", "/", "/docs", "/favicon.ico", "/page/app.js"]
+    for path in paths:
+        url = f"{path}?id=u0" if path.endswith("/user") else f"{path}?id=f0"
+        status, headers, body = served.request(url, method="HEAD")
+        assert (status, body) == (200, b""), path
+        assert served.request(url)[1].keys() == headers.keys()
+        assert int(headers["content-length"]) > 0
+    assert served.request("/api/v1/items/nothing", method="HEAD")[0] == 404
 
 
 def test_integer_ids_are_taken_as_numbers_or_text(tmp_path):
@@ -131,12 +202,12 @@ def test_integer_ids_are_taken_as_numbers_or_text(tmp_path):
         ("recommend", {"history": ["f1"], "k": 0}),
         ("similar", {"item_id": "f1"}),
         ("similar", {"item": 1}),
+        ("recommend", {"user_id": "u0", "k": "3"}),
+        ("recommend", {"user_id": "u0", "k": 3.0}),
     ],
 )
 def test_what_goes_past_the_framework_is_answered_as_it_answers(served: Running, path: str, body):
-    framework = {"content-type": "application/json; charset=utf-8"}
-    plain = {"content-type": "application/json"}
-    answers = [served.json(f"/api/v1/{path}", body, headers) for headers in (framework, plain)]
+    answers = [served.json(f"/api/v1/{path}{end}", body) for end in ("/", "")]
     (status, through), (direct_status, direct) = answers
     assert status == direct_status
     assert through.keys() == direct.keys()

@@ -1,21 +1,24 @@
-"""The native API: recommendations, similar items, and what the page looks up."""
+"""The REST API of our own: recommendations, similar items, and what the page looks up."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 import msgspec
 import polars as pl
-from litestar import Router, get, post
+from litestar import Request, Router, get, post
 from litestar.datastructures import State
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.openapi.spec import OpenAPI
+from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from shortlist.serving.answers import Query, Service
 from shortlist.serving.errors import LOADING_ERRORS, LOOKUP_ERRORS, QUERY_ERRORS, decoded
 from shortlist.serving.model import ServedModel
+from shortlist.serving.paths import id_in
+from shortlist.serving.settings import Limits
 
-Id = int | Annotated[str, msgspec.Meta(max_length=1024)]
-Ids = Annotated[list[Id], msgspec.Meta(max_length=10_000)]
-K = Annotated[int, msgspec.Meta(ge=1, le=1_000)]
+Id = int | str
+PathId = Annotated[str, PathParameter(description="The id, percent-encoded.")]
+QueryId = Annotated[str, QueryParameter(name="id", description="The id, percent-encoded.")]
 Prefix = Annotated[str, QueryParameter(max_length=200, description="How a word or the id begins.")]
 Limit = Annotated[int, QueryParameter(ge=1, le=100, description="At most so many.")]
 
@@ -24,12 +27,12 @@ class RecommendRequest(msgspec.Struct, forbid_unknown_fields=True):
     """Whom to recommend to: a known user, or somebody of whom a history is known."""
 
     user_id: Id | None = None
-    history: Ids | None = None
+    history: list[Id] | None = None
     features: dict[str, Any] | None = None
-    k: K = 10
+    k: int = 10
     exclude_seen: bool = True
-    exclude: Ids = []
-    allow: Ids | None = None
+    exclude: list[Id] = []
+    allow: list[Id] | None = None
     exact: bool = False
 
 
@@ -37,7 +40,7 @@ class SimilarRequest(msgspec.Struct, forbid_unknown_fields=True):
     """Which item to find others like."""
 
     item_id: Id
-    k: K = 10
+    k: int = 10
 
 
 class ScoredItem(msgspec.Struct):
@@ -95,7 +98,7 @@ class UserDetails(msgspec.Struct):
 
 
 class ModelDetails(msgspec.Struct):
-    """The model that answers."""
+    """The model that answers, and what may be asked of it."""
 
     name: str
     version: int
@@ -105,19 +108,28 @@ class ModelDetails(msgspec.Struct):
     dimensions: int
     metric: str
     metrics: dict[str, Any]
+    limits: Limits
     refused_versions: dict[str, str]
 
 
 @post("/recommend", status_code=200, responses=QUERY_ERRORS, summary="Recommend")
-async def recommend(data: JSONBody[RecommendRequest], state: State) -> RankedItems:
+async def recommend(
+    data: JSONBody[RecommendRequest],  # noqa: ARG001 - for the description
+    request: Request[Any, Any, Any],
+    state: State,
+) -> RankedItems:
     """The best items for a known user, or for a history sent along."""
-    return await _recommended(state.service, data)
+    return await _recommended(state.service, await request.body())
 
 
 @post("/similar", status_code=200, responses=QUERY_ERRORS, summary="Similar items")
-async def similar(data: JSONBody[SimilarRequest], state: State) -> RankedItems:
+async def similar(
+    data: JSONBody[SimilarRequest],  # noqa: ARG001 - for the description
+    request: Request[Any, Any, Any],
+    state: State,
+) -> RankedItems:
     """The items most like one of them, by cosine."""
-    return await _similar(state.service, data)
+    return await _similar(state.service, await request.body())
 
 
 @get("/items", responses=LOOKUP_ERRORS, summary="Find items")
@@ -130,18 +142,16 @@ async def find_items(state: State, prefix: Prefix = "", limit: Limit = 10) -> Fo
     return Found(_named(model, rows.tolist()))
 
 
-@get("/items/{item_id:path}", responses=LOOKUP_ERRORS, summary="One item")
-async def item_details(state: State, item_id: FromPath[str]) -> ItemDetails:
+@get("/items/{item_id:str}", responses=LOOKUP_ERRORS, summary="One item")
+async def item_in_path(state: State, item_id: PathId) -> ItemDetails:
     """Everything the bundle says of an item."""
-    model = state.service.repository.model()
-    item = model.item(item_id.removeprefix("/"))
-    items = model.bundle.items
-    row = items.row(item) or 0  # `model.item` has looked it up
-    details = {name: _plain(value) for name, value in items.details(row).items()}
-    (title,) = items.titles([row])
-    details.pop("id")
-    details.pop("title", None)
-    return ItemDetails(item, title, details)
+    return _item(state.service, id_in(item_id))
+
+
+@get("/item", responses=LOOKUP_ERRORS, summary="One item, by query")
+async def item_in_query(state: State, item_id: QueryId) -> ItemDetails:
+    """The same; browsers change a path that ends in the id `.` or `..`, and leave a query alone."""
+    return _item(state.service, item_id)
 
 
 @get("/users", responses=LOOKUP_ERRORS, summary="Find users")
@@ -155,13 +165,16 @@ async def find_users(state: State, prefix: Prefix = "", limit: Limit = 10) -> Fo
     return FoundUsers(found.to_list(), len(users))
 
 
-@get("/users/{user_id:path}", responses=LOOKUP_ERRORS, summary="One user")
-async def user_details(state: State, user_id: FromPath[str], limit: Limit = 50) -> UserDetails:
+@get("/users/{user_id:str}", responses=LOOKUP_ERRORS, summary="One user")
+async def user_in_path(state: State, user_id: PathId, limit: Limit = 50) -> UserDetails:
     """What a user has had, most recent first."""
-    model = state.service.repository.model()
-    user = model.user(user_id.removeprefix("/"))
-    rows = model.bundle.histories.rows(user)
-    return UserDetails(user, _named(model, rows[::-1][:limit].tolist()), len(rows))
+    return _user(state.service, id_in(user_id), limit)
+
+
+@get("/user", responses=LOOKUP_ERRORS, summary="One user, by query")
+async def user_in_query(state: State, user_id: QueryId, limit: Limit = 50) -> UserDetails:
+    """The same; browsers change a path that ends in the id `.` or `..`, and leave a query alone."""
+    return _user(state.service, user_id, limit)
 
 
 @get("/model", responses=LOADING_ERRORS, summary="The model")
@@ -180,6 +193,7 @@ async def model_details(state: State) -> ModelDetails:
         dimensions=bundle.index.dim,
         metric=bundle.index.metric,
         metrics=metrics if isinstance(metrics, dict) else {},
+        limits=service.settings.limits,
         refused_versions={str(v): why for v, why in service.repository.refused.items()},
     )
 
@@ -187,21 +201,36 @@ async def model_details(state: State) -> ModelDetails:
 def direct(service: Service) -> dict[str, Callable[[bytes], Awaitable[bytes]]]:
     """Return the two operations that serve, from JSON to JSON, by path."""
     encode = msgspec.json.Encoder().encode
-    recommend_request = msgspec.json.Decoder(RecommendRequest)
-    similar_request = msgspec.json.Decoder(SimilarRequest)
 
     async def recommended(body: bytes) -> bytes:
-        return encode(
-            await _recommended(service, decoded(recommend_request, body, "recommend request"))
-        )
+        return encode(await _recommended(service, body))
 
     async def similar_items(body: bytes) -> bytes:
-        return encode(await _similar(service, decoded(similar_request, body, "similar request")))
+        return encode(await _similar(service, body))
 
     return {"/api/v1/recommend": recommended, "/api/v1/similar": similar_items}
 
 
-async def _recommended(service: Service, data: RecommendRequest) -> RankedItems:
+def describe_limits(document: OpenAPI, limits: Limits) -> None:
+    """Write the limits of a service into the description of its API."""
+    schemas: Any = document.components.schemas
+    for name in ("RecommendRequest", "SimilarRequest"):
+        properties = schemas[name].properties
+        properties["k"].minimum, properties["k"].maximum = 1, limits.k
+        for ids in properties.keys() & {"history", "exclude", "allow"}:
+            lists = [properties[ids], *(properties[ids].one_of or ())]
+            for one in lists:
+                if one.items is not None:
+                    one.max_items = limits.ids
+
+
+# Decoded here, because Litestar takes 7.0 and "7" for 7.
+_recommend_request = msgspec.json.Decoder(RecommendRequest)
+_similar_request = msgspec.json.Decoder(SimilarRequest)
+
+
+async def _recommended(service: Service, body: bytes) -> RankedItems:
+    data = decoded(_recommend_request, body, "recommend request")
     model = service.repository.model()
     query = Query(
         k=data.k,
@@ -214,10 +243,30 @@ async def _recommended(service: Service, data: RecommendRequest) -> RankedItems:
     return _ranked(model, answer.result, data.exact, answer.embed_seconds, answer.search_seconds)
 
 
-async def _similar(service: Service, data: SimilarRequest) -> RankedItems:
+async def _similar(service: Service, body: bytes) -> RankedItems:
+    data = decoded(_similar_request, body, "similar request")
     model = service.repository.model()
     answer = await service.similar(model, data.item_id, data.k)
     return _ranked(model, answer.result, False, answer.embed_seconds, answer.search_seconds)
+
+
+def _item(service: Service, value: str) -> ItemDetails:
+    model = service.repository.model()
+    item = model.item(value)
+    items = model.bundle.items
+    row = items.row(item) or 0  # `model.item` has looked it up
+    details = {name: _plain(value) for name, value in items.details(row).items()}
+    (title,) = items.titles([row])
+    details.pop("id")
+    details.pop("title", None)
+    return ItemDetails(item, title, details)
+
+
+def _user(service: Service, value: str, limit: int) -> UserDetails:
+    model = service.repository.model()
+    user = model.user(value)
+    rows = model.bundle.histories.rows(user)
+    return UserDetails(user, _named(model, rows[::-1][:limit].tolist()), len(rows))
 
 
 def _ranked(
@@ -256,9 +305,11 @@ router = Router(
         recommend,
         similar,
         find_items,
-        item_details,
+        item_in_path,
+        item_in_query,
         find_users,
-        user_details,
+        user_in_path,
+        user_in_query,
         model_details,
     ],
     tags=["Shortlist"],

@@ -1,0 +1,114 @@
+"""Limits hold in every dialect: at the limit an answer, one more and an error that names it."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from shortlist.serving import Limits, ServiceSettings
+
+from .conftest import Running, running
+
+SMALL = Limits(rows=3, k=4, ids=5)
+
+
+@pytest.fixture(scope="module")
+def small(models) -> Iterator[Running]:
+    with running(models, ServiceSettings(name="m", limits=SMALL)) as served:
+        yield served
+
+
+def _tensors(users: int, k: int) -> dict:
+    names = {"name": "user_id", "shape": [users], "datatype": "BYTES", "data": ["u0"] * users}
+    return {"inputs": [names, {"name": "k", "shape": [1], "datatype": "INT32", "data": [k]}]}
+
+
+K = {
+    "recommend": ("/api/v1/recommend", lambda k: {"user_id": "u0", "k": k}),
+    "recommend by history": ("/api/v1/recommend", lambda k: {"history": ["f0"], "k": k}),
+    "similar": ("/api/v1/similar", lambda k: {"item_id": "f0", "k": k}),
+    "rows": ("/v1/models/m:predict", lambda k: {"instances": [{"user_id": "u0", "k": k}] * 2}),
+    "columns": ("/v1/models/m:predict", lambda k: {"inputs": {"user_id": ["u0", "u1"], "k": k}}),
+    "tensors": ("/v2/models/m/infer", lambda k: _tensors(2, k)),
+}
+IDS = {
+    "history": lambda n: {"history": ["f0"] * n},
+    "exclude": lambda n: {"user_id": "u0", "exclude": ["f0"] * n},
+    "exclude beside a history": lambda n: {"history": ["f1"], "exclude": ["f0"] * n},
+    "allow": lambda n: {"user_id": "u0", "allow": ["f0"] * n},
+}
+ROWS = {
+    "rows": ("/v1/models/m:predict", lambda n: {"instances": [{"user_id": "u0", "k": 1}] * n}),
+    "columns": ("/v1/models/m:predict", lambda n: {"inputs": {"user_id": ["u0"] * n, "k": 1}}),
+    "tensors": ("/v2/models/m/infer", lambda n: _tensors(n, 1)),
+}
+
+
+@pytest.mark.parametrize(("path", "body"), K.values(), ids=K)
+def test_k_is_limited(small: Running, path: str, body):
+    assert small.request(path, body(4))[0] == 200
+    for k in (5, 0, -1, 10**30):
+        status, answer = small.json(path, body(k))
+        assert status == 400
+        assert "`k` must be from 1 to 4" in answer["error"]
+        assert "limit `k`" in answer["error"]
+
+
+@pytest.mark.parametrize("value", ["3", 2.5, 2.0, True, None, [2]])
+@pytest.mark.parametrize(("path", "body"), K.values(), ids=K)
+def test_k_is_an_integer(small: Running, path: str, body, value):
+    status, answer = small.json(path, body(value))
+    if value == [2] and path.startswith(("/v1", "/v2")):
+        assert status == 200  # a column or value of its own is one value
+        return
+    assert status == 400
+    assert "k" in answer["error"]
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain"])
+@pytest.mark.parametrize("body", IDS.values(), ids=IDS)
+def test_lists_of_ids_are_limited(small: Running, body, content_type: str):
+    headers = {"content-type": content_type}
+    asked = {"k": 1}
+    assert small.request("/api/v1/recommend", body(5) | asked, headers)[0] == 200
+    status, answer = small.json("/api/v1/recommend", body(6) | asked, headers)
+    assert status == 400
+    assert "may have 5 ids, got 6 (limit `ids`)" in answer["error"]
+
+
+@pytest.mark.parametrize(("path", "body"), ROWS.values(), ids=ROWS)
+def test_rows_are_limited(small: Running, path: str, body):
+    assert small.request(path, body(3))[0] == 200
+    for count in (4, 0):
+        status, answer = small.json(path, body(count))
+        assert status == 400
+        assert "3 rows" in answer["error"] or "limit `rows`" in answer["error"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/recommend", "/v1/models/m:predict", "/v2/models/m/infer"]
+)
+def test_bodies_are_limited(models, path: str):
+    bodies = {
+        "/api/v1/recommend": b'{"user_id":"u0"}',
+        "/v1/models/m:predict": b'{"instances":["u0"]}',
+        "/v2/models/m/infer": json.dumps(_tensors(1, 1)).encode(),
+    }
+    limits = Limits(body_bytes=200)
+    with running(models, ServiceSettings(name="m", limits=limits)) as served:
+        assert served.request(path, bodies[path].ljust(200))[0] == 200
+        status, answer = served.json(path, bodies[path].ljust(201))
+        assert status == 413
+        assert "200 bytes after decompression (limit `body_bytes`); it has more" in answer["error"]
+
+
+def test_the_limits_can_be_read_and_stand_in_the_description(small: Running):
+    limits = small.json("/api/v1/model")[1]["limits"]
+    assert (limits["rows"], limits["k"], limits["ids"]) == (3, 4, 5)
+    schemas = small.json("/api/openapi.json")[1]["components"]["schemas"]
+    for name in ("RecommendRequest", "SimilarRequest"):
+        k = schemas[name]["properties"]["k"]
+        assert (k["minimum"], k["maximum"]) == (1, 4)
+    asked = schemas["RecommendRequest"]["properties"]
+    assert asked["exclude"]["maxItems"] == 5
+    assert any(one.get("maxItems") == 5 for one in asked["history"]["oneOf"])
