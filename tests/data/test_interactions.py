@@ -202,18 +202,23 @@ HEAD = "user_id,item_id,rating,timestamp,weight\n"
         ("", "ratings.csv is empty"),
         ("user_id,item_id\n", "ratings.csv has no rows"),
         ("userId,item_id\n1,2\n", "no column 'user_id'; did you mean 'userId'"),
-        ("user_id,item_id\n1,2,3\n", "ratings.csv cannot be read as CSV"),
+        ("user_id,item_id\n1,2,3\n", "ratings.csv, line 2: 3 values, and the header has 2 columns"),
         ("user_id,item_id\n1,\n", "column 'item_id', line 2: the id is missing"),
-        ("user_id,item_id\n1,2\n\nx,3\n", "column 'user_id', line 4: .* of one type.* got 'x'"),
         (HEAD + "1,2,5,0,1\n1,3,good,0,1\n", "'rating', line 3: expected a number, got 'good'"),
         (HEAD + "1,2,5,0,1\n1,3,,0,1\n", "'rating', line 3: expected a number, got None"),
         (HEAD + "1,2,nan,0,1\n", "'rating', line 2: expected a finite number, got 'nan'"),
         (HEAD + "1,2,inf,0,1\n", "'rating', line 2: expected a finite number, got 'inf'"),
         (HEAD + "1,2,5,soon,1\n", "'timestamp', line 2: .* got 'soon'"),
         (HEAD + "1,2,5,0,1\n1,2,5,soon,1\n", "'timestamp', line 3: .* got 'soon'"),
-        (HEAD + "1,2,5,1700000000000,1\n", "'timestamp', line 2: .* milliseconds"),
+        (
+            HEAD + "1,2,5,1700000000,1\n1,2,5,1700000000000,1\n",
+            "'timestamp', line 3: expected seconds .* looks like milliseconds, got '1700000000000'",
+        ),
         (HEAD + "1,2,5,0,-1\n", "'weight', line 2: must be at least 0, got '-1'"),
-        (b"user_id,item_id\n\xe9,2\n", "cannot be read as CSV in utf-8"),
+        (
+            b"user_id,item_id\n\xe9,2\n",
+            r"line 2: the byte 0xe9 is no text in utf-8\. Pass encoding='cp1252'",
+        ),
     ],
 )
 def test_an_error_names_file_column_line_and_value(
@@ -230,7 +235,7 @@ def test_an_error_names_file_column_line_and_value(
             lambda: Interactions.from_pandas(
                 pd.DataFrame({"user_id": [1, "a"], "item_id": [1, 2]})
             ),
-            "the pandas frame, column 'user_id', row 1: .* the first is int 1, got 'a'",
+            "the pandas frame: `user_id` must be all .* got 1 at position 0 and 'a' at position 1",
         ),
         (
             lambda: Interactions.from_pandas(
@@ -240,17 +245,17 @@ def test_an_error_names_file_column_line_and_value(
         ),
         (
             lambda: Interactions.from_arrays(["a", 1], [1, 2]),
-            "the arrays, column 'user_id', row 1: .* the first is str 'a', got 1",
+            "the arrays: `user_id` must be all .* got 'a' at position 0 and 1 at position 1",
         ),
-        (lambda: Interactions.from_arrays([True], [1]), "row 0: ids must be integers or strings"),
-        (lambda: Interactions.from_arrays([1.0], [1]), "row 0: ids must be integers or strings"),
+        (lambda: Interactions.from_arrays([True], [1]), "integers or text, got the bool True at"),
+        (lambda: Interactions.from_arrays([1.0], [1]), "integers or text, got the float 1.0 at"),
         (lambda: Interactions.from_arrays([1, 2], [1]), "as long as `user_ids`, 2, got 1"),
-        (lambda: Interactions.from_arrays([[1]], [[1]]), "column 'user_id'"),
+        (lambda: Interactions.from_arrays([[1]], [[1]]), "`user_id` must have one dimension"),
         (lambda: Interactions.from_arrays(np.ones((1, 2), int), [1]), r"got shape \(1, 2\)"),
         (lambda: Interactions.from_arrays([], []), "the arrays has no rows|have no rows"),
         (
             lambda: Interactions.from_arrays([2**63], [1]),
-            "row 0: an integer id must fit in 64 bits, got 9223372036854775808",
+            "`user_id` must fit in 64 bits, got 9223372036854775808 at position 0",
         ),
         (
             lambda: Interactions.from_arrays([1, 1], [2, 2], duplicates="error"),

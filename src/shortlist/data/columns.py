@@ -1,7 +1,6 @@
 """One column at a time: to the type this project keeps, or an error that says where and what."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, KeysView, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,8 +8,7 @@ import numpy as np
 import polars as pl
 
 from shortlist.data.errors import DataError
-
-_MILLISECONDS_FROM = 100_000_000_000  # as seconds this is the year 5138
+from shortlist.ids import as_ids
 
 
 @dataclass(frozen=True)
@@ -19,16 +17,40 @@ class Source:
 
     Attributes:
         name: A file name, or what kind of table it was.
-        lines: For a file, the line of each row; without it rows are counted from 0.
+        line: For a text file, the line on which a value begins, as an editor counts it, by row and
+            column; without it rows are counted from 0.
+        typed: False where every value was read as text, as from a CSV file.
+        decimal_comma: Whether a comma in a number may be its decimal point.
+        repeated: Columns whose name stands in the header more than once.
+        options: Whether the reader takes options such as `time_unit`.
+        parts: For a table of several files, each file with its first row.
     """
 
     name: str
-    lines: np.ndarray[Any, np.dtype[np.int64]] | None = field(default=None, repr=False)
+    line: Callable[[int, str], int] | None = field(default=None, repr=False)
+    typed: bool = True
+    decimal_comma: bool = False
+    repeated: tuple[str, ...] = ()
+    options: bool = True
+    parts: tuple[tuple[int, "Source"], ...] = field(default=(), repr=False)
 
-    def error(self, column: str, row: int, value: object, problem: str) -> DataError:
+    def error(
+        self,
+        column: str,
+        row: int,
+        value: object,
+        problem: str,
+        remedy: tuple[str, object] | None = None,
+    ) -> DataError:
         """Return the error for one value."""
-        place = f"row {row}" if self.lines is None else f"line {self.lines[row]}"
-        return DataError(f"{self.name}, column {column!r}, {place}: {problem}, got {value!r}.")
+        for first, part in reversed(self.parts):
+            if row >= first:
+                return part.error(column, row - first, value, problem, remedy)
+        place = f"row {row}" if self.line is None else f"line {self.line(row, column)}"
+        return DataError(
+            f"{self.name}, column {column!r}, {place}: {problem}, got {value!r}.",
+            remedy=remedy if self.options else None,
+        )
 
 
 def as_series(values: Any, column: str, source: Source) -> pl.Series:
@@ -49,7 +71,7 @@ def as_series(values: Any, column: str, source: Source) -> pl.Series:
             f"{source.name}, column {column!r}: expected one dimension, got shape {values.shape}."
         )
     elif isinstance(values, np.ndarray) and values.dtype.kind in "iufbM":
-        series = pl.Series(values)
+        series = pl.Series(_in_known_unit(values))
     elif _library(values) in ("pandas", "pyarrow"):
         series = _foreign_series(values, column, source)
     else:
@@ -61,6 +83,18 @@ def as_series(values: Any, column: str, source: Source) -> pl.Series:
 
 def _library(values: object) -> str:
     return type(values).__module__.partition(".")[0]
+
+
+def _in_known_unit(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return times of NumPy in a unit that Polars takes."""
+    if values.dtype.kind == "M" and np.datetime_data(values.dtype)[0] not in (
+        "D",
+        "ms",
+        "us",
+        "ns",
+    ):
+        return values.astype("datetime64[ms]")
+    return values
 
 
 def _foreign_series(values: Any, column: str, source: Source) -> pl.Series:
@@ -82,7 +116,7 @@ def _series_of_one_type(values: Any, column: str, source: Source) -> pl.Series:
 
 def _series_of_objects(values: list[Any], column: str, source: Source) -> pl.Series:
     """Return a list as a series: all integers, all strings, all numbers, or an error."""
-    plain = [None if isinstance(v, float) and math.isnan(v) else v for v in values]
+    plain = [None if isinstance(v, float) and v != v else v for v in values]
     kinds = {str if isinstance(v, str) else type(v) for v in plain if v is not None}
     if len(kinds) > 1 and str in kinds:
         first = next(v for v in plain if v is not None)
@@ -100,65 +134,6 @@ def _series_of_objects(values: list[Any], column: str, source: Source) -> pl.Ser
         raise DataError(f"{source.name}, column {column!r}: {error}") from error
 
 
-def id_column(
-    series: pl.Series, source: Source, *, from_text: bool = False, missing: bool = False
-) -> pl.Series:
-    """Return ids as Int64 or String, just as they came.
-
-    Args:
-        series: The column.
-        source: Its table in error messages.
-        from_text: True where every value was read as text (a CSV file): ids that are all whole
-            numbers, written plainly, become integers; `"007"` and `"u7"` stay text.
-        missing: True where ids may be missing (null or the empty string).
-
-    Raises:
-        DataError: A missing id, some ids numbers and others not, or a type that is neither.
-    """
-    column = series.name
-    if isinstance(series.dtype, (pl.Categorical, pl.Enum)):
-        series = series.cast(pl.String)
-    if series.dtype.is_float():
-        series = series.fill_nan(None)
-    if series.null_count() and not missing:
-        row = _first(series.is_null())
-        raise source.error(column, row, None, "the id is missing")
-    if series.dtype == pl.String:
-        if not missing and (empty := series == "").any():
-            raise source.error(column, _first(empty), "", "the id is missing")
-        return _ids_from_text(series, source) if from_text else series
-    if series.dtype.is_integer():
-        try:
-            return series.cast(pl.Int64)
-        except pl.exceptions.InvalidOperationError as error:
-            row = _first(series > np.iinfo(np.int64).max)
-            problem = "an integer id must fit in 64 bits"
-            raise source.error(column, row, series[row], problem) from error
-    if series.dtype == pl.Null:
-        return series.cast(pl.Int64)
-    remedy = "ids must be integers or strings; convert them first"
-    if series.is_empty():
-        raise DataError(f"{source.name}, column {column!r}: {remedy}, got {series.dtype}.")
-    raise source.error(column, 0, series[0], f"{remedy} ({series.dtype})")
-
-
-def _ids_from_text(series: pl.Series, source: Source) -> pl.Series:
-    numbers = series.cast(pl.Int64, strict=False)
-    plain = (numbers.cast(pl.String) == series).fill_null(False)
-    if plain.all():
-        return numbers
-    if plain.any():
-        row = _first(plain != plain[0])
-        raise source.error(
-            series.name,
-            row,
-            series[row],
-            f"ids must be of one type; the first is {series[0]!r} and some are numbers, some are "
-            "not (pass text_ids=True to read them all as text)",
-        )
-    return series
-
-
 def number_column(series: pl.Series, source: Source, *, minimum: float | None = None) -> pl.Series:
     """Return numbers as Float32, all finite.
 
@@ -170,86 +145,37 @@ def number_column(series: pl.Series, source: Source, *, minimum: float | None = 
     Raises:
         DataError: A value that is missing, no number, NaN, infinite or below `minimum`.
     """
-    numbers = _parsed(series, pl.Float64, "a number", source).cast(pl.Float32)
+    read = decimal_points(series) if source.decimal_comma else series
+    numbers = parsed(read, pl.Float64, "a number", source).cast(pl.Float32)
     bad = ~numbers.is_finite()
     if bad.any():
-        row = _first(bad)
+        row = first(bad)
         raise source.error(series.name, row, series[row], "expected a finite number")
     if minimum is not None and (low := numbers < minimum).any():
-        row = _first(low)
+        row = first(low)
         raise source.error(series.name, row, series[row], f"must be at least {minimum:g}")
     return numbers
 
 
+def decimal_points(series: pl.Series) -> pl.Series:
+    """Return text whose commas are decimal points with points; none is, where a point stands."""
+    if series.dtype != pl.String or series.str.contains(".", literal=True).any():
+        return series
+    return series.str.replace(",", ".", literal=True)
+
+
 def whole_column(series: pl.Series, source: Source) -> pl.Series:
     """Return whole numbers as Int64; text is parsed, and what is none is an error."""
-    return _parsed(series, pl.Int64, "a whole number", source)
+    return parsed(series, pl.Int64, "a whole number", source)
 
 
-def time_column(series: pl.Series, source: Source) -> pl.Series:
-    """Return times as Int64 seconds since 1970-01-01 UTC.
-
-    Args:
-        series: Seconds since 1970 (whole or not), dates, date-times, or ISO 8601 text.
-        source: Its table in error messages.
-
-    Raises:
-        DataError: A missing value, text that is no time, or numbers that look like milliseconds.
-    """
-    if series.dtype == pl.String:
-        numbers = series.str.strip_chars().cast(pl.Float64, strict=False)
-        if numbers.is_null().any() and numbers.null_count() == len(series):
-            series = _from_iso(series, source)
-        else:
-            series = _parsed(series, pl.Float64, "seconds since 1970", source)
-    if isinstance(series.dtype, (pl.Datetime, pl.Date)):
-        seconds = series.dt.epoch("s")
-    else:
-        seconds = _parsed(series, pl.Float64, "seconds since 1970 or a date", source)
-        if (bad := ~seconds.is_finite()).any():
-            row = _first(bad)
-            raise source.error(series.name, row, series[row], "expected a finite number")
-        if (late := seconds.abs() >= _MILLISECONDS_FROM).any():
-            row = _first(late)
-            raise source.error(
-                series.name,
-                row,
-                series[row],
-                "expected seconds since 1970, and this looks like milliseconds or finer "
-                "(divide first)",
-            )
-        seconds = seconds.floor()
-    if seconds.null_count():
-        raise source.error(series.name, _first(seconds.is_null()), None, "the time is missing")
-    return seconds.cast(pl.Int64)
-
-
-def _from_iso(series: pl.Series, source: Source) -> pl.Series:
-    times = pl.select(
-        pl.coalesce(
-            series.str.to_datetime("%+", strict=False, time_unit="us", time_zone="UTC"),
-            *(
-                series.str.to_datetime(form, strict=False, time_unit="us", time_zone="UTC")
-                for form in (
-                    "%Y-%m-%d %H:%M:%S%.f",
-                    "%Y-%m-%dT%H:%M:%S%.f",
-                    "%Y-%m-%d %H:%M",
-                    "%Y-%m-%dT%H:%M",
-                )
-            ),
-            series.str.to_date("%Y-%m-%d", strict=False)
-            .cast(pl.Datetime("us"))
-            .dt.replace_time_zone("UTC"),
-        ).alias(series.name)
-    ).to_series()
-    if times.null_count():
-        row = _first(times.is_null())
-        problem = "expected seconds since 1970 or a time like 2024-05-31T18:30:00Z"
-        raise source.error(series.name, row, series[row], problem)
-    return times
-
-
-def _parsed(series: pl.Series, dtype: Any, expected: str, source: Source) -> pl.Series:
+def parsed(
+    series: pl.Series,
+    dtype: Any,
+    expected: str,
+    source: Source,
+    remedy: tuple[str, object] | None = None,
+) -> pl.Series:
     """Return the series as numbers; the first value that is none is an error."""
     text = series.dtype == pl.String
     if not (text or series.dtype.is_numeric() or series.dtype in (pl.Null, pl.Decimal)):
@@ -258,12 +184,13 @@ def _parsed(series: pl.Series, dtype: Any, expected: str, source: Source) -> pl.
         )
     numbers = (series.str.strip_chars() if text else series).cast(dtype, strict=False)
     if numbers.null_count():
-        row = _first(numbers.is_null())
-        raise source.error(series.name, row, series[row], f"expected {expected}")
+        row = first(numbers.is_null())
+        raise source.error(series.name, row, series[row], f"expected {expected}", remedy)
     return numbers
 
 
-def _first(mask: pl.Series) -> int:
+def first(mask: pl.Series) -> int:
+    """Return the row of the first True; 0 where there is none."""
     row = mask.arg_max()
     return 0 if row is None else row
 
@@ -286,17 +213,41 @@ def id_series(ids: Any, argument: str, *, missing: bool = False) -> pl.Series:
     """Return ids given as an argument as Int64 or String.
 
     Args:
-        ids: A sequence, an array or a column.
+        ids: Whatever `shortlist.ids.as_ids` takes.
         argument: The name of the argument in error messages.
-        missing: True where ids may be missing (null or the empty string).
+        missing: True where ids may be missing (null); they stay null.
 
     Raises:
         DataError: Ids that are missing, of mixed type, or neither integers nor strings.
     """
-    source = Source(f"`{argument}`")
-    if isinstance(ids, (str, bytes)) or not isinstance(ids, (Sequence, np.ndarray, pl.Series)):
-        if isinstance(ids, (str, bytes)) or not hasattr(ids, "__iter__"):
-            raise DataError(f"`{argument}` must be a sequence of ids, got {ids!r}.")
-        if _library(ids) not in ("pandas", "pyarrow"):
-            ids = list(ids)
-    return id_column(as_series(ids, "id", source), source, missing=missing)
+    if isinstance(ids, pl.Series):
+        series = ids.cast(pl.String) if ids.dtype in (pl.Categorical, pl.Enum) else ids
+        if series.dtype in (pl.String, pl.Int64) and (missing or not series.null_count()):
+            return series
+    elif isinstance(ids, KeysView):  # of a dictionary, in its order
+        ids = list(ids)
+    if missing:
+        return _with_missing(ids, argument)
+    try:
+        return _of_array(as_ids(ids, argument))
+    except ValueError as error:
+        raise DataError(str(error)) from None
+
+
+def _of_array(ids: np.ndarray[Any, Any]) -> pl.Series:
+    return pl.Series(ids.tolist(), dtype=pl.String) if ids.dtype == object else pl.Series(ids)
+
+
+def _with_missing(ids: Any, argument: str) -> pl.Series:
+    """Return ids with null where one is missing."""
+    try:
+        return _of_array(as_ids(ids, argument))
+    except ValueError as error:
+        if not isinstance(ids, (Sequence, np.ndarray, pl.Series)) or isinstance(ids, (str, bytes)):
+            raise DataError(str(error)) from None
+    there = pl.Series([one is not None and one == one for one in ids], dtype=pl.Boolean)
+    if there.all():
+        return id_series(ids, argument)
+    known = id_series([one for one in ids if one is not None and one == one], argument)
+    rows = pl.Series(np.cumsum(there.to_numpy()) - 1)
+    return known.gather(rows.set(~there, None))

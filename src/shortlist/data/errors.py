@@ -5,7 +5,27 @@ from collections.abc import Iterable
 
 
 class DataError(ValueError):
-    """Data that cannot be used as it is; the message names source, column, row and value."""
+    """Data that cannot be used as it is; the message names source, column, row and value.
+
+    Args:
+        message: What is wrong, as a sentence.
+        remedy: The reading option that may mend it, and a value for it. The message says it as a
+            Python argument; the command line says it as its own option.
+
+    Attributes:
+        problem: The message without the remedy.
+        remedy: As given.
+
+    Example:
+        >>> print(DataError("orders.csv is no UTF-8.", remedy=("encoding", "cp1252")))
+        orders.csv is no UTF-8. Pass encoding='cp1252'.
+    """
+
+    def __init__(self, message: str, *, remedy: tuple[str, object] | None = None) -> None:
+        said = "" if remedy is None else f" Pass {remedy[0]}={remedy[1]!r}."
+        super().__init__(message + said)
+        self.problem = message
+        self.remedy = remedy
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -1,129 +1,213 @@
-"""Tables from files, with the line of each row kept for error messages."""
+"""Tables from files: one, a folder, or all that a pattern names; text, Parquet, Arrow or JSON."""
 
-import codecs
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import unquote
 
-import numpy as np
 import polars as pl
 
 from shortlist.data.columns import Source
+from shortlist.data.csv_files import parse_csv, unpacked, with_types
 from shortlist.data.errors import DataError
 
+Kind = Literal["CSV", "Parquet", "Arrow", "JSON lines", "JSON"]
 
-def read_csv(
+_KINDS: dict[str, Kind] = {
+    **dict.fromkeys((".csv", ".tsv", ".tab", ".txt", ".psv", ".dat"), "CSV"),
+    **dict.fromkeys((".parquet", ".pq", ".parq"), "Parquet"),
+    **dict.fromkeys((".feather", ".arrow", ".ipc"), "Arrow"),
+    **dict.fromkeys((".jsonl", ".ndjson"), "JSON lines"),
+    ".json": "JSON",
+}
+_PACKED = (".gz", ".zst", ".zstd", ".bz2", ".xz", ".zz")
+
+
+def is_path(name: str) -> bool:
+    """Whether there is a file or folder of this name, or files that it names as a pattern."""
+    return Path(name).exists() or bool(_matches(Path(name))[1])
+
+
+def read_table(
     path: str | Path,
     *,
-    separator: str = ",",
-    encoding: str = "utf-8",
-    text: Sequence[str] | None = None,
+    kind: Kind | None = None,
+    separator: str | None = None,
+    encoding: str | None = None,
 ) -> tuple[pl.DataFrame, Source]:
-    """Read a CSV file with a header; blank lines are left out.
+    """Read a table from a file, from all files of a folder, or from those a pattern names.
+
+    The folders `column=value` that files stand in become columns.
 
     Args:
-        path: The file.
-        separator: One character.
-        encoding: The encoding of the text.
-        text: The columns to leave as text, if they are there; None for all.
+        path: A file; a folder, whose files are read in the order of their names, those of folders
+            within included; or a pattern such as `views/*.parquet`.
+        kind: What the files are; without it their names and first bytes tell.
+        separator: Of text, one character; without it, the header tells.
+        encoding: Of text.
+
+    Returns:
+        The table, and where its values came from.
 
     Raises:
-        DataError: A file that is empty, in another encoding, or no table.
+        DataError: A file that cannot be read, files of several kinds, or columns whose types
+            differ from file to file.
         FileNotFoundError: No such file.
     """
-    path = _existing(path)
-    if len(separator) != 1:
+    if separator is not None and len(separator) != 1:
         raise DataError(f"`separator` must be one character, got {separator!r}.")
-    return parse_csv(path, path.name, separator=separator, encoding=encoding, text=text)
+    path = Path(path)
+    if path.is_file():
+        return _read(path, path.name, kind, separator, encoding)
+    root, files = _files(path)
+    kinds = {kind or _kind(file) for file in files}
+    if len(kinds) > 1:
+        raise DataError(
+            f"{path} holds files of several kinds: {', '.join(sorted(kinds))}; name those of one "
+            f"with a pattern, such as {path / '*.parquet'}."
+        )
+    tables: list[pl.DataFrame] = []
+    sources: list[tuple[int, Source]] = []
+    partitions: set[str] = set()
+    start = 0
+    for file in files:
+        table, source = _read(file, str(file.relative_to(root)), kind, separator, encoding)
+        said = _partitions(file.relative_to(root))
+        partitions.update(name for name in said if name not in table.columns)
+        tables.append(
+            table.with_columns(
+                pl.lit(value, dtype=pl.String).alias(name)
+                for name, value in said.items()
+                if name not in table.columns
+            )
+        )
+        sources.append((start, source))
+        start += len(table)
+    _check_types(tables, [source for _, source in sources])
+    try:
+        whole = pl.concat(tables, how="diagonal_relaxed")
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"the files of {path} do not fit together: {_reason(error)}.") from error
+    if sources[0][1].typed:
+        whole = whole.with_columns(_numbers_if_all(whole[name]) for name in partitions)
+    return whole, replace(
+        sources[0][1],
+        name=path.name,
+        parts=tuple(sources),
+        repeated=tuple({name for _, source in sources for name in source.repeated}),
+    )
 
 
-def parse_csv(
-    content: Path | bytes,
-    name: str,
-    *,
-    separator: str = ",",
-    encoding: str = "utf-8",
-    text: Sequence[str] | None = None,
-    header: Sequence[str] | None = None,
-    types: Mapping[str, Any] | None = None,
+def read_features(
+    path: str | Path, text: Sequence[str], *, separator: str | None, encoding: str | None
 ) -> tuple[pl.DataFrame, Source]:
-    """Read the text of a CSV file.
+    """Read a table of features, in which text that is all numbers becomes numbers.
 
     Args:
-        content: A path, or what the file holds.
-        name: Its name in error messages.
-        separator: One character.
-        encoding: The encoding of the text.
-        text: The columns to leave as text, if they are there; None for all.
-        header: The columns of a file without a header, where quotes are letters like others.
-        types: The types columns should have; if they do not, all come as text.
-
-    Raises:
-        DataError: A file that is empty, in another encoding, or no table.
+        path: As in `read_table`.
+        text: Columns that stay text.
+        separator: As in `read_table`; a file that it does not separate is looked at itself.
+        encoding: As in `read_table`.
     """
-    options: dict[str, Any] = {
-        "separator": separator,
-        "has_header": header is None,
-        "new_columns": header,
-        "quote_char": '"' if header is None else None,
-    }
+    table, source = read_table(path, separator=separator, encoding=encoding)
+    if separator is not None and len(table.columns) == 1:
+        table, source = read_table(path, encoding=encoding)
+    return (table if source.typed else with_types(table, source, text)), source
+
+
+def _read(
+    path: Path, name: str, kind: Kind | None, separator: str | None, encoding: str | None
+) -> tuple[pl.DataFrame, Source]:
+    kind = kind or _kind(path)
+    if kind == "CSV":
+        return parse_csv(path, name, separator=separator, encoding=encoding)
     try:
-        readable = _in_utf8(content, encoding)
-        frame = None if types is None else _typed(readable, types, options)
-        if frame is None:
-            frame = pl.read_csv(
-                readable,
-                infer_schema=text is not None,
-                infer_schema_length=None,
-                schema_overrides=dict.fromkeys(text or (), pl.String),
-                **options,
-            )
-    except pl.exceptions.NoDataError as error:
-        raise DataError(f"{name} is empty.") from error
-    except (pl.exceptions.PolarsError, UnicodeDecodeError, LookupError) as error:
-        reason = str(error).partition("\n")[0]
-        raise DataError(f"{name} cannot be read as CSV in {encoding}: {reason}.") from error
-    lines = np.arange(len(frame)) + (2 if header is None else 1)
-    blank = frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
-    if blank.any():
-        frame, lines = frame.filter(~blank), lines[~blank.to_numpy()]
-    return frame, Source(name, lines)
+        if kind == "Parquet":
+            return pl.read_parquet(path, hive_partitioning=False), Source(name)
+        if kind == "Arrow":
+            return pl.read_ipc(path), Source(name)
+        content = unpacked(path, name)
+        if kind == "JSON lines":
+            return pl.read_ndjson(content, infer_schema_length=None), Source(name)
+        return pl.read_json(content, infer_schema_length=None), Source(name)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(f"{name} cannot be read as {kind}: {_reason(error)}.") from error
 
 
-def _in_utf8(content: Path | bytes, encoding: str) -> Path | bytes:
-    if codecs.lookup(encoding).name in ("utf-8", "utf-8-sig"):
-        return content
-    raw = content.read_bytes() if isinstance(content, Path) else content
-    return raw.decode(encoding).encode()
+def _reason(error: Exception) -> str:
+    return str(error).partition("\n")[0].rstrip(".")
 
 
-def _typed(
-    content: Path | bytes, types: Mapping[str, Any], options: Mapping[str, Any]
-) -> pl.DataFrame | None:
-    """Return the table with columns of these types, or None where values do not fit them."""
-    try:
-        return pl.read_csv(content, schema_overrides=types, **options)
-    except pl.exceptions.PolarsError:
-        return None
+def _kind(path: Path) -> Kind:
+    with path.open("rb") as file:
+        start = file.read(6)
+    if start.startswith(b"PAR1"):
+        return "Parquet"
+    if start == b"ARROW1":
+        return "Arrow"
+    return _KINDS.get(_suffix(path), "CSV")
 
 
-def read_parquet(path: str | Path) -> tuple[pl.DataFrame, Source]:
-    """Read a Parquet file.
-
-    Raises:
-        DataError: A file that is no Parquet.
-        FileNotFoundError: No such file.
-    """
-    path = _existing(path)
-    try:
-        return pl.read_parquet(path), Source(path.name)
-    except pl.exceptions.PolarsError as error:
-        reason = str(error).partition("\n")[0]
-        raise DataError(f"{path.name} cannot be read as Parquet: {reason}.") from error
+def _suffix(path: Path) -> str:
+    name = path.name.lower()
+    for packed in _PACKED:
+        name = name.removesuffix(packed)
+    return Path(name).suffix
 
 
-def _existing(path: str | Path) -> Path:
-    path = Path(path)
-    if not path.is_file():
+def _matches(pattern: Path) -> tuple[Path, list[Path]]:
+    """Return the folder a pattern starts from, and what it matches in it."""
+    parts = pattern.parts
+    fixed = next((n for n, part in enumerate(parts) if set(part) & set("*?[")), len(parts))
+    root, rest = Path(*parts[:fixed]), parts[fixed:]
+    return root, sorted(root.glob(str(Path(*rest)))) if rest else []
+
+
+def _files(path: Path) -> tuple[Path, list[Path]]:
+    """Return the files of a folder or of a pattern, and the folder they have in common."""
+    if path.is_dir():
+        files = [
+            file
+            for file in sorted(path.rglob("*"))
+            if file.is_file()
+            and not any(part[0] in "._" for part in file.relative_to(path).parts)
+            and (_suffix(file) in _KINDS or file.name.startswith("part-"))
+        ]
+        if not files:
+            raise DataError(f"the folder {str(path)!r} holds no table.")
+        return path, files
+    root, found = _matches(path)
+    files = [file for each in found for file in (_files(each)[1] if each.is_dir() else [each])]
+    if not files:
         raise FileNotFoundError(f"there is no file {str(path)!r}.")
-    return path
+    return root, files
+
+
+def _partitions(path: Path) -> dict[str, str | None]:
+    """Return what the folders of a path say, as `column=value`."""
+    said = (part.partition("=") for part in path.parts[:-1] if "=" in part)
+    return {
+        name: None if value == "__HIVE_DEFAULT_PARTITION__" else unquote(value)
+        for name, _, value in said
+    }
+
+
+def _numbers_if_all(series: pl.Series) -> pl.Series:
+    numbers = series.cast(pl.Int64, strict=False)
+    return numbers if numbers.cast(pl.String).equals(series) else series
+
+
+def _check_types(tables: Sequence[pl.DataFrame], sources: Sequence[Source]) -> None:
+    """Refuse columns that are text in one file and not in another."""
+    first: dict[str, tuple[Any, str]] = {}
+    for table, source in zip(tables, sources, strict=True):
+        for column, dtype in table.schema.items():
+            if dtype == pl.Null:
+                continue
+            known, name = first.setdefault(column, (dtype, source.name))
+            if (known == pl.String) != (dtype == pl.String):
+                raise DataError(
+                    f"column {column!r} is {known} in {name} and {dtype} in {source.name}; "
+                    "the files must agree."
+                )

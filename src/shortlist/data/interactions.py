@@ -12,8 +12,9 @@ import polars as pl
 
 from shortlist.data.columns import Source, unique_ids
 from shortlist.data.errors import DataError
-from shortlist.data.files import read_csv, read_parquet
+from shortlist.data.files import read_table
 from shortlist.data.tables import COLUMNS, Duplicates, read_tables
+from shortlist.data.times import TimeUnit
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,19 +48,27 @@ class Interactions:
         items: Any = None,
         columns: Mapping[str, str] | None = None,
         duplicates: Duplicates = "keep",
+        text_ids: bool = False,
+        time_unit: TimeUnit | None = None,
     ) -> "Interactions":
         """Read a Polars data frame.
 
         Args:
             frame: One row per interaction. `user_id` and `item_id` are needed; `rating`,
                 `timestamp` and `weight` are taken where present; other columns are left out.
-            users: User features: a table of any kind read here, with a column `user_id`.
-            items: Item features: the same with `item_id`.
+            users: User features: a table of any kind read here or the path of one, with a column
+                `user_id`.
+            items: Item features: the same with `item_id`. Its `title` becomes text.
             columns: What the columns are called in the tables, by our name: for example
-                `{"user_id": "userId", "item_id": "movieId"}`.
+                `{"user_id": "userId", "item_id": "movieId"}`. A column of `users` or `items` that
+                has our name and is another then becomes `own_user_id` or `own_item_id`.
             duplicates: When a user chose an item more than once: `"keep"` every row; `"merge"`
                 them into the latest (the last row where there are no times, weights added up);
                 or raise an `"error"`.
+            text_ids: Make all ids text. Otherwise integers stay integers and text stays text; a
+                column of a text file becomes integers where every id is a plain one.
+            time_unit: What numbers in `timestamp` count since 1970: `"s"`, `"ms"`, `"us"` or
+                `"ns"`. Without it their size tells.
 
         Raises:
             DataError: A column, value or table that cannot be used, with its place.
@@ -70,10 +79,16 @@ class Interactions:
             >>> len(Interactions.from_polars(frame, columns=names))
             2
         """
-        source = Source("the Polars frame")
         return cls(
             *read_tables(
-                frame, source, users=users, items=items, columns=columns, duplicates=duplicates
+                frame,
+                Source("the Polars frame"),
+                users=users,
+                items=items,
+                columns=columns,
+                duplicates=duplicates,
+                text_ids=text_ids,
+                time_unit=time_unit,
             )
         )
 
@@ -86,12 +101,20 @@ class Interactions:
         items: Any = None,
         columns: Mapping[str, str] | None = None,
         duplicates: Duplicates = "keep",
+        text_ids: bool = False,
+        time_unit: TimeUnit | None = None,
     ) -> "Interactions":
         """Read a pandas data frame; its index is left out. Arguments as in `from_polars`."""
-        source = Source("the pandas frame")
         return cls(
             *read_tables(
-                frame, source, users=users, items=items, columns=columns, duplicates=duplicates
+                frame,
+                Source("the pandas frame"),
+                users=users,
+                items=items,
+                columns=columns,
+                duplicates=duplicates,
+                text_ids=text_ids,
+                time_unit=time_unit,
             )
         )
 
@@ -104,12 +127,20 @@ class Interactions:
         items: Any = None,
         columns: Mapping[str, str] | None = None,
         duplicates: Duplicates = "keep",
+        text_ids: bool = False,
+        time_unit: TimeUnit | None = None,
     ) -> "Interactions":
         """Read a pyarrow table or record batch. Arguments as in `from_polars`."""
-        source = Source("the Arrow table")
         return cls(
             *read_tables(
-                table, source, users=users, items=items, columns=columns, duplicates=duplicates
+                table,
+                Source("the Arrow table"),
+                users=users,
+                items=items,
+                columns=columns,
+                duplicates=duplicates,
+                text_ids=text_ids,
+                time_unit=time_unit,
             )
         )
 
@@ -125,18 +156,22 @@ class Interactions:
         users: Any = None,
         items: Any = None,
         duplicates: Duplicates = "keep",
+        text_ids: bool = False,
+        time_unit: TimeUnit | None = None,
     ) -> "Interactions":
         """Read one sequence per column, all of the same length.
 
         Args:
-            user_ids: Integers or strings.
-            item_ids: Integers or strings.
+            user_ids: Whatever `shortlist.ids.as_ids` takes.
+            item_ids: The same.
             rating: Numbers, or None.
-            timestamp: Seconds since 1970 or date-times, or None.
+            timestamp: Dates, date-times, numbers since 1970 or text of either; or None.
             weight: Numbers from 0, or None.
             users: As in `from_polars`.
             items: As in `from_polars`.
             duplicates: As in `from_polars`.
+            text_ids: As in `from_polars`.
+            time_unit: As in `from_polars`.
 
         Raises:
             DataError: Lengths that differ, or a value that cannot be used, with its row.
@@ -144,13 +179,74 @@ class Interactions:
         given = zip(COLUMNS, (user_ids, item_ids, rating, timestamp, weight), strict=True)
         arrays = {name: values for name, values in given if values is not None}
         for name, values in arrays.items():
+            if not hasattr(values, "__len__"):
+                raise DataError(f"`{name}` must be a sequence, got {values!r}.")
             if len(values) != len(user_ids):
                 raise DataError(
                     f"`{name}` must be as long as `user_ids`, {len(user_ids)}, got {len(values)}."
                 )
         return cls(
             *read_tables(
-                arrays, Source("the arrays"), users=users, items=items, duplicates=duplicates
+                arrays,
+                Source("the arrays"),
+                users=users,
+                items=items,
+                duplicates=duplicates,
+                text_ids=text_ids,
+                time_unit=time_unit,
+            )
+        )
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | Path,
+        *,
+        users: Any = None,
+        items: Any = None,
+        columns: Mapping[str, str] | None = None,
+        duplicates: Duplicates = "keep",
+        separator: str | None = None,
+        encoding: str | None = None,
+        text_ids: bool = False,
+        time_unit: TimeUnit | None = None,
+    ) -> "Interactions":
+        """Read a file, a folder of files, or the files that a pattern names.
+
+        What a file is, its name and its first bytes tell: text with columns (`.csv`, `.tsv`,
+        `.txt`), Parquet (`.parquet`, `.pq`), Arrow (`.feather`, `.arrow`, `.ipc`), a JSON object
+        a line (`.jsonl`, `.ndjson`) or a JSON list (`.json`). Text and JSON may be compressed with
+        gzip, zlib, bzip2, xz or zstd. Folders called `column=value` are read as columns.
+
+        Args:
+            path: The file, the folder, or a pattern such as `views/*.parquet`.
+            users: As in `from_polars`; a path as here.
+            items: The same.
+            columns: As in `from_polars`.
+            duplicates: As in `from_polars`.
+            separator: What stands between columns of text: one character. Without it, what splits
+                header and first rows best of comma, semicolon, tab and `|`.
+            encoding: The encoding of text. Without it what a byte-order mark says, else UTF-8.
+            text_ids: As in `from_polars`.
+            time_unit: As in `from_polars`.
+
+        Raises:
+            DataError: A file or value that cannot be used, with column and line.
+            FileNotFoundError: No such file.
+        """
+        frame, source = read_table(path, separator=separator, encoding=encoding)
+        return cls(
+            *read_tables(
+                frame,
+                source,
+                users=users,
+                items=items,
+                columns=columns,
+                duplicates=duplicates,
+                text_ids=text_ids,
+                time_unit=time_unit,
+                separator=separator,
+                encoding=encoding,
             )
         )
 
@@ -163,27 +259,18 @@ class Interactions:
         items: Any = None,
         columns: Mapping[str, str] | None = None,
         duplicates: Duplicates = "keep",
-        separator: str = ",",
-        encoding: str = "utf-8",
+        separator: str | None = None,
+        encoding: str | None = None,
         text_ids: bool = False,
+        time_unit: TimeUnit | None = None,
     ) -> "Interactions":
-        r"""Read a CSV file with a header; a byte-order mark and CRLF line ends do no harm.
-
-        Args:
-            path: The file; compressed with gzip, zlib or zstd or not.
-            users: As in `from_polars`, or the path of another such file (or a Parquet file).
-            items: The same.
-            columns: As in `from_polars`.
-            duplicates: As in `from_polars`.
-            separator: What stands between columns, one character.
-            encoding: The encoding of the text.
-            text_ids: Read ids as text. Otherwise ids that are all whole numbers become integers.
+        """Read text with columns and a header. Arguments as in `from_file`.
 
         Raises:
             DataError: A file or value that cannot be used, with column and line.
             FileNotFoundError: No such file.
         """
-        frame, source = read_csv(path, separator=separator, encoding=encoding)
+        frame, source = read_table(path, kind="CSV", separator=separator, encoding=encoding)
         return cls(
             *read_tables(
                 frame,
@@ -193,6 +280,9 @@ class Interactions:
                 columns=columns,
                 duplicates=duplicates,
                 text_ids=text_ids,
+                time_unit=time_unit,
+                separator=separator,
+                encoding=encoding,
             )
         )
 
@@ -205,17 +295,26 @@ class Interactions:
         items: Any = None,
         columns: Mapping[str, str] | None = None,
         duplicates: Duplicates = "keep",
+        text_ids: bool = False,
+        time_unit: TimeUnit | None = None,
     ) -> "Interactions":
-        """Read a Parquet file. Arguments as in `from_csv`.
+        """Read Parquet. Arguments as in `from_file`.
 
         Raises:
             DataError: A file or value that cannot be used, with column and row.
             FileNotFoundError: No such file.
         """
-        frame, source = read_parquet(path)
+        frame, source = read_table(path, kind="Parquet")
         return cls(
             *read_tables(
-                frame, source, users=users, items=items, columns=columns, duplicates=duplicates
+                frame,
+                source,
+                users=users,
+                items=items,
+                columns=columns,
+                duplicates=duplicates,
+                text_ids=text_ids,
+                time_unit=time_unit,
             )
         )
 

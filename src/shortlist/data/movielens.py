@@ -9,9 +9,9 @@ from typing import Any, Literal
 import polars as pl
 
 from shortlist.data.columns import Source, whole_column
+from shortlist.data.csv_files import parse_csv
 from shortlist.data.download import download
 from shortlist.data.errors import DataError, nearest
-from shortlist.data.files import parse_csv
 from shortlist.data.interactions import Interactions
 from shortlist.data.tables import read_tables
 
@@ -237,7 +237,7 @@ def _read_100k(files: _Files) -> Interactions:
             source,
             "item_id",
         )
-    return Interactions(*read_tables(*ratings, users=users, items=items, text_ids=False))
+    return Interactions(*read_tables(*ratings, users=users, items=items))
 
 
 def _read_dat(files: _Files) -> Interactions:
@@ -257,7 +257,7 @@ def _read_dat(files: _Files) -> Interactions:
     if files.has("movies.dat"):
         table, source = files.table("movies.dat", "::", ["item_id", "title", "genres"])
         items = _with_numbers(_with_year_and_genres(table), source, "item_id")
-    return Interactions(*read_tables(*ratings, users=users, items=items, text_ids=False))
+    return Interactions(*read_tables(*ratings, users=users, items=items))
 
 
 def _read_csv(files: _Files) -> Interactions:
@@ -273,7 +273,7 @@ def _read_csv(files: _Files) -> Interactions:
                     f"movies.csv has no column {column!r}{nearest(column, table.columns)}"
                 )
         items = _with_numbers(_with_year_and_genres(table), source, "movieId")
-    return Interactions(*read_tables(*ratings, items=items, columns=names, text_ids=False))
+    return Interactions(*read_tables(*ratings, items=items, columns=names))
 
 
 def _with_year_and_genres(movies: pl.DataFrame) -> pl.DataFrame:

@@ -1,19 +1,24 @@
 """Tables as they come, checked and converted to the columns of `Interactions`."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
 
-from shortlist.data.columns import Source, as_series, id_column, number_column, time_column
+from shortlist.data.columns import Source, as_series, first, number_column
 from shortlist.data.errors import DataError, nearest
-from shortlist.data.files import read_csv, read_parquet
+from shortlist.data.files import read_features
+from shortlist.data.id_columns import id_columns
+from shortlist.data.times import TimeUnit, time_column
 
 Duplicates = Literal["keep", "merge", "error"]
 
 # Interactions, and what is known of users and of items.
 Tables = tuple[pl.DataFrame, pl.DataFrame | None, pl.DataFrame | None]
+
+TITLE = "title"  # what people see of an item
 
 COLUMNS = ("user_id", "item_id", "rating", "timestamp", "weight")
 
@@ -26,9 +31,12 @@ def read_tables(
     items: Any = None,
     columns: Mapping[str, str] | None = None,
     duplicates: Duplicates = "keep",
-    text_ids: bool = True,
+    text_ids: bool = False,
+    time_unit: TimeUnit | None = None,
+    separator: str | None = None,
+    encoding: str | None = None,
 ) -> Tables:
-    """Check and convert tables; arguments as in `Interactions.from_csv`."""
+    """Check and convert tables; arguments as in `Interactions.from_file`."""
     if duplicates not in ("keep", "merge", "error"):
         raise DataError(f"`duplicates` must be 'keep', 'merge' or 'error', got {duplicates!r}.")
     names = dict(columns or {})
@@ -36,35 +44,45 @@ def read_tables(
     for ours, theirs in names.items():
         if ours not in COLUMNS:
             raise DataError(f"`columns` has an unknown key {ours!r}{nearest(ours, COLUMNS)}")
-        if theirs not in given:
-            raise DataError(f"{source.name} has no column {theirs!r}{nearest(theirs, given)}")
+        _check_column(theirs, given, source)
     for needed in ("user_id", "item_id"):
-        if needed not in names and needed not in given:
-            raise DataError(
-                f"{source.name} has no column {needed!r}{nearest(needed, given)} "
-                f"Say columns={{{needed!r}: …}}."
-            )
-    taken = {
-        ours: as_series(table[names.get(ours, ours)], names.get(ours, ours), source)
-        for ours in COLUMNS
-        if ours in names or ours in given
-    }
-    if not len(taken["user_id"]):
+        if needed not in names:
+            _check_column(needed, given, source, remedy=("columns", {needed: "NAME"}))
+    taken = {ours: names.get(ours, ours) for ours in COLUMNS if ours in names or ours in given}
+    for theirs in taken.values():
+        if theirs in source.repeated:
+            raise DataError(f"{source.name} has more than one column {theirs!r}; rename one.")
+    if not len(table[taken["user_id"]]):
         raise DataError(f"{source.name} has no rows.")
-    out: dict[str, pl.Series] = {}
-    for ours, series in taken.items():
+    kept: dict[str, pl.Series] = {}
+    for ours, theirs in taken.items():
         if ours in ("user_id", "item_id"):
-            out[ours] = id_column(series, source, from_text=not text_ids)
-        elif ours == "timestamp":
-            out[ours] = time_column(series, source)
+            continue
+        series = as_series(table[theirs], theirs, source)
+        if ours == "timestamp":
+            kept[ours] = time_column(series, source, time_unit)
         else:
-            out[ours] = number_column(series, source, minimum=0 if ours == "weight" else None)
-    frame = _duplicates(pl.DataFrame(out), source, duplicates)
-    return (
-        frame,
-        _features(users, "user_id", names, frame, "users"),
-        _features(items, "item_id", names, frame, "items"),
-    )
+            kept[ours] = number_column(series, source, minimum=0 if ours == "weight" else None)
+    features: dict[str, pl.DataFrame | None] = {}
+    for key, other, argument in (("user_id", users, "users"), ("item_id", items, "items")):
+        about = _opened(other, key, names, argument, separator, encoding)
+        id_tables = [(table[taken[key]], taken[key], source)]
+        if about is not None:
+            id_tables.append((about[0][about[2]], about[2], about[1]))
+        kept[key], *ids = id_columns(id_tables, text_ids=text_ids)
+        features[argument] = None if about is None else _features(*about, ids[0], key, kept[key])
+    frame = _duplicates(pl.DataFrame(kept).select(list(taken)), source, duplicates)
+    return frame, features["users"], features["items"]
+
+
+def _check_column(
+    name: str, given: Sequence[str], source: Source, remedy: tuple[str, object] | None = None
+) -> None:
+    if name in given:
+        return
+    if len(given) == 1 and not source.typed and (other := re.search(r"[^\w.-]", given[0])):
+        remedy = ("separator", other[0])
+    raise DataError(f"{source.name} has no column {name!r}{nearest(name, given)}", remedy=remedy)
 
 
 def _columns_of(table: Any) -> list[str]:
@@ -105,29 +123,70 @@ def _duplicates(frame: pl.DataFrame, source: Source, duplicates: Duplicates) -> 
     )
 
 
-def _features(
-    table: Any, key: str, names: Mapping[str, str], frame: pl.DataFrame, argument: str
-) -> pl.DataFrame | None:
-    """Return a feature table with `key` first, of the type of the ids in `frame`."""
+def _opened(
+    table: Any,
+    key: str,
+    names: Mapping[str, str],
+    argument: str,
+    separator: str | None,
+    encoding: str | None,
+) -> tuple[Any, Source, str] | None:
+    """Return a table of features, whence it came, and its column of ids."""
     if table is None:
         return None
-    source, from_file = Source(f"`{argument}`"), False
+    source = Source(f"`{argument}`")
+    mapped = names.get(key, key)
     if isinstance(table, (str, Path)):
-        path = Path(table)
-        from_file = path.suffix.lower() != ".parquet"
-        ids_in = (key, names.get(key, key))
-        table, source = read_csv(path, text=ids_in) if from_file else read_parquet(path)
+        table, source = read_features(
+            table, (key, mapped, TITLE), separator=separator, encoding=encoding
+        )
     given = _columns_of(table)
-    theirs = names.get(key, key) if names.get(key, key) in given else key
-    if theirs not in given:
-        raise DataError(f"{source.name} has no column {theirs!r}{nearest(theirs, given)}")
-    features = {name: as_series(table[name], name, source) for name in given if name != theirs}
-    ids = as_series(table[theirs], theirs, source)
-    ids = id_column(ids, source, from_text=from_file and frame[key].dtype == pl.Int64)
-    if ids.dtype != frame[key].dtype and len(ids):
-        expected = "strings" if frame[key].dtype == pl.String else "integers"
-        raise source.error(theirs, 0, ids[0], f"the ids of the interactions are {expected}")
+    theirs = mapped if mapped in given else key
+    _check_column(theirs, given, source)
+    if source.repeated:
+        raise DataError(
+            f"{source.name} has more than one column {source.repeated[0]!r}; rename one."
+        )
+    return table, source, theirs
+
+
+def _features(
+    table: Any, source: Source, theirs: str, ids: pl.Series, key: str, known: pl.Series
+) -> pl.DataFrame:
+    """Return a feature table with `key` first; a column of the user's called so is `own_…`."""
     if (repeated := ~ids.is_first_distinct()).any():
-        row = repeated.arg_max() or 0
+        row = first(repeated)
         raise source.error(theirs, row, ids[row], "each id may stand here once")
+    if len(ids) and not ids.is_in(known.unique().implode()).any():
+        raise DataError(
+            f"{source.name}, column {theirs!r}: none of its ids is one of the interactions; they "
+            f"are as {ids[0]!r}, those of the interactions as {known[0]!r}."
+        )
+    features = {}
+    for name in _columns_of(table):
+        if name != theirs:
+            series = as_series(table[name], name, source)
+            features[own_name(key) if name == key else name] = (
+                as_text(series, source) if name == TITLE and key == "item_id" else series
+            )
     return pl.DataFrame({key: ids, **features})
+
+
+def own_name(key: str) -> str:
+    """Return what a column of the user's is called here if its own name is that of our ids."""
+    return f"own_{key}"
+
+
+def as_text(series: pl.Series, source: Source) -> pl.Series:
+    """Return any column that can be read by people as text.
+
+    Raises:
+        DataError: A column of lists, structures or bytes.
+    """
+    if series.dtype == pl.String:
+        return series
+    if series.dtype.is_nested() or series.dtype in (pl.Binary, pl.Object):
+        raise DataError(
+            f"{source.name}, column {series.name!r}: expected text, got {series.dtype}."
+        )
+    return series.cast(pl.String)

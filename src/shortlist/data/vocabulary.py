@@ -1,6 +1,6 @@
 """Ids to contiguous indices and back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from functools import cached_property
 from typing import Any
 
@@ -51,7 +51,7 @@ class Vocabulary:
             >>> Vocabulary.from_ids([30, 10, 30]).ids
             array([10, 30])
         """
-        return cls(id_series(ids, "ids").unique().sort())
+        return cls(id_series(list(ids) if isinstance(ids, Set) else ids, "ids").unique().sort())
 
     def __len__(self) -> int:
         """Return how many ids are known (the index 0 is not counted)."""

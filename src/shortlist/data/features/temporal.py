@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from shortlist.data.columns import Source, time_column
+from shortlist.data.columns import Source
 from shortlist.data.errors import DataError
 from shortlist.data.features.feature import ColumnFeature, Output, learnt, number, numbers
+from shortlist.data.times import second, time_column
 
 _HOUR, _DAY, _YEAR = 3_600, 86_400, 31_556_952
 _PARTS = {"hour": (_HOUR, 24, 0), "weekday": (_DAY, 7, 3)}  # 1970-01-01 was a Thursday
@@ -138,11 +139,13 @@ class Age(ColumnFeature):
 
 def _seconds(column: pl.Series) -> npt.NDArray[np.float64]:
     """Return times as seconds since 1970, NaN where one is missing."""
-    if column.dtype.is_numeric() or column.dtype == pl.Null:
-        return numbers(column)
+    if column.dtype.is_float():
+        column = column.fill_nan(None)
     seconds = np.full(len(column), np.nan)
     given = column.is_not_null()
-    seconds[given.to_numpy()] = time_column(column.filter(given), Source("the table")).to_numpy()
+    seconds[given.to_numpy()] = time_column(
+        column.filter(given), Source("the table", options=False)
+    ).to_numpy()
     return seconds
 
 
@@ -157,4 +160,5 @@ def _second(value: Any, column: str | None) -> float:
         value = datetime(value.year, value.month, value.day, tzinfo=UTC)
     if isinstance(value, datetime):
         return floor((value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp())
-    return number(value, column)
+    seconds = number(value, column)
+    return seconds if seconds != seconds else second(seconds)
