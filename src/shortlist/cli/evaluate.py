@@ -122,10 +122,9 @@ class _Timed:
             self._rows.append(result.rows)
         return result
 
-    def found(self) -> npt.NDArray[np.int64]:
-        import numpy as np
-
-        return np.concatenate(self._rows)
+    def found(self) -> list[npt.NDArray[np.int64]]:
+        """The rows found for each query, without padding."""
+        return [row[row >= 0] for rows in self._rows for row in rows]
 
     def speed(self) -> dict[str, float]:
         searched = sum(map(len, self._rows))

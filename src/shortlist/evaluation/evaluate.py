@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -11,20 +12,16 @@ import numpy.typing as npt
 import polars as pl
 
 from shortlist import _native
-from shortlist.data import Interactions, UserItems, Vocabulary
+from shortlist.data import Interactions, UserItems
+from shortlist.evaluation.answers import Lists, read_lists, refuse_any
 from shortlist.evaluation.baselines import Popularity
 from shortlist.evaluation.evaluation import Evaluation
+from shortlist.evaluation.held_out import Queries, held_out
 from shortlist.evaluation.metrics import METRICS
 from shortlist.evaluation.ranking import Ranking
-from shortlist.evaluation.recommender import (
-    Answer,
-    Recommender,
-    as_answer,
-    is_timed,
-    scores_and_ids,
-)
+from shortlist.evaluation.recommender import Answer, Recommender, as_answer, is_timed
 
-MOST_AT_ONCE = _native.MAX_K
+MORE = 1000  # at least so many more are asked for where ties go on
 
 
 def evaluate(
@@ -55,7 +52,10 @@ def evaluate(
     Args:
         recommender: A model or baseline with a `recommend` method, an `Index` (with `queries`), or
             a callable (user_ids, k, exclude) -> SearchResult, (scores, ids) or ids, where
-            `exclude` is None or one array of ids per user that must not come back.
+            `exclude` is None or one array of ids per user that must not come back. Scores and ids
+            are arrays, tensors or data frames of shape (q, k), or one sequence for each user; ids
+            alone count as strictly ordered. Where a list is shorter than k it ends, or its scores
+            are -inf; an id is never padding.
         test: Held-out interactions, the positives; a pair that stands there twice counts once.
         train: What was trained on; gives the seen items and Popularity.
         ks: Numbers of ranks.
@@ -70,7 +70,10 @@ def evaluate(
 
     Raises:
         ValueError: Empty test, ks below 1, `exclude_seen` without `train`, times needed and not
-            there, or an answer of the wrong shape, with NaN, or out of order.
+            there; or an answer of the wrong shape, with NaN, out of order, with an id twice, with
+            an excluded item among the ranks that count, or with ids of another type than those of
+            `test`.
+        DataError: The ids of `test` and `train` are of different types.
 
     Example:
         >>> from shortlist.data import Interactions
@@ -80,28 +83,34 @@ def evaluate(
         >>> result["hit_rate@1"]
         1.0
     """
-    ks = sorted({int(k) for k in ks})
-    if not ks or ks[0] < 1:
-        raise ValueError(f"`ks` must be one or more numbers of at least 1, got {ks}.")
+    ranks = _ranks(ks)
     if block_size < 1:
         raise ValueError(f"`block_size` must be at least 1, got {block_size}.")
     if exclude_seen and train is None:
         raise ValueError("`exclude_seen=True` needs `train`: give it, or exclude_seen=False.")
+    for name, given in (("test", test), ("train", train)):
+        if not isinstance(given, Interactions) and (given is not None or name == "test"):
+            raise TypeError(
+                f"`{name}` must be Interactions, got {type(given).__name__}; "
+                "Interactions.from_pandas, from_polars and their like read tables."
+            )
+    pairs, left_out = held_out(test, train, exclude_seen)
     if baselines is None:
         baselines = {} if train is None else {"Popularity": Popularity(train)}
-
-    pairs, left_out = _held_out(test, train, exclude_seen)
-    asked = _Queries.at_their_times(pairs) if is_timed(recommender) else _Queries.of_users(pairs)
+    timed = is_timed(recommender)
+    asked = Queries.at_their_times(pairs) if timed else Queries.of_users(pairs)
     seen = UserItems(train) if exclude_seen and train is not None else None
-    answers = {"": as_answer(recommender, queries)}
-    answers |= {name: as_answer(baseline, None) for name, baseline in baselines.items()}
-    measured = {
-        name: _measure(answer, asked, seen, ks, block_size) for name, answer in answers.items()
-    }
+    text = pairs["item_id"].dtype == pl.String
+    answers = {"The recommender": as_answer(recommender, queries)}
+    answers |= {f"Baseline {name!r}": as_answer(other, None) for name, other in baselines.items()}
+    values = [
+        _measure(_Asking(who, answer, seen, text, ranks[-1]), asked, ranks, block_size)
+        for who, answer in answers.items()
+    ]
     return Evaluation(
-        metrics=measured.pop(""),
-        baselines=measured,
-        ks=tuple(ks),
+        metrics=values[0],
+        baselines=dict(zip(baselines, values[1:], strict=True)),
+        ks=ranks,
         exclude_seen=exclude_seen,
         num_users=pairs["user_id"].n_unique(),
         num_positives=len(pairs),
@@ -109,80 +118,116 @@ def evaluate(
     )
 
 
+def _ranks(ks: Any) -> tuple[int, ...]:
+    """The different ks, ascending."""
+    try:
+        ranks = tuple(sorted({index(k) for k in ks}))
+    except TypeError:
+        ranks = ()
+    if not ranks or ranks[0] < 1:
+        raise ValueError(f"`ks` must be one or more numbers of at least 1, got {ks!r}.")
+    return ranks
+
+
 @dataclass(frozen=True)
-class _Queries:
-    """Who asks, when, and what should come back.
+class _Asking:
+    """How one recommender is asked.
 
     Attributes:
-        users: (q,) user ids.
-        at: (q,) seconds since 1970, or None where it does not matter.
-        wanted: The positives of each query.
+        who: What it is called in error messages.
+        answer: Asks it.
+        seen: What each user must not get, or None.
+        text: Whether the ids of items are str.
+        k: Ranks that count.
     """
 
-    users: npt.NDArray[Any]
-    at: npt.NDArray[np.int64] | None
-    wanted: list[npt.NDArray[Any]]
+    who: str
+    answer: Answer
+    seen: UserItems | None
+    text: bool
+    k: int
 
-    @classmethod
-    def of_users(cls, pairs: pl.DataFrame) -> _Queries:
-        """Returns one query a user."""
-        positives = UserItems(pairs)
-        return cls(positives.users, None, positives(positives.users))
+    def lists(self, asked: Queries) -> Iterator[tuple[Queries, Lists]]:
+        """Yields queries and their lists, long enough to hold the ties of rank k.
 
-    @classmethod
-    def at_their_times(cls, pairs: pl.DataFrame) -> _Queries:
-        """Returns one query an interaction."""
-        if "timestamp" not in pairs.columns:
-            raise ValueError("A model with time features is evaluated on `test` with 'timestamp'.")
-        users, items = pairs["user_id"].to_numpy(), pairs["item_id"].to_numpy()
-        return cls(users, pairs["timestamp"].to_numpy(), list(items[:, None]))
+        Every query is asked for one candidate more than k. Where that one scores like the k-th,
+        more are asked for, with those already given excluded, until the tie ends.
+        """
+        exclude = None if self.seen is None else self.seen(asked.users)
+        width = min(self.k + 1, _native.MAX_K)
+        lists = self._ask(asked, width, exclude, start=0)
+        if lists.width == 0:
+            raise ValueError(
+                f"{self.who}, asked for {width} candidates of each of {len(asked)} users, "
+                "answered without any: no columns."
+            )
+        while len(asked):
+            last = lists.scores[:, -1]
+            ended = np.full(len(asked), lists.width < width) | np.isneginf(last)
+            if lists.width > self.k:
+                ended |= lists.scores[:, self.k - 1] != last
+            yield asked.take(ended), lists.take(ended)
+            asked, lists = asked.take(~ended), lists.take(~ended)
+            if len(asked):
+                exclude = _longer(exclude, ended, lists.ids)
+                count = min(max(MORE, width), _native.MAX_K)  # ever more, so that rounds are few
+                lists = lists.followed_by(self._more(asked, lists, count, exclude))
+                width += count
 
-    def __len__(self) -> int:
-        return len(self.wanted)
-
-    def take(self, rows: npt.NDArray[np.int64]) -> _Queries:
-        """Returns some of the queries."""
-        at = None if self.at is None else self.at[rows]
-        return _Queries(self.users[rows], at, [self.wanted[row] for row in rows])
-
-
-def _held_out(
-    test: Interactions, train: Interactions | None, exclude_seen: bool
-) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Returns the held-out interactions that count, each pair once, and how many do not."""
-    pairs = test.frame.unique(["user_id", "item_id"], keep="first", maintain_order=True)
-    total = len(pairs)
-    left_out = {"unknown_users": 0, "seen_in_train": 0}
-    if train is not None:
-        known = pairs.join(train.frame.select("user_id").unique(), on="user_id", how="semi")
-        left_out["unknown_users"] = total - len(known)
-        pairs = known
-    if train is not None and exclude_seen:
-        unseen = pairs.join(train.frame, on=["user_id", "item_id"], how="anti")
-        left_out["seen_in_train"] = len(pairs) - len(unseen)
-        pairs = unseen
-    if pairs.is_empty():
-        raise ValueError(
-            f"`test` holds no interaction to evaluate: of {total}, {left_out['unknown_users']} are "
-            f"of users unknown in train and {left_out['seen_in_train']} also stand in train."
+    def _more(
+        self, asked: Queries, lists: Lists, count: int, exclude: Sequence[npt.NDArray[Any]]
+    ) -> Lists:
+        more = self._ask(asked, count, exclude, start=lists.width)
+        # An approximate search that is asked for more may find better ones that it missed before.
+        # They are no part of the tie, nor of what it answered: they go to the end.
+        scores = np.where(more.scores > lists.scores[:, -1:], -np.inf, more.scores)
+        order = np.argsort(-scores, axis=1, kind="stable")
+        return Lists(
+            np.take_along_axis(scores, order, axis=1), np.take_along_axis(more.ids, order, axis=1)
         )
-    return pairs, left_out
+
+    def _ask(self, asked: Queries, k: int, exclude: Any, start: int) -> Lists:
+        answered = self.answer(asked.users, asked.at, k, exclude)
+        lists = read_lists(answered, asked.users, self.text, self.who, start)
+        if exclude is not None and lists.width:
+            # Beyond the ranks that count it takes up no place.
+            counts = lists.scores >= lists.scores[:, [min(self.k, lists.width) - 1]]
+            refuse_any(
+                lists,
+                counts & lists.among(exclude),
+                asked.users,
+                f"{self.who} answered {{user}} with the item {{item}}, which it was told to "
+                "exclude"
+                + (
+                    " because the user had it in train; exclude_seen=False keeps such items in."
+                    if start == 0
+                    else ": candidates tie beyond the last rank, so more were asked for."
+                ),
+            )
+        return lists
+
+
+def _longer(
+    exclude: Sequence[npt.NDArray[Any]] | None,
+    ended: npt.NDArray[np.bool_],
+    given: npt.NDArray[Any],
+) -> list[npt.NDArray[Any]]:
+    """What to exclude for the queries that go on: what was excluded, and what they were given."""
+    if exclude is None:
+        return list(given)
+    still = [excluded for excluded, done in zip(exclude, ended, strict=True) if not done]
+    return [np.concatenate(pair) for pair in zip(still, given, strict=True)]
 
 
 def _measure(
-    answer: Answer,
-    asked: _Queries,
-    seen: UserItems | None,
-    ks: Sequence[int],
-    block_size: int,
+    asking: _Asking, asked: Queries, ks: Sequence[int], block_size: int
 ) -> dict[str, float]:
-    vocabulary = Vocabulary.from_ids(np.concatenate(asked.wanted))
     names = [(name, k) for name in METRICS for k in ks]
     totals = np.zeros((len(names), 2))
     for start in range(0, len(asked), block_size):
-        block = asked.take(np.arange(start, min(start + block_size, len(asked))))
-        for queries, scores, ids in _lists(answer, block, max(ks), seen):
-            ranking = _rank(scores, ids, queries.wanted, vocabulary, max(ks))
+        for queries, lists in asking.lists(asked.block(start, block_size)):
+            relevant = lists.among(queries.wanted)
+            ranking = Ranking.from_scores(lists.scores, relevant, queries.counts, asking.k)
             for at, (name, k) in enumerate(names):
                 numerators, denominators = METRICS[name](ranking, k)
                 totals[at] += numerators.sum(), denominators.sum()
@@ -190,62 +235,3 @@ def _measure(
         f"{name}@{k}": float(numerator / denominator)
         for (name, k), (numerator, denominator) in zip(names, totals, strict=True)
     }
-
-
-def _lists(
-    answer: Answer, asked: _Queries, k: int, seen: UserItems | None
-) -> Iterator[tuple[_Queries, npt.NDArray[np.float64], npt.NDArray[Any]]]:
-    """Yields (queries, scores, ids) with lists long enough to hold the ties of rank k.
-
-    Every query is asked for one candidate more than k. Where that one scores like the k-th, more
-    are asked for, with those already given excluded, until the tie ends.
-    """
-    exclude = None if seen is None else seen(asked.users)
-    width = min(k + 1, MOST_AT_ONCE)
-    scores, ids = scores_and_ids(answer(asked.users, asked.at, width, exclude), len(asked))
-    while len(asked):
-        last = scores[:, -1]
-        ended = np.full(len(asked), scores.shape[1] < width) | np.isneginf(last)
-        if scores.shape[1] > k:
-            ended |= scores[:, k - 1] != last
-        yield asked.take(np.flatnonzero(ended)), scores[ended], ids[ended]
-        open_rows = np.flatnonzero(~ended)
-        asked, scores, ids = asked.take(open_rows), scores[~ended], ids[~ended]
-        exclude = exclude and [exclude[row] for row in open_rows]
-        if len(asked):
-            given = list(ids) if exclude is None else _joined(exclude, ids)
-            more = answer(asked.users, asked.at, MOST_AT_ONCE, given)
-            more_scores, more_ids = scores_and_ids(more, len(asked))
-            if (more_ids[:, :1] == ids).any():
-                raise ValueError("The recommender gave a candidate that it was told to exclude.")
-            # An approximate search that is asked for more may find better ones that it missed
-            # before. They are no part of the tie, nor of what it answered: they go to the end.
-            more_scores = np.where(more_scores > scores[:, -1:], -np.inf, more_scores)
-            order = np.argsort(-more_scores, axis=1, kind="stable")
-            more_scores = np.take_along_axis(more_scores, order, axis=1)
-            more_ids = np.take_along_axis(more_ids, order, axis=1)
-            scores = np.concatenate([scores, more_scores], axis=1)
-            ids = np.concatenate([ids, more_ids], axis=1)
-            width += MOST_AT_ONCE
-
-
-def _joined(
-    first: Sequence[npt.NDArray[Any]], second: Iterable[npt.NDArray[Any]]
-) -> list[npt.NDArray[Any]]:
-    return [np.concatenate(pair) for pair in zip(first, second, strict=True)]
-
-
-def _rank(
-    scores: npt.NDArray[np.float64],
-    ids: npt.NDArray[Any],
-    wanted: Sequence[npt.NDArray[Any]],
-    vocabulary: Vocabulary,
-    k: int,
-) -> Ranking:
-    counts = np.array([len(items) for items in wanted], dtype=np.int64)
-    rows = np.arange(len(wanted))
-    codes = vocabulary.encode(np.concatenate(wanted)) if len(wanted) else np.zeros(0, np.int64)
-    pairs = np.sort(np.repeat(rows, counts) * vocabulary.size + codes)
-    retrieved = rows[:, None] * vocabulary.size + vocabulary.encode(ids)
-    nearest = np.searchsorted(pairs, retrieved).clip(max=len(pairs) - 1)
-    return Ranking.from_scores(scores, pairs[nearest] == retrieved, counts, k)

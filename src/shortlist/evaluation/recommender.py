@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 import numpy.typing as npt
 
 from shortlist.index import Index, SearchResult
@@ -61,26 +60,3 @@ def as_answer(recommender: Any, queries: Callable[[npt.NDArray[Any]], Any] | Non
         "`recommender` must have a `recommend` method, be an Index, or be a callable "
         f"(user_ids, k, exclude) -> (scores, ids), got {type(recommender).__name__}."
     )
-
-
-def scores_and_ids(result: Any, num_users: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[Any]]:
-    """Returns the (q, w) scores and ids of an answer.
-
-    An answer is a SearchResult, a pair (scores, ids), or an array of ids, best first; ids alone
-    are taken as strictly ordered.
-    """
-    if isinstance(result, tuple):
-        scores, ids = np.asarray(result[0], dtype=np.float64), np.asarray(result[1])
-    else:
-        ids = np.asarray(result)
-        scores = np.broadcast_to(-np.arange(ids.shape[-1], dtype=np.float64), ids.shape)
-    if ids.ndim != 2 or ids.shape != scores.shape or len(ids) != num_users:
-        raise ValueError(
-            f"A recommender asked for {num_users} users must answer with scores and ids of shape "
-            f"({num_users}, k), got {scores.shape} and {ids.shape}."
-        )
-    if np.isnan(scores).any():
-        raise ValueError("Scores must be numbers; the recommender gave NaN.")
-    if (scores[:, 1:] > scores[:, :-1]).any():
-        raise ValueError("Scores must be in descending order; the recommender's are not.")
-    return scores, ids

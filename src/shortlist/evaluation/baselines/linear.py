@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from shortlist.data import Interactions, UserItems, Vocabulary
 from shortlist.evaluation.embedding_recommender import EmbeddingRecommender
+from shortlist.ids import as_ids
 from shortlist.index import Index, IndexConfig
 
 # The rows of the items that each user chose, ascending, each once.
@@ -54,12 +55,14 @@ class LinearRecommender(EmbeddingRecommender):
 
     def _rows(self, histories: Sequence[npt.ArrayLike]) -> Chosen:
         """Returns the rows, among all items, of what each user chose, each once."""
-        rows = []
-        for history in histories:
-            ids = np.asarray(history)
-            known = np.unique(self._items.encode(ids)) if len(ids) else np.zeros(0, np.int64)
-            rows.append(known[known > 0] - 1)
-        return rows
+        if not len(histories):
+            return []
+        ids = [as_ids(history, "histories") for history in histories]
+        # At once, since to look up the ids of one history may take as long as those of all.
+        known = self._items.encode(np.concatenate([own for own in ids if len(own)] or ids))
+        ends = np.cumsum([len(own) for own in ids])
+        rows = [np.unique(own) for own in np.split(known, ends[:-1])]
+        return [own[own > 0] - 1 for own in rows]
 
 
 def zeros_and_ones(chosen: Chosen, num_items: int) -> npt.NDArray[np.float32]:
