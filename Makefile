@@ -26,7 +26,7 @@ env: .venv/.built
 
 .venv/.built: .venv/.created $(NATIVE)
 	@echo "Building the engine and installing Shortlist with what it needs"
-	@$(PIP) install --no-build-isolation --editable '.[serve,report]'
+	@$(PIP) install --no-build-isolation --editable '.[all]'
 	@touch $@
 
 # The three Keras backends, the test tools and the linters.

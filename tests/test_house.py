@@ -12,6 +12,7 @@ import shortlist
 SOURCE = Path(shortlist.__file__).parent
 FLOORS = {
     "_native": 0,
+    "_extras": 0,
     "ids": 1,
     "index": 1,
     "scann": 1,

@@ -219,17 +219,18 @@ static bool holds_strings(nb::handle object) {
 
 template <typename Take>
 static void for_each_string(nb::handle object, const char* argument, Take&& take) {
-  nb::object list = PyArray_Check(object.ptr()) ? steal(PyArray_ToList(as_array(object))) : nb::borrow(object);
-  nb::object fast = steal(PySequence_Fast(list.ptr(), "ids must be a sequence"));
-  const Py_ssize_t count = PySequence_Fast_GET_SIZE(fast.ptr());
+  nb::object list =
+      steal(PyArray_Check(object.ptr()) ? PyArray_ToList(as_array(object)) : PySequence_List(object.ptr()));
+  const Py_ssize_t count = PyList_Size(list.ptr());
   for (Py_ssize_t i = 0; i < count; ++i) {
-    PyObject* item = PySequence_Fast_GET_ITEM(fast.ptr(), i);
+    PyObject* item = PyList_GetItem(list.ptr(), i);
     Py_ssize_t length = 0;
     const char* text = PyUnicode_Check(item) ? PyUnicode_AsUTF8AndSize(item, &length) : nullptr;
     if (text == nullptr) {
       if (PyErr_Occurred()) throw nb::python_error();
-      fail("`" + std::string(argument) + "` must be all str or all int, got " + std::string(Py_TYPE(item)->tp_name) +
-           " at position " + std::to_string(i) + ".");
+      const auto type = nb::cast<std::string>(nb::handle(item).type().attr("__name__"));
+      fail("`" + std::string(argument) + "` must be all str or all int, got " + type + " at position " +
+           std::to_string(i) + ".");
     }
     take(static_cast<std::size_t>(i), std::string_view(text, static_cast<std::size_t>(length)));
   }

@@ -117,11 +117,12 @@ PyIndex* build_index(nb::handle embeddings, nb::handle ids, const std::string& m
 nb::object make_result(nb::handle type, nb::object scores, nb::object ids, nb::object rows) {
   // A subclass of tuple without fields of its own, such as a named tuple, is made without a call to Python.
   auto* cls = reinterpret_cast<PyTypeObject*>(type.ptr());
-  nb::object result = nb::steal(cls->tp_alloc(cls, 3));
+  const auto allocate = reinterpret_cast<allocfunc>(PyType_GetSlot(cls, Py_tp_alloc));
+  nb::object result = nb::steal(allocate(cls, 3));
   if (!result.is_valid()) throw nb::python_error();
-  PyTuple_SET_ITEM(result.ptr(), 0, scores.release().ptr());
-  PyTuple_SET_ITEM(result.ptr(), 1, ids.release().ptr());
-  PyTuple_SET_ITEM(result.ptr(), 2, rows.release().ptr());
+  PyTuple_SetItem(result.ptr(), 0, scores.release().ptr());
+  PyTuple_SetItem(result.ptr(), 1, ids.release().ptr());
+  PyTuple_SetItem(result.ptr(), 2, rows.release().ptr());
   return result;
 }
 
@@ -275,7 +276,7 @@ std::string path_of(nb::handle path) {
   PyObject* bytes = nullptr;
   if (PyUnicode_FSConverter(path.ptr(), &bytes) == 0) throw nb::python_error();
   const nb::object owner = nb::steal(bytes);
-  return {PyBytes_AS_STRING(bytes), static_cast<std::size_t>(PyBytes_GET_SIZE(bytes))};
+  return {PyBytes_AsString(bytes), static_cast<std::size_t>(PyBytes_Size(bytes))};
 }
 
 // What the system refused as the OSError that Python would raise.

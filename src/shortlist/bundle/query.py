@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from shortlist._extras import needs
 from shortlist.bundle.files import read_json
 from shortlist.bundle.manifest import BundleError
 from shortlist.bundle.tower import HISTORY, QueryTower
@@ -54,7 +55,8 @@ def made_tower(
 ) -> tuple[bytes, QueryTower]:
     """Return the graph of a Keras tower, or of one that is a graph already, and it at work."""
     if not isinstance(tower, bytes):
-        from shortlist.bundle.export import to_onnx  # needs Keras, which serving must not import
+        with needs("Saving a query tower", "train"):
+            from shortlist.bundle.export import to_onnx
 
         tower = to_onnx(tower)
     return tower, QueryTower(tower, users, embeddings, features)

@@ -6,12 +6,14 @@ imported when it runs, so that `shortlist --help` is quick.
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 import typer
 
+from shortlist._extras import MissingExtraError, choose_backend, require
 from shortlist.cli.demo import demo
 from shortlist.cli.doctor import doctor
 from shortlist.cli.evaluate import evaluate
@@ -34,20 +36,35 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help needs no Rich, and is there in half the time
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (
-    demo,
-    train,
-    evaluate,
-    tune,
-    recommend,
-    similar,
-    report,
-    serve,
-    inspect,
-    verify,
-    doctor,
+
+
+def _needing(extra: str, command: Callable[..., None]) -> Callable[..., None]:
+    """Returns the command, which first looks whether what its extra installs is there."""
+
+    @functools.wraps(command)
+    def checked(*args: Any, **options: Any) -> None:
+        require(f"`shortlist {command.__name__}`", extra)
+        if extra == "train":  # Keras itself would choose TensorFlow, installed or not
+            os.environ["KERAS_BACKEND"] = choose_backend() or "jax"
+        command(*args, **options)
+
+    return checked
+
+
+for needed, command in (
+    ("train", demo),
+    ("train", train),
+    ("bundle", evaluate),
+    ("bundle", tune),
+    ("bundle", recommend),
+    ("bundle", similar),
+    ("report", report),
+    ("serve", serve),
+    ("bundle", inspect),
+    ("bundle", verify),
 ):
-    app.command()(command)
+    app.command()(_needing(needed, command))
+app.command()(doctor)
 
 
 def _version(shown: bool) -> None:
@@ -78,16 +95,14 @@ def run(arguments: Sequence[str]) -> int:
         The exit code.
     """
     debug = "--debug" in arguments
-    # Read by Keras and TensorFlow when a command imports them.
-    os.environ.setdefault("KERAS_BACKEND", "jax")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported
     try:
         return int(
             app(args=[word for word in arguments if word != "--debug"], standalone_mode=True) or 0
         )
     except SystemExit as stopped:
         return stopped.code if isinstance(stopped.code, int) else 0 if stopped.code is None else 1
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, MissingExtraError) as error:
         if debug:
             raise
         typer.echo(f"error: {error}", err=True)
@@ -95,6 +110,8 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _exit_code(error: Exception) -> int:
+    if isinstance(error, MissingExtraError):
+        return USAGE
     from shortlist.bundle.manifest import BundleError
 
     return BUNDLE if isinstance(error, BundleError) else DATA

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from shortlist._extras import needs
 from shortlist.data.errors import DataError
 from shortlist.ids import as_ids
 
@@ -100,7 +101,9 @@ def _in_known_unit(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 def _foreign_series(values: Any, column: str, source: Source) -> pl.Series:
     if str(getattr(values, "dtype", "")) == "object":
         return _series_of_one_type(values.tolist(), column, source)
-    converted = pl.from_pandas(values) if _library(values) == "pandas" else pl.from_arrow(values)
+    with needs("Reading pandas and Arrow tables", "pandas"):  # Polars may read them by pyarrow
+        pandas = _library(values) == "pandas"
+        converted = pl.from_pandas(values) if pandas else pl.from_arrow(values)
     if not isinstance(converted, pl.Series):
         raise DataError(f"{source.name}, column {column!r}: expected one column, got a table.")
     return converted

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from shortlist._extras import needs
 from shortlist.data.errors import DataError
 
 
@@ -18,7 +19,8 @@ def download(url: str, *, md5: str | None, folder: str | Path | None = None) -> 
     Raises:
         DataError: It cannot be fetched, or what came has another hash.
     """
-    import pooch
+    with needs("A download", "data"):
+        import pooch
 
     name = url.rpartition("/")[2]
     showing = sys.stderr.isatty()

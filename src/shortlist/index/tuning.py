@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from shortlist._extras import needs
 from shortlist.index.config import SearchSettings
 from shortlist.index.html import html_table
 
@@ -110,9 +111,10 @@ class Tuning:
         )
 
     def plot(self) -> Figure:
-        """Recall against latency, as a Matplotlib figure (needs the package `matplotlib`)."""
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import FuncFormatter
+        """Recall against latency, as a Matplotlib figure; `shortlist[report]` brings Matplotlib."""
+        with needs("`Tuning.plot`", "report"):
+            from matplotlib.figure import Figure
+            from matplotlib.ticker import FuncFormatter
 
         figure = Figure(figsize=(6.5, 4.2), layout="constrained")
         axes = figure.subplots()

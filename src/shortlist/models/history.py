@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from shortlist._extras import needs
 from shortlist.index.html import html_table
 
 if TYPE_CHECKING:
@@ -43,7 +44,12 @@ class History:
         return html_table(kept, ("epoch", "loss", self.monitor)[: 1 + len(columns)], rows)
 
     def plot(self) -> Figure:
-        """Loss and validation by epoch, as a Matplotlib figure (needs the package `matplotlib`)."""
-        from shortlist.evaluation.report.plots import training_figure
+        """Loss and validation by epoch, as a Matplotlib figure.
+
+        Raises:
+            MissingExtraError: Matplotlib is missing; it comes with `shortlist[report]`.
+        """
+        with needs("`History.plot`", "report"):
+            from shortlist.evaluation.report.plots import training_figure
 
         return training_figure(self.to_dict())

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
+from shortlist._extras import needs
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -44,12 +46,13 @@ def render(
         samples: Users to show.
 
     Raises:
-        ImportError: Matplotlib or Jinja2 is missing; they come with `shortlist[report]`.
+        MissingExtraError: Matplotlib or Jinja2 is missing; they come with `shortlist[report]`.
     """
-    import jinja2
-    from markupsafe import Markup
+    with needs("A report", "report"):
+        import jinja2
+        from markupsafe import Markup
 
-    from shortlist.evaluation.report import plots
+        from shortlist.evaluation.report import plots
 
     metrics, baselines = run.get("metrics") or {}, run.get("baselines") or {}
     ks = sorted(int(key.partition("@")[2]) for key in metrics if key.startswith("hit_rate@"))
