@@ -3,7 +3,7 @@
 import abc
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import keras
 import keras_rs
@@ -11,7 +11,13 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from shortlist.layers._candidate_ids import NO_ID, CandidateIds, tensor_dtype
+from shortlist.ids import as_ids
+from shortlist.layers._candidate_ids import (
+    CandidateIds,
+    tensor_dtype,
+    with_padding,
+)
+from shortlist.layers._candidate_table import CandidateTable
 from shortlist.layers._candidates import (
     Array,
     checked_embeddings,
@@ -19,10 +25,14 @@ from shortlist.layers._candidates import (
     ids_of_arrays,
     read_checked,
 )
-from shortlist.layers._finite_check import FiniteCheck
+from shortlist.layers._exclusions import as_rows, check_dtype
 from shortlist.layers._freshness import StaleCandidatesWarning, fingerprint
+from shortlist.layers._host import is_concrete
 from shortlist.layers._top_k import ROWS_AT_A_TIME
 from shortlist.layers.exportable_retrieval import ExportableRetrieval
+
+# In the files of a layer with and without candidates, so that a file of neither is told apart.
+COUNT = "num_candidates"
 
 
 class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
@@ -48,12 +58,8 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
         self.return_rows = return_rows
         self._ids: CandidateIds | None = None
         self._tower_fingerprint: bytes | None = None
-        self._check_finite = FiniteCheck()
+        self._table = CandidateTable()
         self.built = True  # Its only weights are the candidates.
-        # A variable that the user assigns is shared: its current values are the candidates.
-        self.candidate_embeddings = None
-        self.candidate_ids = None
-        self._host_embeddings: Array | None = None
         if candidate_embeddings is not None:
             self.update_candidates(candidate_embeddings, candidate_ids)
         elif candidate_ids is not None:
@@ -77,7 +83,7 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
         """Reads the candidates through on the host, about so many rows at a time."""
 
     @abc.abstractmethod
-    def _retrieve(self, queries: Any, k: int, exclusions: Any) -> tuple[Any, Any]:
+    def _retrieve(self, queries: Any, k: int, exclusions: Any, excluded_rows: Any) -> Any:
         """The (b, k) scores and ids (rows with `return_rows`) of (b, d) queries.
 
         Where nothing can be raised, queries that are not finite get -inf and -1, and so do places
@@ -92,45 +98,128 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
         Args:
             candidate_embeddings: (n, d) floats, n ≥ k, finite.
             candidate_ids: (n,) ids, no two alike: integers that the backend's tensors hold (int32
-                on JAX, int64 elsewhere), or with `return_rows=True` any int64 or str; `None`
-                numbers the rows.
+                on JAX, int64 elsewhere), or with `return_rows=True` any int64 or str. `None`
+                numbers the rows; where the candidates before had ids of their own it keeps those,
+                and there must be as many candidates as before.
 
         Raises:
-            ValueError: The candidates are not as said above.
+            ValueError: The candidates are not as said above. Those before then stay.
         """
         embeddings = checked_embeddings(candidate_embeddings)
         self._check_dim("candidate_embeddings", embeddings.shape, self._dim())
-        ids = CandidateIds(candidate_ids, len(embeddings))
+        ids = self._ids_for(candidate_ids, len(embeddings))
         self._check_ids(ids)
         self._store(embeddings, ids)
+        self._table.stop_sharing()
         self._ids = ids
         self._tower_fingerprint = None
 
-    def index_from_dataset(self, batches: Iterable[Any]) -> None:
+    def index_from_dataset(self, batches: Iterable[Any]) -> "CandidateRetrieval":
         """Takes the candidates from batches, in place of those before.
 
         Args:
-            batches: Iterable of (b, d) embeddings, or of (ids, embeddings) pairs.
+            batches: Iterable of (b, d) embeddings, or of (ids, embeddings) pairs. Embeddings alone
+                keep ids as `update_candidates` does.
+
+        Returns:
+            The layer.
         """
         self.update_candidates(*concatenated(batches))
+        return self
 
-    def lookup(self, rows: Any) -> Array:
-        """Returns the ids of rows, outside any graph.
+    def lookup(self, rows: Any, labels: Any = None) -> Array:
+        """Returns the ids of rows, or their labels, outside any graph.
 
         Args:
             rows: Integers of any shape, as the layer returns them with `return_rows=True`.
+            labels: (n,) integers or text to look up in place of ids, one a candidate; unlike ids
+                they may repeat, as titles do.
 
         Returns:
-            Ids of the same shape: int64, or str objects; -1 or "" for row -1.
+            Ids or labels of the same shape: int64, or str objects; -1 or "" for row -1.
+
+        Raises:
+            ValueError: There are no candidates, `rows` are not rows of theirs, or there is not one
+                label a candidate.
         """
-        return self._require_ids().lookup(np.asarray(ops.convert_to_numpy(rows)))
+        ids = self._require_ids()
+        rows = np.asarray(ops.convert_to_numpy(rows))
+        if labels is None:
+            return ids.lookup(rows)
+        values = as_ids(labels, "labels")
+        if len(values) != len(ids):
+            raise ValueError(
+                f"`labels` must have shape ({len(ids)},), one a candidate, got {values.shape}."
+            )
+        return CandidateIds.take(with_padding(values), rows)
+
+    def rows(self, ids: Any) -> NDArray[np.int64]:
+        """Returns the rows of ids, outside any graph: what `lookup` is given.
+
+        Args:
+            ids: Ids in an array or tensor of any shape, or a sequence.
+
+        Returns:
+            Rows of the same shape, -1 where there is no such candidate.
+
+        Raises:
+            ValueError: There are no candidates, or `ids` are of another kind than theirs.
+        """
+        return as_rows(ids, "ids", self._require_ids(), self.name)
+
+    @property
+    def candidate_embeddings(self) -> Any:
+        """The variable of the embeddings where the layer has one, or the one that it shares."""
+        return self._table.embeddings
+
+    @property
+    def candidate_ids(self) -> Any:
+        """The variable of the ids, where the layer has one."""
+        return self._table.ids
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Shares a variable that is assigned to `candidate_embeddings`."""
+        if name == "candidate_embeddings":
+            self._share_variable(value)
+        elif name == "candidate_ids":
+            raise ValueError(
+                "`candidate_ids` cannot be assigned: call `update_candidates(embeddings, ids)`. A "
+                "variable that is assigned to `candidate_embeddings` afterwards keeps those ids."
+            )
+        else:
+            super().__setattr__(name, value)
+
+    def _share_variable(self, variable: Any) -> None:
+        shape = tuple(getattr(variable, "shape", ()))
+        if len(shape) != 2:
+            raise ValueError(
+                "`candidate_embeddings` must be a variable of shape (n, d), got "
+                f"{'None' if variable is None else shape}."
+            )
+        self._check_count(self.k, shape[0])
+        ids = self._ids_for(None, shape[0])
+        if ids.are_rows:
+            self._table.store("ids", None)
+        self._ids = ids
+        self._table.share(variable)
+        self._tower_fingerprint = None
+
+    def _ids_for(self, candidate_ids: Any, num_rows: int) -> CandidateIds:
+        """The ids of new candidates: those given, or those before where they had their own."""
+        if candidate_ids is None and self._ids is not None and not self._ids.are_rows:
+            if len(self._ids) == num_rows:
+                return self._ids
+            raise ValueError(
+                f"`candidate_ids` must be given with {num_rows} candidates, because the "
+                f"{len(self._ids)} before have ids of their own; `np.arange({num_rows})` numbers "
+                "the rows."
+            )
+        return CandidateIds(candidate_ids, num_rows)
 
     @property
     def num_candidates(self) -> int:
         """How many candidates there are; 0 before the first."""
-        if self._ids is not None:
-            return len(self._ids)
-        return 0 if self.candidate_embeddings is None else int(self.candidate_embeddings.shape[0])
+        return 0 if self._ids is None else len(self._ids)
 
     def _shared_embeddings(self) -> Array:
         """The values, now, of the variable that was assigned to `candidate_embeddings`."""
@@ -150,20 +239,52 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
             )
 
     def _require_ids(self) -> CandidateIds:
-        if self._ids is not None:
-            return self._ids
-        self._require_candidates()
-        return CandidateIds(None, self.num_candidates)
+        if self._ids is None:
+            self._require_candidates()
+        return cast(CandidateIds, self._ids)
 
     # Retrieval
 
-    def call(self, inputs: Any, k: int | None = None, exclusions: Any = None) -> Any:
+    def __call__(
+        self, inputs: Any, k: int | None = None, exclusions: Any = None, **kwargs: Any
+    ) -> Any:
+        """Calls the layer; see `call`.
+
+        Exclusions that have values become rows, before Keras makes tensors of them, which may be
+        too narrow for ids.
+        """
+        if k is not None:
+            kwargs["k"] = k
+        if exclusions is not None:
+            if isinstance(exclusions, keras.KerasTensor) or (
+                ops.is_tensor(exclusions) and not is_concrete(exclusions)
+            ):
+                self._check_graph_exclusions(exclusions)
+                kwargs["exclusions"] = exclusions
+            elif kwargs.get("excluded_rows") is not None:
+                raise _two_exclusions()
+            else:
+                rows = as_rows(
+                    exclusions, "exclusions", self._require_ids(), self.name, ragged=True
+                )
+                kwargs["excluded_rows"] = rows.astype(tensor_dtype())
+        return super().__call__(inputs, **kwargs)
+
+    def call(
+        self,
+        inputs: Any,
+        k: int | None = None,
+        exclusions: Any = None,
+        excluded_rows: Any = None,
+    ) -> Any:
         """Returns the best candidates of each query.
 
         Args:
             inputs: (…, d) query embeddings; with a `query_model`, its inputs.
             k: How many; `None` is the layer's k.
             exclusions: Ids that must not come back; see `query_with_exclusions`.
+            excluded_rows: (b, e) rows that must not come back, as `rows` gives them, -1 for none:
+                in place of `exclusions` in a graph, for ids that tensors cannot hold.
 
         Returns:
             (…, k) scores, descending, and ids; ids alone with `return_scores=False`. Equal scores
@@ -171,10 +292,10 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
 
         Raises:
             ValueError: There are no candidates, fewer than k, or the queries have another dim or
-                are not finite. What shows only when a function runs that you compiled yourself is
-                an InvalidArgumentError of TensorFlow or an error of JAX, of the same words.
-                TensorFlow's XLA (`jit_compile=True`) can raise nothing: there, queries that are not
-                finite get score -inf and id -1.
+                are not finite. What shows only when a compiled function runs is an error of the
+                backend, of the same words. TensorFlow's XLA (`jit_compile=True`) and exported
+                models can raise nothing: there, queries that are not finite get score -inf and
+                id -1.
         """
         self._require_candidates()
         k = self.k if k is None else _positive(k)
@@ -182,12 +303,15 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
         queries = inputs if self.query_model is None else self.query_model(inputs)
         queries = ops.cast(queries, "float32")
         self._check_dim("queries", queries.shape, self._dim())
-        if exclusions is not None:
-            exclusions = ops.cast(exclusions, tensor_dtype())
-
         is_matrix = len(queries.shape) == 2
         matrix = queries if is_matrix else ops.reshape(queries, (-1, queries.shape[-1]))
-        scores, ids = self._retrieve(self._checked(matrix), k, exclusions)
+        if exclusions is not None and excluded_rows is not None:
+            raise _two_exclusions()
+        if exclusions is not None:
+            exclusions = self._as_matrix("exclusions", exclusions, matrix)
+        if excluded_rows is not None:
+            excluded_rows = self._as_matrix("excluded_rows", excluded_rows, matrix)
+        scores, ids = self._retrieve(matrix, k, exclusions, excluded_rows)
         if not is_matrix:
             shape = (*ops.shape(queries)[:-1], k)
             scores, ids = ops.reshape(scores, shape), ops.reshape(ids, shape)
@@ -199,18 +323,23 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
         Args:
             queries: As in `call`.
             exclusions: One sequence of ids a query, of any lengths, or a (b, e) array or tensor;
-                ids of no candidate are ignored. With `return_rows=True`, integers are rows and
-                str are ids.
+                ids of no candidate are ignored. They are ids, also with `return_rows=True`.
             k: How many; `None` is the layer's k.
 
         Returns:
             As `call`: k results wherever k are left.
         """
-        return self(queries, k=k, exclusions=self._as_tensor_ids(exclusions))
+        return self(queries, k=k, exclusions=exclusions)
 
-    def compute_output_spec(self, inputs: Any, k: int | None = None, exclusions: Any = None) -> Any:
+    def compute_output_spec(
+        self,
+        inputs: Any,
+        k: int | None = None,
+        exclusions: Any = None,
+        excluded_rows: Any = None,
+    ) -> Any:
         """Shapes and dtypes of what `call` returns."""
-        del exclusions
+        del exclusions, excluded_rows
         width = self.k if k is None else _positive(k)
         outputs = (
             inputs if self.query_model is None else self.query_model.compute_output_spec(inputs)
@@ -219,26 +348,27 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
         ids = keras.KerasTensor(shape, dtype=tensor_dtype())
         return (keras.KerasTensor(shape, dtype="float32"), ids) if self.return_scores else ids
 
-    def _as_tensor_ids(self, exclusions: Any) -> Any:
-        if ops.is_tensor(exclusions) or isinstance(exclusions, keras.KerasTensor):
-            return exclusions
-        ids = self._require_ids()
-        lists = [list(excluded) for excluded in exclusions]
-        strings = any(isinstance(value, str) for excluded in lists for value in excluded)
-        if strings:
-            lists = [ids.rows(excluded).tolist() for excluded in lists]
-        limits = np.iinfo(tensor_dtype())
-        # What does not fit is no candidate's id, so leaving it out changes nothing.
-        lists = [[v for v in values if limits.min <= v <= limits.max] for values in lists]
-        width = max((len(values) for values in lists), default=0)
-        padded = np.full((len(lists), max(width, 1)), NO_ID, dtype=tensor_dtype())
-        for row, values in zip(padded, lists, strict=True):
-            row[: len(values)] = values
-        return ops.convert_to_tensor(padded)
+    def _check_graph_exclusions(self, exclusions: Any) -> None:
+        if self._ids is not None and not self._ids.fit_tensors:
+            raise ValueError(
+                "`exclusions` in a graph are tensors, which cannot hold the ids of layer "
+                f"'{self.name}': give `excluded_rows`, as `layer.rows(ids)` returns them."
+            )
+        check_dtype("exclusions", exclusions)
 
-    def _checked(self, queries: Any) -> Any:
-        """The (b, d) queries, which are refused if they are not finite."""
-        return self._check_finite(queries)
+    def _as_matrix(self, name: str, values: Any, queries: Any) -> Any:
+        """(b, e) exclusions, e known, in the dtype of ids in tensors."""
+        values = ops.cast(values, tensor_dtype())
+        if len(values.shape) != 2:
+            values = ops.reshape(values, (-1, values.shape[-1]))
+        rows, width = values.shape
+        known = isinstance(rows, int) and isinstance(queries.shape[0], int)
+        if width is None or (known and rows != queries.shape[0]):
+            raise ValueError(
+                f"`{name}` must have shape ({queries.shape[0]}, e), one row of known length a "
+                f"query, got {tuple(values.shape)}."
+            )
+        return values
 
     def _check_ids(self, ids: CandidateIds) -> None:
         self._check_count(self.k, len(ids))
@@ -341,18 +471,34 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
 
     def save_own_variables(self, store: Any) -> None:
         """Saves the candidates and ids with the weights: in `.keras` and `save_weights` files."""
+        store[COUNT] = np.array(self.num_candidates, dtype=np.int64)
         if self.num_candidates:
             self._save(store)
             if self._tower_fingerprint is not None:
                 store["tower_fingerprint"] = np.frombuffer(self._tower_fingerprint, dtype=np.uint8)
 
     def load_own_variables(self, store: Any) -> None:
-        """Loads candidates, however many; a file without any leaves those here as they are.
+        """Loads candidates, however many; a layer saved without any leaves those here as they are.
+
+        The weights of `keras_rs.layers.BruteForceRetrieval` are candidates too.
 
         Raises:
-            ValueError: They are damaged, or have ids that the backend cannot hold.
+            ValueError: They are damaged, have ids that the backend cannot hold, or the file has
+                nothing for this layer. The candidates here then stay.
         """
         names = set(store.keys())
+        if not names:
+            raise ValueError(
+                f"The file has nothing for layer '{self.name}' ({type(self).__name__}). Files name "
+                "layers by their class: load weights of `BruteForceRetrieval` into a model with "
+                "`shortlist.layers.BruteForceRetrieval`, and give its candidates to "
+                "`update_candidates` of this one."
+            )
+        if names <= {"0", "1"}:  # As Keras numbers the variables of a layer.
+            embeddings = np.array(store["0"])
+            ids = np.array(store["1"]) if "1" in names else np.arange(len(embeddings))
+            self.update_candidates(embeddings, ids)
+            return
         self._load(store, names)
         if "tower_fingerprint" in names:
             self._tower_fingerprint = np.array(store["tower_fingerprint"]).tobytes()
@@ -388,6 +534,10 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
         if isinstance(model, dict):
             config = {**config, "query_model": keras.saving.deserialize_keras_object(model)}
         return cls(**config)
+
+
+def _two_exclusions() -> ValueError:
+    return ValueError("`exclusions` and `excluded_rows` were both given: give one of them.")
 
 
 def _positive(k: Any) -> int:

@@ -1,7 +1,7 @@
 """Candidate embeddings on the host: checked, in batches, and in files."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from shortlist.ids import are_text, as_ids
 from shortlist.layers._candidate_ids import CandidateIds
 
 Array = NDArray[Any]
@@ -23,21 +24,26 @@ PARTS = (
 DIGEST = "candidates_digest"
 
 
-def checked_embeddings(embeddings: Any) -> NDArray[np.float32]:
-    """Returns candidates as a float32 array of the host, or raises what is wrong with them."""
+def checked_embeddings(
+    embeddings: Any, argument: str = "candidate_embeddings"
+) -> NDArray[np.float32]:
+    """Returns embeddings as a float32 array of the host, or raises what is wrong with them."""
     if embeddings is None:
-        raise ValueError("`candidate_embeddings` must have shape (n, d), got None.")
+        raise ValueError(f"`{argument}` must have shape (n, d), got None.")
     array = np.asarray(ops.convert_to_numpy(embeddings))
     if array.ndim != 2 or 0 in array.shape:
-        raise ValueError(f"`candidate_embeddings` must have shape (n, d), got {array.shape}.")
-    if array.dtype.kind in "OUSb":
-        raise TypeError(f"`candidate_embeddings` must hold floats, got dtype {array.dtype}.")
-    array = np.ascontiguousarray(array, dtype=np.float32)
+        raise ValueError(f"`{argument}` must have shape (n, d), got {array.shape}.")
+    if array.dtype.kind in "OUSbc":
+        raise TypeError(f"`{argument}` must hold floats, got dtype {array.dtype}.")
+    with np.errstate(over="ignore"):  # What float32 cannot hold is reported as infinite.
+        array = np.ascontiguousarray(array, dtype=np.float32)
     finite = np.isfinite(array).all(axis=1)
     if not finite.all():
         raise ValueError(
-            f"`candidate_embeddings` must be finite, got NaN or infinity in row "
-            f"{int(np.argmin(finite))}."
+            f"`{argument}` must be finite, got NaN or infinity in row {int(np.argmin(finite))}, "
+            f"and in {int((~finite).sum())} of {len(finite)} in all. Leave such rows out: with "
+            "`keep = np.isfinite(embeddings).all(axis=1)`, give `embeddings[keep]`, and as ids "
+            "`ids[keep]` or, where the rows were the ids, `np.flatnonzero(keep)`."
         )
     return array
 
@@ -56,7 +62,7 @@ def as_batch(batch: Any) -> tuple[Any, Any]:
                 f"`batches` must give embeddings or (ids, embeddings), got {len(batch)} parts."
             )
         ids, embeddings = batch
-        return checked_embeddings(embeddings), np.asarray(_on_host(ids))
+        return checked_embeddings(embeddings), as_ids(ids, "candidate_ids", ndim=None).ravel()
     return checked_embeddings(batch), None
 
 
@@ -68,18 +74,17 @@ def concatenated(batches: Iterable[Any]) -> tuple[Array, Array | None]:
     embeddings, ids = zip(*parts, strict=True)
     if len({part.shape[1] for part in embeddings}) > 1:
         raise ValueError("`batches` must give embeddings of one dim, got several.")
-    with_ids = [part is not None for part in ids]
-    if any(with_ids) and not all(with_ids):
+    return np.concatenate(embeddings), concatenated_ids(ids)
+
+
+def concatenated_ids(parts: Sequence[Array | None]) -> Array | None:
+    """Returns the ids of all batches, None where there are none."""
+    given = [part for part in parts if part is not None]
+    if given and len(given) < len(parts):
         raise ValueError("`batches` must give ids with every batch or with none.")
-    return np.concatenate(embeddings), np.concatenate(ids) if all(with_ids) else None
-
-
-def _on_host(ids: Any) -> Any:
-    """Strings of TensorFlow come as bytes."""
-    array = np.asarray(ops.convert_to_numpy(ids) if ops.is_tensor(ids) else ids)
-    if array.dtype.kind == "O" and all(isinstance(value, bytes) for value in array.tolist()):
-        return np.array([value.decode() for value in array.tolist()], dtype=object)
-    return array
+    if len({are_text(part) for part in given}) > 1:
+        raise ValueError("`batches` must give ids that are all integers or all text.")
+    return np.concatenate(given) if given else None
 
 
 def write_checked(store: Any, parts: dict[str, Array]) -> None:

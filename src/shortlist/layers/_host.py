@@ -4,7 +4,7 @@ import itertools
 import weakref
 from collections.abc import Callable, Sequence
 from functools import cache, partial
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -29,14 +29,25 @@ def is_concrete(tensor: Any) -> bool:
         return hasattr(tensor, "numpy")
     import torch
 
-    return not torch.compiler.is_compiling() and tensor.device.type != "meta"
+    is_recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    return not is_recorded and tensor.device.type != "meta"
 
 
-class KeptErrors(Protocol):
-    """What a backend does with an error in a function that Keras compiles."""
+def is_exporting(tensor: Any) -> bool:
+    """Whether a graph is being written that must do without the host.
 
-    def keep(self, error: Exception) -> bool:
-        """Keeps an error; whether it will be raised if the function goes on."""
+    JAX leaves the batch size open only then. TensorFlow does not tell a graph what it is for.
+    """
+    backend = keras.backend.backend()
+    if isinstance(tensor, keras.KerasTensor) or backend == "tensorflow":
+        return False
+    if backend == "jax":
+        return not all(isinstance(size, int) for size in tensor.shape)
+    import torch
+
+    # PyTorch before 2.7 has no `is_exporting`.
+    is_torch_export = getattr(torch.compiler, "is_exporting", torch.onnx.is_in_onnx_export)
+    return bool(torch.jit.is_tracing() or is_torch_export())
 
 
 class HostFunction:
@@ -84,42 +95,21 @@ class HostFunction:
             for result, (_, dtype) in zip(results, self.outputs(k), strict=True)
         )
 
-    def _run_or_keep(self, errors: KeptErrors | None, k: int, *arrays: Any) -> tuple[Array, ...]:
-        try:
-            return self.run(k, *arrays)
-        except Exception as error:
-            if errors is None or not errors.keep(error):
-                raise
-            shapes = ((len(arrays[0]), width, dtype) for width, dtype in self.outputs(k))
-            return tuple(np.zeros((rows, width), dtype) for rows, width, dtype in shapes)
-
     def _in_jax(self, k: int, *tensors: Any) -> tuple[Any, ...]:
         import jax
-        from jax.experimental import io_callback
-
-        from shortlist.layers._jax_errors import errors_of_model
 
         batch = tensors[0].shape[0]
         shapes = tuple(
             jax.ShapeDtypeStruct((batch, width), dtype) for width, dtype in self.outputs(k)
         )
-        errors = errors_of_model()
-        run = partial(self._run_or_keep, errors, k)
-        if errors is None or errors.waits:
-            return _pure_callback(run, shapes, *tensors)
-        # With nothing to wait for, an effect: one beside a pure callback would cost much more.
-        return tuple(io_callback(run, shapes, *tensors))
+        return _pure_callback(partial(self.run, k), shapes, *tensors)
 
     def _in_tensorflow(self, k: int, *tensors: Any) -> tuple[Any, ...]:
         import tensorflow as tf
 
-        from shortlist.layers._tensorflow_errors import errors_of_model
-
         outputs = self.outputs(k)
         results = tf.numpy_function(
-            partial(self._run_or_keep, errors_of_model(), k),
-            tensors,
-            [tf.as_dtype(dtype) for _, dtype in outputs],
+            partial(self.run, k), tensors, [tf.as_dtype(dtype) for _, dtype in outputs]
         )
         for result, (width, _) in zip(results, outputs, strict=True):
             result.set_shape((tensors[0].shape[0], width))
@@ -128,6 +118,20 @@ class HostFunction:
     def _in_torch(self, k: int, *tensors: Any) -> tuple[Any, ...]:
         operator = cast(Callable[..., list[Any]], self._operator)
         return tuple(operator(self.handle, k, list(tensors)))
+
+
+def refuse_saved_models(error: Callable[[], Exception]) -> Any:
+    """Returns what, as an attribute of a layer, raises an error when TensorFlow saves its graph.
+
+    TensorFlow would write the call of the host into the file, where nobody answers it.
+    """
+    import tensorflow as tf
+
+    class Refusal(tf.saved_model.experimental.TrackableResource):
+        def _create_resource(self) -> Any:
+            raise error()
+
+    return Refusal()
 
 
 def finite_rows(queries: Array) -> Array:

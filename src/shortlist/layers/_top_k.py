@@ -1,6 +1,7 @@
 """The best rows of a matrix of scores, in memory that does not grow with the number of rows."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -18,13 +19,20 @@ NO_ROW = -1
 NO_SCORE = float("-inf")
 
 
-def top_rows(queries: Any, embeddings: Any, k: int, rows_at_a_time: int | None = None) -> Any:
-    """Returns the (b, k) best dot products of each query and their rows.
+def top_rows(
+    queries: Any,
+    embeddings: Any,
+    k: int,
+    score: Callable[[Any, Any], Any],
+    rows_at_a_time: int | None = None,
+) -> Any:
+    """Returns the (b, k) best scores of each query and their rows.
 
     Args:
         queries: (b, d) float32.
         embeddings: (n, d) float32.
         k: How many; where fewer rows exist, the rest is score -inf and row -1.
+        score: The (b, m) scores of queries and m rows.
         rows_at_a_time: Rows scored at a time; `None` picks by b.
 
     Returns:
@@ -36,19 +44,29 @@ def top_rows(queries: Any, embeddings: Any, k: int, rows_at_a_time: int | None =
         known = isinstance(num_queries, int)
         rows_at_a_time = SCORES_IN_MEMORY // max(num_queries, 1) if known else ROWS_AT_A_TIME
     rows_at_a_time = max(rows_at_a_time, k)
-    is_finite = ops.all(ops.isfinite(queries), axis=1, keepdims=True)
-    queries = ops.where(is_finite, queries, 0.0)
-
+    queries, is_finite = finite_or_zero(queries)
     if isinstance(num_rows, int) and k <= num_rows <= rows_at_a_time:
-        scores, rows = stable_top_k(ops.matmul(queries, ops.transpose(embeddings)), k)
+        scores, rows = stable_top_k(score(queries, embeddings), k)
     else:
-        scores, rows = _top_rows_by_block(queries, embeddings, num_rows, k, rows_at_a_time)
+        scores, rows = _top_rows_by_block(queries, embeddings, num_rows, k, score, rows_at_a_time)
     is_hit = ops.logical_and(is_finite, ops.greater(scores, NO_SCORE))
     return ops.where(is_hit, scores, NO_SCORE), ops.where(is_hit, rows, NO_ROW)
 
 
+def finite_or_zero(queries: Any) -> tuple[Any, Any]:
+    """Returns queries, zeros in place of those that are not finite, and which (b, 1) are finite."""
+    # Not isfinite, which not every exporter knows; a NaN is less than nothing.
+    is_finite = ops.all(ops.abs(queries) < float("inf"), axis=1, keepdims=True)
+    return ops.where(is_finite, queries, 0.0), is_finite
+
+
 def _top_rows_by_block(
-    queries: Any, embeddings: Any, num_rows: Any, k: int, rows_at_a_time: int
+    queries: Any,
+    embeddings: Any,
+    num_rows: Any,
+    k: int,
+    score: Callable[[Any, Any], Any],
+    rows_at_a_time: int,
 ) -> Any:
     minimum = min if isinstance(num_rows, int) else ops.minimum
     size = minimum(rows_at_a_time, num_rows)
@@ -61,7 +79,7 @@ def _top_rows_by_block(
         start = ops.minimum(seen, num_rows - size)
         part = ops.slice(embeddings, (start, 0), (size, dim))
         rows = start + columns
-        scores = ops.matmul(queries, ops.transpose(part))
+        scores = score(queries, part)
         scores = ops.where(ops.expand_dims(rows < seen, 0), NO_SCORE, scores)
         scores, rows = stable_top_k(scores, minimum(k, size))
         rows = start + rows

@@ -106,25 +106,37 @@ class ApproximateRetrieval(HostRetrieval):
         Args:
             candidate_embeddings: (n, d) floats, n ≥ k, finite.
             candidate_ids: (n,) ids, no two alike: integers that the backend's tensors hold (int32
-                on JAX, int64 elsewhere), or with `return_rows=True` any int64 or str; `None`
-                numbers the rows.
+                on JAX, int64 elsewhere), or with `return_rows=True` any int64 or str. `None`
+                numbers the rows; where the candidates before had ids of their own it keeps those,
+                and there must be as many candidates as before.
             queries: (q, d) query embeddings, at least 20, to reach `target_recall` on. `None` takes
                 a sample of the candidates, which are seldom where queries are: give real ones.
 
         Raises:
-            ValueError: The candidates are not as said above.
+            ValueError: The candidates are not as said above. Those before then stay.
         """
-        self._tuning_queries = None if queries is None else np.asarray(checked_embeddings(queries))
-        super().update_candidates(candidate_embeddings, candidate_ids)
+        given = None if queries is None else checked_embeddings(queries, "queries")
+        before, self._tuning_queries = self._tuning_queries, given
+        try:
+            super().update_candidates(candidate_embeddings, candidate_ids)
+        except BaseException:
+            self._tuning_queries = before
+            raise
 
-    def index_from_dataset(self, batches: Iterable[Any], queries: Any = None) -> None:
+    def index_from_dataset(
+        self, batches: Iterable[Any], queries: Any = None
+    ) -> "ApproximateRetrieval":
         """Builds the index of candidates that come in batches.
 
         Args:
             batches: Iterable of (b, d) embeddings, or of (ids, embeddings) pairs.
             queries: As in `update_candidates`.
+
+        Returns:
+            The layer.
         """
         self.update_candidates(*concatenated(batches), queries=queries)
+        return self
 
     def search(
         self, queries: Array, k: int, exclude: Any = None

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from shortlist.layers._candidate_ids import NO_ID, tensor_dtype
 from shortlist.layers._partition import partition
-from shortlist.layers._top_k import NO_SCORE, portable_top_k
+from shortlist.layers._top_k import NO_SCORE, finite_or_zero, portable_top_k
 
 
 @keras.saving.register_keras_serializable(package="shortlist")
@@ -115,9 +115,7 @@ class ExportableRetrieval(keras.layers.Layer):
         A query that is not finite, of which an exported graph cannot complain, gets -inf and -1.
         """
         queries = inputs if self.query_model is None else self.query_model(inputs)
-        # Not isfinite, which not every exporter knows; a NaN is less than nothing.
-        is_finite = ops.all(ops.abs(queries) < float("inf"), axis=1, keepdims=True)
-        queries = ops.where(is_finite, queries, 0.0)
+        queries, is_finite = finite_or_zero(queries)
         if self.leaves is None:
             scores = ops.matmul(queries, ops.transpose(self.embeddings))
             scores, columns = portable_top_k(scores, self.k)

@@ -12,6 +12,7 @@ from shortlist.layers._candidates import (
     Array,
     arrays_of_ids,
     as_batch,
+    concatenated_ids,
     ids_of_arrays,
     read_checked,
     row_blocks,
@@ -64,13 +65,18 @@ class StreamingRetrieval(HostRetrieval):
         """Whether the true top k is returned, always."""
         return True
 
-    def index_from_dataset(self, batches: Iterable[Any] | Callable[[], Iterable[Any]]) -> None:
+    def index_from_dataset(
+        self, batches: Iterable[Any] | Callable[[], Iterable[Any]]
+    ) -> "StreamingRetrieval":
         """Takes the dataset in place of the candidates before, after reading it through once.
 
         Args:
             batches: Iterable of (b, d) embeddings, or of (ids, embeddings) pairs, that can be
                 iterated again and again and gives the same each time: a list, a `tf.data.Dataset`,
                 a PyTorch `DataLoader`; or a function that returns such an iterable.
+
+        Returns:
+            The layer.
 
         Raises:
             ValueError: The candidates are not as `update_candidates` wants them, or `batches` can
@@ -85,20 +91,20 @@ class StreamingRetrieval(HostRetrieval):
         def source() -> Iterator[tuple[Array, Any]]:
             return map(as_batch, batches() if callable(batches) else batches)
 
-        dim, count, ids = None, 0, []
+        dim, count = None, 0
+        ids: list[Array | None] = []
         for embeddings, batch_ids in source():
             dim = dim or embeddings.shape[1]
             self._check_dim("candidate_embeddings", embeddings.shape, dim)
-            ids.append(
-                np.arange(count, count + len(embeddings)) if batch_ids is None else batch_ids
-            )
+            ids.append(batch_ids)
             count += len(embeddings)
         if not count:
             raise ValueError("`batches` must give at least one batch, got none.")
-        all_ids = CandidateIds(np.concatenate(ids), count)
+        all_ids = self._ids_for(concatenated_ids(ids), count)
         self._check_ids(all_ids)
         self._source, self._source_dim, self._in_memory = source, dim, ()
         self._ids, self._tower_fingerprint = all_ids, None
+        return self
 
     def search(
         self, queries: Array, k: int, exclude: Any = None
