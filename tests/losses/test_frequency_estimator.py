@@ -47,6 +47,59 @@ def test_an_unseen_id_is_rarer_than_once():
     np.testing.assert_allclose(ops.convert_to_numpy(estimator(np.array([1, 2]))), [1.0, 0.1])
 
 
+def test_ids_of_64_bits_keep_their_slots():
+    estimator = FrequencyEstimator(capacity=10, learning_rate=1.0)
+    ids = np.array([5 * 10**9 + 3, -1, 2**32 + 7])  # slots 3, 9 and 3
+    estimator(ids[:2], training=True)
+    estimator(ids[:1], training=True)
+    estimator(ids[:2].tolist(), training=True)
+    np.testing.assert_allclose(ops.convert_to_numpy(estimator(ids)), [1, 1 / 2, 1])
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(estimator(np.array([3, 9, 3], "uint8"))), [1, 1 / 2, 1]
+    )
+
+
+def test_the_capacity_may_be_beyond_the_type_of_the_ids():
+    estimator = FrequencyEstimator(capacity=1000)
+    ids = ops.convert_to_tensor(np.array([200, 44], "uint8"))
+    estimator(ids[:1], training=True)
+    np.testing.assert_allclose(ops.convert_to_numpy(estimator(ids)), [1, 1 / 2])
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (["a"], "must be integers, because an id's slot is .* got the str 'a'"),
+        (np.array([1.7]), "must be integers or text, got the float 1.7"),
+        ([None], "must have no missing ids"),
+    ],
+)
+def test_ids_that_have_no_slot_are_refused(ids, message):
+    with pytest.raises(ValueError, match=f"`candidate_ids` {message}"):
+        FrequencyEstimator(capacity=4)(ids, training=True)
+
+
+def test_tensors_of_floats_are_refused():
+    with pytest.raises(ValueError, match="must hold integers in a tensor, got dtype float32"):
+        FrequencyEstimator(capacity=4)(ops.convert_to_tensor([1.7]), training=True)
+
+
+def test_a_model_that_trains_says_so():
+    class Model(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.estimator = FrequencyEstimator(capacity=4)
+
+        def call(self, ids):
+            return self.estimator(ids)
+
+    model = Model()
+    model(np.array([1, 2], "int32"))
+    assert int(model.estimator.step) == 0
+    model(np.array([1, 2], "int32"), training=True)
+    assert int(model.estimator.step) == 1
+
+
 def test_state_and_config_survive_saving(tmp_path):
     inputs = keras.Input((), dtype="int32")
     estimator = FrequencyEstimator(capacity=4, learning_rate=0.5)

@@ -84,12 +84,83 @@ def test_a_common_factor_of_the_probabilities_does_not_matter():
     )
 
 
-def test_a_probability_of_zero_stays_finite():
-    queries, candidates = embeddings(2), embeddings(2, seed=1)
-    losses = losses_of(
-        queries, candidates, sampling_probabilities=np.array([0.0, 0.5], dtype="float32")
+def test_probabilities_of_nothing_and_above_one():
+    # Counts are probabilities up to a common factor; TensorFlow Recommenders clips to [1e-6, 1].
+    queries, candidates = embeddings(4), embeddings(4, seed=1)
+    counts = np.array([3, 1, 500, 40])
+    for given in (counts, counts.astype("float32"), counts / counts.sum()):
+        np.testing.assert_allclose(
+            losses_of(queries, candidates, sampling_probabilities=given),
+            softmax_losses(queries @ candidates.T - np.log(counts)),
+            rtol=1e-5,
+        )
+    nothing = np.array([0.0, -1.0, 1e-13, 0.5], dtype="float32")
+    np.testing.assert_allclose(
+        losses_of(queries, candidates, sampling_probabilities=nothing),
+        softmax_losses(queries @ candidates.T - np.log([1e-12, 1e-12, 1e-12, 0.5])),
+        rtol=1e-5,
     )
-    assert np.isfinite(losses).all()
+
+
+def test_clipped_probabilities_are_the_correction_of_keras_recommenders():
+    keras_rs = pytest.importorskip("keras_rs")
+    queries, candidates = embeddings(4), embeddings(4, seed=1)
+    given = np.array([0.0, 0.3, 2.0, 1e-9], dtype="float32")
+    logits = queries @ candidates.T
+    corrected = ops.convert_to_numpy(
+        keras_rs.layers.SamplingProbabilityCorrection()(logits, np.tile(given, (4, 1)))
+    )
+    np.testing.assert_allclose(
+        losses_of(queries, candidates, sampling_probabilities=np.clip(given, 1e-6, 1)),
+        softmax_losses(corrected),
+        rtol=1e-5,
+    )
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        ["c", "h", "c", "e", "h", "c", "k"],
+        [b"c", b"h", "c", "e", "h", b"c", "k"],
+        np.array(["c", "h", "c", "e", "h", "c", "k"]),
+        # They agree modulo 2**32 where they differ.
+        np.array([3, 8, 3, 2**32 + 3, 8, 3, 2**33 + 8]),
+        np.array([2**40, 1, 2**40, 2**41, 1, 2**40, 0]),
+        np.array([255, 1, 255, 0, 1, 255, 254], "uint8"),
+    ],
+    ids=["str", "bytes", "numpy_str", "modulo", "wide", "uint8"],
+)
+def test_accidental_hits_are_those_of_the_same_id_whatever_its_type(ids):
+    queries, candidates = embeddings(5), embeddings(7, seed=1)
+    same = np.array([3, 8, 3, 5, 8, 3, 11])
+    np.testing.assert_allclose(
+        losses_of(queries, candidates, candidate_ids=ids),
+        softmax_losses(queries @ candidates.T, same[:5, None] != same[None]),
+        rtol=1e-5,
+    )
+
+
+def test_what_is_no_id_is_refused():
+    queries = embeddings(3)
+    for ids in ([1.5, 2, 3], [None, 1, 2], ["a", 1, 2], [True, 1, 2]):
+        with pytest.raises(ValueError, match="`candidate_ids` must"):
+            RetrievalLoss()(queries, queries, candidate_ids=ids)
+    with pytest.raises(ValueError, match="must hold integers in a tensor, got dtype float32"):
+        RetrievalLoss()(queries, queries, candidate_ids=ops.convert_to_tensor([1.0, 2.0, 3.0]))
+
+
+def test_accidental_hits_that_keras_recommenders_leaves_in():
+    # Its `RemoveAccidentalHits` of 0.4.0 adds 1.2e-40 to a logit, which is to add nothing.
+    keras_rs = pytest.importorskip("keras_rs")
+    queries = candidates = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]], "float32")
+    ids = np.array([7, 8, 7])
+    logits = ops.convert_to_tensor(queries @ candidates.T)
+    theirs = keras_rs.layers.RemoveAccidentalHits()(logits, ops.eye(3), ids)
+    left_in = softmax_losses(ops.convert_to_numpy(theirs))
+    masked = losses_of(queries, candidates, candidate_ids=ids)
+    np.testing.assert_allclose(masked, softmax_losses(queries @ candidates.T, ids[:, None] != ids))
+    if keras_rs.version() == "0.4.0":
+        np.testing.assert_allclose(left_in, softmax_losses(queries @ candidates.T), rtol=1e-5)
 
 
 def test_accidental_hits_leave_the_softmax():
@@ -155,6 +226,33 @@ def test_several_vectors_a_query_score_by_their_best():
     candidates = embeddings(5, seed=1)
     scores = np.einsum("bvd,md->bvm", queries, candidates).max(axis=1)
     np.testing.assert_allclose(losses_of(queries, candidates), softmax_losses(scores), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("queries", "candidates", "scores"),
+    [
+        ([[1, 2, 3], [2, 3, 4]], [[1, 1, 1], [1, 1, 0]], [[6, 3], [9, 5]]),
+        (
+            [[3, 2, 1], [2, 3, 4]],
+            [[0, 1, 0], [0, 1, 1], [1, 1, 0]],
+            [[2, 3, 5], [3, 7, 5]],
+        ),
+        (
+            [[[3, 2, 1], [1, 2, 3]], [[2, 3, 4], [4, 3, 2]]],
+            [[0, 1, 0], [0, 1, 1], [1, 1, 0]],
+            [[2, 5, 5], [3, 7, 7]],
+        ),
+    ],
+    ids=["in_batch", "further_negatives", "several_vectors"],
+)
+def test_the_sums_that_tensorflow_recommenders_gives(queries, candidates, scores):
+    queries, candidates = np.array(queries, "float32"), np.array(candidates, "float32")
+    losses = softmax_losses(np.array(scores, float))
+    loss = RetrievalLoss(reduction="sum")
+    assert float(loss(queries, candidates)) == pytest.approx(losses.sum(), rel=1e-5)
+    weights = np.array([0.7, 0.3], "float32")
+    weighted = float(loss(queries, candidates, weights))
+    assert weighted == pytest.approx(0.7 * losses[0] + 0.3 * losses[1], rel=1e-5)
 
 
 def test_reductions_and_weights():

@@ -5,6 +5,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from shortlist.ids import are_text, as_ids
+from shortlist.losses._batch_ids import check_integers, is_tensor
+
 
 @keras.saving.register_keras_serializable(package="shortlist")
 class FrequencyEstimator(keras.layers.Layer):
@@ -62,6 +65,22 @@ class FrequencyEstimator(keras.layers.Layer):
         )
         self.built = True
 
+    def __call__(self, candidate_ids: Any, **kwargs: Any) -> Any:
+        """Calls the layer; see `call`.
+
+        Ids that are no tensor yet become slots here, before Keras makes a tensor of them that may
+        hold 32 bits only.
+        """
+        if not is_tensor(candidate_ids):
+            ids = as_ids(candidate_ids, "candidate_ids", ndim=None)
+            if are_text(ids):
+                raise ValueError(
+                    "`candidate_ids` must be integers, because an id's slot is `id % capacity`, "
+                    f"got the str {ids.flat[0]!r}; give indices, as a `Vocabulary` has them."
+                )
+            candidate_ids = (ids % self.capacity).astype("int32")
+        return super().__call__(candidate_ids, **kwargs)
+
     def call(self, candidate_ids: Any, training: bool = False) -> Any:
         """Returns the chance of each id to appear in a batch.
 
@@ -72,8 +91,16 @@ class FrequencyEstimator(keras.layers.Layer):
         Returns:
             (m,) float32 probabilities in (0, 1]. An id never seen appears less than once in the
             steps so far: it gets 1 / (steps + 1).
+
+        Raises:
+            ValueError: The ids are not integers.
         """
-        slots = ops.mod(ops.cast(candidate_ids, "int32"), self.capacity)
+        check_integers("candidate_ids", candidate_ids)
+        # In the wider of both types: 32 bits would cut an int64 id, 8 bits the capacity.
+        dtype = keras.backend.result_type(
+            keras.backend.standardize_dtype(candidate_ids.dtype), "int32"
+        )
+        slots = ops.cast(ops.mod(ops.cast(candidate_ids, dtype), self.capacity), "int32")
         if training:
             self.step.assign_add(1)
             last = ops.take(self.last_seen, slots)

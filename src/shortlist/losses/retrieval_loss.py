@@ -5,13 +5,15 @@ from typing import Any
 import keras
 from keras import ops
 
+from shortlist.losses._batch_ids import distinguishable
+
 REDUCTIONS = ("mean", "sum", "none")
 
 # Exactly 0 after exp(MASKED - x) in float32, whatever score x is, yet MASKED - MASKED is not NaN.
 MASKED = -1e30
 
 # Below this a sampling probability says nothing but "very rare", and its logarithm would drown the
-# score.
+# score. TensorFlow Recommenders takes 1e-6, which is more than that of most of ten million items.
 SMALLEST_PROBABILITY = 1e-12
 
 
@@ -82,10 +84,13 @@ class RetrievalLoss(keras.losses.Loss):
             candidates: (m, d) embeddings, m ≥ b. Row i < b is the positive of query i; rows from b
                 on are extra negatives for every query.
             sample_weight: (b,) weight of each query's loss. `"mean"` still divides by b.
-            candidate_ids: (m,) integer ids. When given, a row that carries the same id as the
-                query's positive (an accidental hit) is no negative: it leaves the softmax.
+            candidate_ids: (m,) ids. When given, a row that carries the same id as the query's
+                positive (an accidental hit) is no negative: it leaves the softmax. Integers, or
+                outside compiled code also text. Compiled code gets ids as the backend's tensors
+                hold them: on JAX 32 bits, so give indices there where ids need more.
             sampling_probabilities: (m,) chance of each candidate to appear in the batch, up to one
-                common factor; see `FrequencyEstimator`. Values below 1e-12 count as 1e-12.
+                common factor, so counts will do; see `FrequencyEstimator`. Values above 1 count as
+                they are; those below 1e-12, 0 too, as 1e-12.
             score_mask: (b, m) booleans, False where a candidate is no negative of a query. The
                 positive always counts: to drop a query give it weight 0.
 
@@ -93,7 +98,7 @@ class RetrievalLoss(keras.losses.Loss):
             A float32 scalar, or (b,) with `reduction="none"`.
 
         Raises:
-            ValueError: If shapes do not fit each other.
+            ValueError: If shapes do not fit each other, or an id is none.
         """
         losses = self.call(
             queries,
@@ -130,7 +135,7 @@ class RetrievalLoss(keras.losses.Loss):
         if len(queries.shape) == 3:
             scores = ops.max(scores, axis=1)
         if sampling_probabilities is not None:
-            probabilities = _as_float32("sampling_probabilities", sampling_probabilities)
+            probabilities = ops.cast(sampling_probabilities, "float32")
             _check_shape("sampling_probabilities", probabilities, (candidates.shape[0],))
             scores = scores - ops.log(ops.maximum(probabilities, SMALLEST_PROBABILITY))
 
@@ -140,7 +145,7 @@ class RetrievalLoss(keras.losses.Loss):
         )
         is_negative = ops.logical_not(is_positive)
         if candidate_ids is not None:
-            ids = ops.convert_to_tensor(candidate_ids)
+            ids = distinguishable(candidate_ids)
             _check_shape("candidate_ids", ids, (candidates.shape[0],))
             positive_ids = ops.expand_dims(ids[:num_queries], 1)
             is_negative = ops.logical_and(is_negative, ops.not_equal(positive_ids, ids))
