@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from shortlist import Index, IndexConfig
-from shortlist.data import Interactions, UserItems, Vocabulary
+from shortlist.data import Histories, Interactions, Vocabulary
 from shortlist.evaluation import evaluate
 
 KS = (10, 100)
@@ -91,9 +91,9 @@ class Strangers:
         rates = {f"hit_rate@{k}": result[f"hit_rate@{k}"] for k in KS}
         return {**rates, PER_USER: result["recall@10"]}
 
-    def _given(self, count: int) -> UserItems:
+    def _given(self, count: int) -> Histories:
         known = pl.col("item_id").is_in(self.train.item_ids)
-        return UserItems(self._films.filter(pl.col("place") < count, known))
+        return Histories.from_interactions(self._films.filter(pl.col("place") < count, known))
 
     def _rest(self, count: int) -> Interactions:
         return Interactions.from_polars(self._films.filter(pl.col("place") >= count))

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from shortlist.bundle import Bundle, BundleError
-from shortlist.data import Vocabulary
+from shortlist.data import Histories, Vocabulary
 from shortlist.index import Index
 
 from .parts import Parts, lookup_tower
@@ -21,8 +21,9 @@ def test_what_was_saved_comes_back(tmp_path: Path, text_ids: bool):
     users = parts.users.ids.tolist()
     np.testing.assert_array_equal(bundle.tower.embed(users), parts.user_embeddings[1:])
     assert bundle.items.table.equals(parts.items)
-    assert bundle.histories.rows(users[0]).tolist() == [3, 5]
-    assert bundle.histories.rows(users[4]).tolist() == []
+    assert bundle.histories == Histories.from_interactions(parts.interactions)
+    assert bundle.had(users[0]).tolist() == [5, 3]
+    assert bundle.had(users[4]).tolist() == []
     assert bundle.run["metrics"] == {"hit_rate@10": 0.5}
     assert set(bundle.run["versions"]) >= {"shortlist", "python", "numpy", "onnxruntime"}
     expected = parts.index.search(parts.user_embeddings[1:], 3)
@@ -37,14 +38,30 @@ def test_items_are_put_in_the_order_of_the_index(parts: Parts, tmp_path: Path):
     assert Bundle.load(tmp_path / "model").items.ids.to_list() == parts.item_ids
 
 
-def test_histories_keep_the_last_of_repeated_items_and_drop_unknown_ones(
+def test_histories_are_in_time_order_with_their_times_and_without_unknown_items(
     parts: Parts, tmp_path: Path
 ):
     parts.interactions = pl.DataFrame(
-        {"user_id": ["u0"] * 4, "item_id": ["f1", "f2", "f1", "gone"]}
+        {
+            "user_id": ["u0"] * 5,
+            "item_id": ["f1", "gone", "f2", "f1", "f3"],
+            "timestamp": [50, 40, 30, 20, 10],
+        }
     )
     parts.save(tmp_path / "model")
-    assert Bundle.load(tmp_path / "model").histories.rows("u0").tolist() == [2, 1]
+    bundle = Bundle.load(tmp_path / "model")
+    assert bundle.histories["u0"].tolist() == ["f3", "f1", "f2", "f1"]
+    assert bundle.histories.times.tolist() == [10, 20, 30, 50]
+    assert bundle.had("u0").tolist() == [1, 2, 3]  # each once, the most recent first
+    assert "f1" not in bundle.recommend(["u0"], 8).ids
+
+
+def test_interactions_of_another_kind_of_ids_are_refused(parts: Parts, tmp_path: Path):
+    for ids in ({"user_id": ["u0"], "item_id": [1]}, {"user_id": ["u0"], "item": ["f1"]}):
+        parts.interactions = pl.DataFrame(ids)
+        with pytest.raises(BundleError, match="`interactions` do not fit"):
+            parts.save(tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_model_card_shows_metrics_and_escapes_names(parts: Parts, tmp_path: Path):

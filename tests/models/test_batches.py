@@ -1,10 +1,11 @@
 import numpy as np
 
+from shortlist.data import Histories
 from shortlist.models import Catalogue
 from shortlist.models.batches import PairBatches, UserBatches
-from shortlist.models.inputs import HISTORY, Columns, Histories, indices_only
+from shortlist.models.inputs import HISTORY, Columns, indices_only
 
-LISTS = [np.zeros(0, int), np.array([1, 2, 3, 4]), np.zeros(0, int), np.array([5, 6])]
+LISTS = Histories.from_lists([[], [1, 2, 3, 4], [], [5, 6]])
 COLUMNS = {"user": np.arange(10), "candidate": 10 * np.arange(10)}
 
 
@@ -41,7 +42,7 @@ def test_without_a_seed_the_rows_keep_their_order() -> None:
 
 def parted(seed: int = 0, history: bool = True, **options: float) -> UserBatches:
     users = Columns({"user": np.arange(4)})
-    return UserBatches(Histories(LISTS), users, history, Catalogue(**options), 8, seed)
+    return UserBatches(LISTS, users, history, Catalogue(**options), 8, seed)
 
 
 def test_each_item_is_either_known_or_to_be_found() -> None:

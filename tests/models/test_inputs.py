@@ -1,28 +1,10 @@
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from shortlist.data import DataError, Vocabulary
 from shortlist.data.features import Age, Category, FeatureSpec, Number, Time
-from shortlist.models.inputs import Histories, Moments, feature_columns
-
-
-@given(
-    st.lists(st.lists(st.integers(0, 9), max_size=6), min_size=1, max_size=5),
-    st.integers(1, 7),
-    st.data(),
-)
-def test_histories_are_the_last_known_items_padded(
-    lists: list[list[int]], most: int, data: st.DataObject
-) -> None:
-    users = data.draw(st.lists(st.integers(0, len(lists) - 1), max_size=6))
-    histories = Histories([np.array(items, np.int64) for items in lists])
-    padded = histories.padded(np.array(users, np.int64), most)
-    kept = [[item for item in lists[user] if item][-most:] for user in users]
-    width = max([1, *map(len, kept)])
-    assert padded.tolist() == [items + [0] * (width - len(items)) for items in kept]
+from shortlist.models.inputs import Moments, feature_columns
 
 
 def test_features_stand_in_the_order_of_the_vocabulary() -> None:

@@ -4,7 +4,6 @@ from shortlist._extras import needs
 
 with needs("`shortlist.bundle`", "bundle"):
     from shortlist.bundle.bundle import Bundle
-    from shortlist.bundle.histories import Histories
     from shortlist.bundle.items import Items
     from shortlist.bundle.manifest import BundleError, Manifest, read_manifest, verify
     from shortlist.bundle.tower import QueryTower, UnknownUserError
@@ -12,7 +11,6 @@ with needs("`shortlist.bundle`", "bundle"):
 __all__ = [
     "Bundle",
     "BundleError",
-    "Histories",
     "Items",
     "Manifest",
     "QueryTower",

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from shortlist import _native
-from shortlist.bundle.histories import Histories
 from shortlist.bundle.items import Items
 from shortlist.bundle.tower import QueryTower
+from shortlist.data import Histories
 from shortlist.index import Index, SearchResult, SearchSettings
 
 _EXACT = SearchSettings(exact=True)
@@ -24,7 +24,7 @@ class Answering:
         tower: Users to embeddings.
         index: The candidates' embeddings, searchable.
         items: What is known of each candidate, by row of the index.
-        histories: What each user has had; empty where none were saved.
+        histories: What each user has had, by id; empty where none were saved.
     """
 
     tower: QueryTower
@@ -134,9 +134,15 @@ class Answering:
         """Return what each user must not get: what they have had, where asked, and `exclude`."""
         seen = [exclude_seen] * len(users) if isinstance(exclude_seen, bool) else exclude_seen
         return [
-            [*(self._ids_at(self.histories.rows(user)) if left_out else ()), *exclude]
+            [*(self.histories[user].tolist() if left_out else ()), *exclude]
             for user, left_out in zip(users, seen, strict=True)
         ]
+
+    def had(self, user: int | str) -> npt.NDArray[np.int64]:
+        """Return the rows of what a user has had, each once, the most recent first."""
+        rows = self.index.rows(self.histories[user])[::-1]
+        _, first = np.unique(rows, return_index=True)
+        return rows[np.sort(first)]
 
     def similar(self, item: int | str, k: int = 10) -> SearchResult:
         """Return the candidates that point the same way as one of them.

@@ -14,13 +14,12 @@ import polars as pl
 
 from shortlist.bundle.answering import Answering
 from shortlist.bundle.atomic import replaced_folder
-from shortlist.bundle.checks import check_dimension, in_row_order
+from shortlist.bundle.checks import check_dimension, collected, in_row_order
 from shortlist.bundle.files import read_json, versions, write_run
-from shortlist.bundle.histories import Histories
 from shortlist.bundle.items import Items
 from shortlist.bundle.manifest import BundleError, Manifest, verify, write_manifest
 from shortlist.bundle.query import EMBEDDINGS, made_tower, query_parts, read_query, write_query
-from shortlist.data import Vocabulary
+from shortlist.data import DataError, Histories, Interactions, Vocabulary
 from shortlist.data.features import FeatureSpec
 from shortlist.index import Index, SearchSettings
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from shortlist.models import TwoTower
 
 _LOAD_ATTEMPTS = 5
+HISTORIES = "histories.parquet"
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Bundle(Answering):
         tower: Users to embeddings.
         index: The candidates' embeddings, searchable.
         items: What is known of each candidate, by row of the index.
-        histories: What each user has had; empty where none were saved.
+        histories: What each user has had, by id; empty where none were saved.
         manifest: What the files are.
         run: How the model came to be: seed, versions, data, arguments, metrics.
 
@@ -59,7 +59,7 @@ class Bundle(Answering):
         users: Vocabulary,
         index: Index,
         items: pl.DataFrame,
-        interactions: pl.DataFrame | None = None,
+        interactions: Interactions | Histories | pl.DataFrame | None = None,
         run: Mapping[str, Any] | None = None,
         user_embeddings: npt.NDArray[np.float32] | None = None,
         features: FeatureSpec | None = None,
@@ -76,7 +76,10 @@ class Bundle(Answering):
             index: The candidates.
             items: A column `id` with exactly the ids of the index, in any order; `title` and
                 further columns are shown to people.
-            interactions: Columns `user_id` and `item_id`, oldest first: what each user has had.
+            interactions: What each user has had: interactions, a table with the columns `user_id`,
+                `item_id` and, where known, `timestamp`, or histories. They are put in time order;
+                without times the order of the rows counts. Items that `index` does not hold are
+                left out.
             run: What to remember of the training: plain data. Versions are added.
             user_embeddings: float32 (users + 1, d), what the tower gives for all that was known of
                 each user, by index: they are served by it, and others by the tower.
@@ -93,17 +96,13 @@ class Bundle(Answering):
         run = {**(run or {}), "versions": {**versions(), **dict((run or {}).get("versions", {}))}}
         graph, tower = made_tower(query_tower, users, user_embeddings, features)
         check_dimension(tower, index)
-        histories = (
-            None
-            if interactions is None
-            else Histories.from_interactions(interactions, ordered["id"])
-        )
+        histories = collected(interactions, index)
         with replaced_folder(Path(path)) as folder:
             write_query(folder, graph, tower, user_embeddings)
             index.save(folder / "index.slx")
             ordered.write_parquet(folder / "items.parquet")
-            if histories is not None:
-                histories.write(folder / "histories.parquet")
+            if interactions is not None:
+                histories.write_parquet(folder / HISTORIES)
             write_run(folder, run, index, users, histories)
             return write_manifest(folder, f"shortlist {metadata.version('shortlist')}")
 
@@ -114,7 +113,7 @@ class Bundle(Answering):
         model: "TwoTower",
         *,
         items: pl.DataFrame,
-        interactions: pl.DataFrame | None = None,
+        interactions: Interactions | Histories | pl.DataFrame | None = None,
         run: Mapping[str, Any] | None = None,
     ) -> Manifest:
         """Write a bundle of a trained model: its query tower, and an index of its candidates.
@@ -208,10 +207,12 @@ class Bundle(Answering):
         except ValueError as error:
             raise BundleError(f"{folder / 'index.slx'} cannot be read: {error}") from None
         items = Items.read(folder / "items.parquet", index)
-        if "histories.parquet" in manifest.files:
-            histories = Histories.read(folder / "histories.parquet", len(items))
-        else:
-            histories = Histories.empty()
+        histories = Histories.empty()
+        if HISTORIES in manifest.files:
+            try:
+                histories = Histories.read_parquet(folder / HISTORIES)
+            except DataError as error:
+                raise BundleError(f"{error}") from None
         tower = read_query(folder, EMBEDDINGS in manifest.files)
         check_dimension(tower, index)
         run = read_json(folder / "run.json")

@@ -2,9 +2,10 @@
 
 import polars as pl
 
-from shortlist.bundle.ids import id_series
 from shortlist.bundle.manifest import BundleError
 from shortlist.bundle.tower import QueryTower
+from shortlist.data import Histories, Interactions
+from shortlist.data.columns import id_series
 from shortlist.index import Index
 
 
@@ -12,7 +13,7 @@ def in_row_order(items: pl.DataFrame, index: Index) -> pl.DataFrame:
     """Return the items in the order of the index's rows, every candidate once."""
     if "id" not in items.columns:
         raise BundleError(f"`items` must have a column 'id', got {items.columns}.")
-    ids = id_series(index.ids).alias("id")
+    ids = id_series(index.ids, "ids").alias("id")
     if items["id"].dtype != ids.dtype and items["id"].dtype.is_integer() == ids.dtype.is_integer():
         items = items.with_columns(pl.col("id").cast(ids.dtype))
     if items["id"].dtype != ids.dtype:
@@ -35,3 +36,17 @@ def check_dimension(tower: QueryTower, index: Index) -> None:
         raise BundleError(
             f"the query tower gives {tower.dim} dimensions, the index has {index.dim}."
         )
+
+
+def collected(
+    interactions: Interactions | Histories | pl.DataFrame | None, index: Index
+) -> Histories:
+    """Return the histories of the users, without items that are no candidates."""
+    if interactions is None:
+        return Histories.empty()
+    try:
+        if not isinstance(interactions, Histories):
+            interactions = Histories.from_interactions(interactions)
+        return interactions.among(index.ids)
+    except ValueError as error:
+        raise BundleError(f"`interactions` do not fit: {error}") from None

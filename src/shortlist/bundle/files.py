@@ -11,9 +11,8 @@ import msgspec
 import onnxruntime
 
 from shortlist.bundle.card import model_card
-from shortlist.bundle.histories import Histories
 from shortlist.bundle.manifest import BundleError
-from shortlist.data import Vocabulary
+from shortlist.data import Histories, Vocabulary
 from shortlist.index import Index
 
 
@@ -34,7 +33,7 @@ def write_run(
     run: Mapping[str, Any],
     index: Index,
     users: Vocabulary,
-    histories: Histories | None,
+    histories: Histories,
 ) -> None:
     """Write `run.json`, and the model card for people."""
     (folder / "run.json").write_bytes(
@@ -45,7 +44,7 @@ def write_run(
         "users": len(users),
         "dimensions": index.dim,
         "metric": index.metric,
-        "users with a history": len(histories or ()),
+        "users with a history": len(histories),
     }
     (folder / "README.md").write_text(model_card(run, facts), encoding="utf-8")
 

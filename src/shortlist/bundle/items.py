@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from shortlist.bundle.ids import id_series
 from shortlist.bundle.manifest import BundleError
+from shortlist.data.columns import id_series
 from shortlist.ids import parse_id, unknown_id
 from shortlist.index import Index
 
@@ -35,7 +35,7 @@ class Items:
         self._titles = titles.to_list()  # a list gives a title in 50 ns, a Series in 5 µs
         self.id_array: npt.NDArray[Any] = index.ids
         self._index = index
-        if not self.ids.equals(id_series(self.id_array), check_dtypes=True):
+        if not self.ids.equals(id_series(self.id_array, "ids"), check_dtypes=True):
             raise BundleError("index.slx and items.parquet do not hold the same candidates.")
 
     @classmethod

@@ -7,14 +7,14 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from shortlist.bundle.ids import id_series
 from shortlist.bundle.manifest import BundleError
 from shortlist.data import Vocabulary
+from shortlist.data.columns import id_series
 from shortlist.data.features import FeatureSpec
+from shortlist.data.histories import MAX_HISTORY
 from shortlist.ids import unknown_id
 
 HISTORY = "history"
-LONGEST_HISTORY = 1_024  # the last items count, as for `TwoTower`
 
 _TYPES = {"tensor(int32)": np.int32, "tensor(int64)": np.int64, "tensor(float)": np.float32}
 
@@ -53,7 +53,7 @@ class QueryTower:
         except Exception as error:  # ONNX Runtime raises a class of its own for each status
             raise BundleError(f"the query tower cannot be loaded: {_first_line(error)}") from None
         self.users = users
-        self.user_ids = id_series(users.ids)
+        self.user_ids = id_series(users.ids, "users")
         self.features = features
         self._known = {user: index for index, user in enumerate(self.user_ids, start=1)}
         self._embeddings = embeddings
@@ -129,7 +129,7 @@ class QueryTower:
         known: dict[str, npt.NDArray[Any]] = {"user_id": np.zeros(1, np.int64)}
         if self.features is not None:
             known = self.features.transform_one(values)
-        items = np.array([list(history)[-LONGEST_HISTORY:] or [-1]], dtype=np.int64) + 1
+        items = np.array([list(history)[-MAX_HISTORY:] or [-1]], dtype=np.int64) + 1
         given = {**known, HISTORY: items}
         return self._run({name: given[name].astype(dtype) for name, dtype in self._inputs.items()})
 

@@ -39,14 +39,12 @@ def report(
         users = np.asarray(loaded.tower.users.ids)
         chosen = users[np.random.default_rng(seed).permutation(len(users))[:MOST_USERS]].tolist()
         found = loaded.recommend(chosen, min(K, len(loaded.index)))
-        counts = np.zeros(len(loaded.index), np.int64)
-        lengths = [len(loaded.histories.rows(user)) for user in users.tolist()]
-        for user in users.tolist():
-            np.add.at(counts, loaded.histories.rows(user), 1)
+        counts = np.bincount(loaded.index.rows(loaded.histories.items), minlength=len(loaded.index))
+        lengths = [len(items) for items in loaded.histories(users)]
         samples = [
             Sample(
                 user=str(user),
-                history=loaded.items.titles(loaded.histories.rows(user)[::-1][:K].tolist()),
+                history=loaded.items.titles(loaded.had(user)[:K].tolist()),
                 recommended=loaded.items.titles(rows[rows >= 0].tolist()),
             )
             for user, rows in zip(chosen[:SHOWN_USERS], found.rows, strict=False)

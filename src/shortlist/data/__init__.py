@@ -4,6 +4,7 @@ from shortlist._extras import needs
 
 with needs("`shortlist.data`", "data"):
     from shortlist.data.errors import DataError
+    from shortlist.data.histories import Histories
     from shortlist.data.interactions import Interactions
     from shortlist.data.invented import Oracle, Sample, sample
     from shortlist.data.movielens import movielens
@@ -15,17 +16,16 @@ with needs("`shortlist.data`", "data"):
         split_leave_last_out,
         split_random,
     )
-    from shortlist.data.user_items import UserItems
     from shortlist.data.vocabulary import Vocabulary
 
 __all__ = [
     "DataError",
+    "Histories",
     "Interactions",
     "Leakage",
     "Oracle",
     "Sample",
     "Split",
-    "UserItems",
     "Vocabulary",
     "hold_out",
     "movielens",

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from shortlist import _native
-from shortlist.data import Interactions, UserItems
+from shortlist.data import Histories, Interactions
 from shortlist.evaluation.answers import Lists, read_lists, refuse_any
 from shortlist.evaluation.baselines import Popularity
 from shortlist.evaluation.evaluation import Evaluation
@@ -99,7 +99,7 @@ def evaluate(
         baselines = {} if train is None else {"Popularity": Popularity(train)}
     timed = is_timed(recommender)
     asked = Queries.at_their_times(pairs) if timed else Queries.of_users(pairs)
-    seen = UserItems(train) if exclude_seen and train is not None else None
+    seen = Histories.from_interactions(train) if exclude_seen and train is not None else None
     text = pairs["item_id"].dtype == pl.String
     answers = {"The recommender": as_answer(recommender, queries)}
     answers |= {f"Baseline {name!r}": as_answer(other, None) for name, other in baselines.items()}
@@ -143,7 +143,7 @@ class _Asking:
 
     who: str
     answer: Answer
-    seen: UserItems | None
+    seen: Histories | None
     text: bool
     k: int
 

@@ -27,7 +27,7 @@ class Recommender(Protocol):
         exclude_seen: bool = True,
         exclude: Sequence[npt.ArrayLike] | None = None,
     ) -> SearchResult:
-        """Returns scores and ids of shape (q, k), as `EmbeddingRecommender.recommend` says."""
+        """Returns scores and ids of shape (q, k), best first, padded where a user has fewer."""
         ...
 
 

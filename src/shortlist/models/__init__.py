@@ -5,22 +5,22 @@ from shortlist._extras import needs
 with needs("`shortlist.models`", "train"):
     from shortlist.models.catalogue import Catalogue
     from shortlist.models.embedding_bag import EmbeddingBag
-    from shortlist.models.history import History
     from shortlist.models.objectives import MultiTask, Rating, Retrieval
     from shortlist.models.recipe import Recipe
     from shortlist.models.tower import Tower
     from shortlist.models.towers import embedding_tower
+    from shortlist.models.training_log import TrainingLog
     from shortlist.models.two_tower import TwoTower
 
 __all__ = [
     "Catalogue",
     "EmbeddingBag",
-    "History",
     "MultiTask",
     "Rating",
     "Recipe",
     "Retrieval",
     "Tower",
+    "TrainingLog",
     "TwoTower",
     "embedding_tower",
 ]

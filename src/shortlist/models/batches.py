@@ -8,10 +8,10 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from shortlist.data import Histories
+from shortlist.data.histories import MAX_HISTORY
 from shortlist.models.catalogue import Catalogue
-from shortlist.models.inputs import HISTORY, Arrays, Histories, Inputs
-
-MAX_HISTORY = 1_024
+from shortlist.models.inputs import HISTORY, Arrays, Inputs
 
 
 class PairBatches(keras.utils.PyDataset):
@@ -23,8 +23,8 @@ class PairBatches(keras.utils.PyDataset):
         candidate_inputs: From indices of candidates to the candidate tower's inputs.
         batch_size: Rows in a batch; the last of an epoch may be smaller.
         seed: Seed of the order; None keeps the order of the rows.
-        histories: The items of each user, if the query tower takes them; the candidate of a row is
-            left out of its own history.
+        histories: The items of each user, if the query tower takes them, encoded; the candidate of
+            a row is left out of its own history.
         moments: Further inputs of the query tower, with a row per interaction.
     """
 
@@ -45,6 +45,7 @@ class PairBatches(keras.utils.PyDataset):
         self._candidate_inputs = candidate_inputs
         self._batch_size = batch_size
         self._histories = histories
+        self._width = 1 if histories is None else _longest(histories, MAX_HISTORY)
         self._moments = moments or {}
         self._rng = None if seed is None else np.random.default_rng(seed)
         self._order = np.arange(len(columns["user"]))
@@ -61,8 +62,7 @@ class PairBatches(keras.utils.PyDataset):
         users, candidates = batch.pop("user"), batch["candidate"]
         queries = self._query_inputs(users)
         if self._histories is not None:
-            width = self._histories.longest(MAX_HISTORY)
-            items = self._histories.padded(users, MAX_HISTORY, width)
+            items = self._histories.padded(users, MAX_HISTORY, width=self._width)
             queries = {**queries, HISTORY: np.where(items == candidates[:, None], 0, items)}
         if self._moments:
             queries = {**queries, **{name: array[rows] for name, array in self._moments.items()}}
@@ -80,7 +80,7 @@ class UserBatches(keras.utils.PyDataset):
     """Shuffled batches of users, their items parted anew in every epoch.
 
     Args:
-        histories: The items of each user; number 0 is the unknown user and left out.
+        histories: The items of each user, encoded; those of user 0, who is unknown, are none.
         query_inputs: From indices of users to the query tower's inputs.
         history: Whether the query tower also takes the items not hidden.
         objective: How to part them.
@@ -103,7 +103,7 @@ class UserBatches(keras.utils.PyDataset):
         self._history = history
         self._objective = objective
         self._batch_size = batch_size
-        self._width = histories.longest(objective.max_history)
+        self._width = _longest(histories, objective.max_history)
         self._order = np.flatnonzero(histories.lengths)
         self._rng = np.random.default_rng(seed)
         self.on_epoch_end()
@@ -115,7 +115,7 @@ class UserBatches(keras.utils.PyDataset):
     def __getitem__(self, at: int) -> tuple[dict[str, Any]]:
         """Returns batch number `at`."""
         users = self._order[at * self._batch_size : (at + 1) * self._batch_size]
-        items = self._histories.padded(users, self._width, self._width)
+        items = self._histories.padded(users, self._width, width=self._width)
         unknown = self._rng.random(len(users)) < self._objective.unknown_users
         # Unknown users mostly come with few items: from one to as many as the rest, log-uniform.
         few = np.maximum((items > 0).sum(axis=1), 1.0) ** -self._rng.random(len(users))
@@ -130,3 +130,8 @@ class UserBatches(keras.utils.PyDataset):
     def on_epoch_end(self) -> None:
         """Draws the order of the next epoch."""
         self._rng.shuffle(self._order)
+
+
+def _longest(histories: Histories, most: int) -> int:
+    """The length of the longest history, of which the last `most` items count."""
+    return min(int(histories.lengths.max(initial=1)), most)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from keras import ops
 
+from shortlist.data.histories import MAX_HISTORY
 from shortlist.models.embedding_bag import count
 
 
@@ -41,7 +42,7 @@ class Catalogue:
 
     hidden: float = 0.5
     unknown_users: float = 0.1
-    max_history: int = 1024
+    max_history: int = MAX_HISTORY
     temperature: float = 1.0
     likelihood: Literal["multinomial", "logistic"] = "multinomial"
 

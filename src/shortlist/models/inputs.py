@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from shortlist.data import DataError, UserItems, Vocabulary
+from shortlist.data import DataError, Vocabulary
 from shortlist.data.features import FeatureSpec, Output
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -191,63 +191,3 @@ def side(
                 f"{name!r} is the name of another feature; call one of them otherwise."
             )
     return {**outputs, **further}, columns
-
-
-class Histories:
-    """The items of each user, as indices.
-
-    Args:
-        lists: (n,) int indices of the items of each user, oldest first, for users 0, 1, …; of an
-            item that is unknown (0) nothing is kept.
-
-    Example:
-        >>> histories = Histories([np.array([], int), np.array([5, 0, 7, 6])])
-        >>> histories.padded(np.array([1, 0]), most=2)
-        array([[7, 6],
-               [0, 0]], dtype=int32)
-    """
-
-    def __init__(self, lists: Sequence[npt.NDArray[np.int64]]) -> None:
-        known = [items[items > 0] for items in lists]
-        self._lengths = np.array([len(items) for items in known], dtype=np.int64)
-        self._items = np.concatenate([*known, np.zeros(0, np.int64)]).astype(np.int32)
-        self._ends = np.cumsum(self._lengths)
-
-    @classmethod
-    def of_users(cls, seen: UserItems, users: Vocabulary, items: Vocabulary) -> Histories:
-        """Returns the history of every user of a vocabulary; that of the unknown user is empty."""
-        nothing = np.zeros(0, np.int64)
-        lists = [items.encode(own) if len(own) else nothing for own in seen(users.ids)]
-        return cls([nothing, *lists])
-
-    @property
-    def lengths(self) -> npt.NDArray[np.int64]:
-        """(n,) int64, the number of items of each user."""
-        return self._lengths
-
-    def longest(self, most: int) -> int:
-        """Returns the length of the longest history, of which the last `most` items count."""
-        return min(int(self._lengths.max(initial=1)), most)
-
-    def padded(
-        self, users: npt.NDArray[np.int64], most: int, width: int | None = None
-    ) -> npt.NDArray[np.int32]:
-        """Returns histories padded with 0 at the end.
-
-        Args:
-            users: (b,) numbers of users.
-            most: How many items to keep, the last ones.
-            width: Columns to return, at least the longest kept; None for just those.
-
-        Returns:
-            (b, width) int32.
-        """
-        lengths = np.minimum(self._lengths[users], most)
-        width = max(1, int(lengths.max(initial=0))) if width is None else width
-        places = np.arange(width) < lengths[:, None]
-        out = np.zeros(places.shape, np.int32)
-        first = self._ends[users] - lengths
-        out[places] = self._items[
-            np.repeat(first - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
-        ]
-        return out

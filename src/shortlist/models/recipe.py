@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import keras
 
-from shortlist.data import Interactions, Split, UserItems, hold_out, split_random
+from shortlist.data import Histories, Interactions, Split, hold_out, split_random
 from shortlist.data.features import FeatureSpec
 from shortlist.data.splits import Manner
-from shortlist.models.history import History
+from shortlist.models.training_log import TrainingLog
 from shortlist.models.two_tower import TwoTower
 
 
@@ -138,13 +138,13 @@ class Recipe:
             seed=self.seed,
         )
 
-    def fit(self, model: TwoTower, train: Interactions) -> History:
+    def fit(self, model: TwoTower, train: Interactions) -> TrainingLog:
         """Trains the model, with a progress bar on a terminal."""
         validation, learnt = None, train
         if self.patience:
             inner = split_random(train, test=0.1, seed=self.seed)
             learnt, validation = inner.train, inner.test
-        history = model.fit(
+        log = model.fit(
             learnt,
             epochs=self.epochs,
             batch_size=self.batch_size,
@@ -153,8 +153,8 @@ class Recipe:
             validation=validation,
             patience=self.patience or self.epochs,
         )
-        model.seen = UserItems(train)
-        return history
+        model.seen = Histories.from_interactions(train)
+        return log
 
     def _optimizer(self) -> Any:
         if self.optimizer == "adagrad":

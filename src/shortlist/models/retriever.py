@@ -9,25 +9,32 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from shortlist.data import UserItems, Vocabulary
-from shortlist.evaluation.embedding_recommender import EmbeddingRecommender
+from shortlist.data import DataError, Histories, Vocabulary
+from shortlist.data.histories import MAX_HISTORY
+from shortlist.ids import Ids, as_ids, check_kind, unknown_id
 from shortlist.index import Index, IndexConfig, SearchResult
-from shortlist.models.batches import MAX_HISTORY
-from shortlist.models.ids import known_indices
-from shortlist.models.inputs import HISTORY, Histories, Inputs, Moments, indices_only
+from shortlist.models.inputs import HISTORY, Inputs, Moments, indices_only
 from shortlist.models.towers import embedding_tower
 
+# Users or items embedded at once; fewer where an input is a row of up to MAX_HISTORY items.
 EMBED_BLOCK = 65_536
-
-# With histories an input is a row of up to MAX_HISTORY items.
 HISTORY_BLOCK = 1_024
 
+# An embedding beyond it has a dot product with its like that float32 cannot hold.
+LARGEST_EMBEDDING = 1e18
 
 Metric = Literal["dot", "cosine", "l2"]
 
 
-class Retriever(EmbeddingRecommender):
+class NotFiniteError(ValueError):
+    """A tower gives embeddings that are no numbers to search among."""
+
+
+class Retriever:
     """Retrieves candidates by the dot product of what two towers make of queries and candidates.
+
+    It can be pickled and copied where its towers and inputs can: indexes are not copied but built
+    again when they are needed.
 
     Args:
         query_tower: Keras model from what `query_inputs` gives to (n, d) embeddings.
@@ -41,6 +48,9 @@ class Retriever(EmbeddingRecommender):
             items each user had in training, padded with 0.
         moments: What the query tower knows of the moment of a query, as further inputs.
         seed: Seed of the index.
+
+    Raises:
+        ValueError: `history` and the names of the query tower's inputs do not agree.
     """
 
     def __init__(
@@ -56,6 +66,7 @@ class Retriever(EmbeddingRecommender):
         moments: Moments | None = None,
         seed: int = 0,
     ) -> None:
+        _check_history_input(query_tower, history)
         self.query_tower = query_tower
         self.candidate_tower = candidate_tower
         self.users = users
@@ -65,12 +76,16 @@ class Retriever(EmbeddingRecommender):
         self.history = history
         self.moments = moments
         self.seed = seed
-        self._seen: UserItems | None = None
-        self._histories: tuple[UserItems, Histories] | None = None
+        self._seen: Histories | None = None
+        self._histories: tuple[Histories, Histories] | None = None
         self._indexes: dict[Metric, Index] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns what is pickled: all but what can be made again."""
+        return {**self.__dict__, "_indexes": {}, "_histories": None}
+
     @property
-    def seen(self) -> UserItems:
+    def seen(self) -> Histories:
         """What each user had in training; what `recommend` leaves out.
 
         Raises:
@@ -83,7 +98,7 @@ class Retriever(EmbeddingRecommender):
         return self._seen
 
     @seen.setter
-    def seen(self, seen: UserItems) -> None:
+    def seen(self, seen: Histories) -> None:
         self._seen = seen
 
     @property
@@ -91,25 +106,25 @@ class Retriever(EmbeddingRecommender):
         """Whether the moment of a query is part of it."""
         return self.moments is not None
 
-    def embed_queries(self, user_ids: npt.ArrayLike, *, at: Any = None) -> npt.NDArray[np.float32]:
+    def embed_queries(self, user_ids: Any, *, at: Any = None) -> npt.NDArray[np.float32]:
         """Returns the (q, d) embeddings of users.
 
         Args:
-            user_ids: (q,) ids of users known from training.
+            user_ids: (q,) ids of users known from training, or one.
             at: For a model with time features: when each asks, (q,) seconds since 1970, date-times
                 or ISO 8601 text, or one for all; None if nobody knows.
 
         Raises:
             ValueError: If a user is unknown, naming the first, or `at` does not fit.
         """
-        indices = known_indices(self.users, user_ids, "user")
+        indices = _known(self.users, user_ids, "user")
         return self._embed_users(indices, self._history_of_users() if self.history else None, at=at)
 
-    def embed_histories(self, histories: Sequence[npt.ArrayLike]) -> npt.NDArray[np.float32]:
+    def embed_histories(self, histories: Sequence[Any]) -> npt.NDArray[np.float32]:
         """Returns the (q, d) embeddings of users who are known by what they chose.
 
         Args:
-            histories: One sequence of item ids per user, oldest first.
+            histories: One sequence of item ids per user, oldest first; the last 1,024 count.
 
         Raises:
             ValueError: If the query tower takes no history, or an item is unknown.
@@ -118,14 +133,16 @@ class Retriever(EmbeddingRecommender):
             raise ValueError(
                 "`histories` need a query tower that takes them: build the model with history=True."
             )
-        lists = [
-            known_indices(self.items, ids, "item") if len(ids) else np.zeros(0, np.int64)
-            for ids in map(np.asarray, histories)
-        ]
+        given = Histories.from_lists(histories)
+        if len(given.item_ids):
+            _known(self.items, given.item_ids, "item", "histories")
+        nobody = Vocabulary(given.users)
+        encoded = given.encoded(nobody, self.items)
         # The users are unknown, whose index is 0, but their histories are not.
-        return self._embed_users(np.zeros(len(lists), np.int64), Histories(lists), own=True)
+        indices = np.zeros(len(given), np.int64)
+        return self._embed_users(indices, encoded, np.arange(1, nobody.size))
 
-    def embed_candidates(self, item_ids: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:
+    def embed_candidates(self, item_ids: Any = None) -> npt.NDArray[np.float32]:
         """Returns the (n, d) embeddings of items, by default all of `items.ids`.
 
         Raises:
@@ -134,8 +151,8 @@ class Retriever(EmbeddingRecommender):
         if item_ids is None:
             indices = np.arange(1, self.items.size)
         else:
-            indices = known_indices(self.items, item_ids, "item")
-        return _embed(self.candidate_tower, self.candidate_inputs, indices, EMBED_BLOCK)
+            indices = _known(self.items, item_ids, "item")
+        return self._embed("candidate", self.candidate_inputs, indices, EMBED_BLOCK)
 
     def index(self, config: IndexConfig | None = None, *, metric: Metric = "dot") -> Index:
         """Returns an index of all candidates, embedded with the weights of now.
@@ -148,11 +165,59 @@ class Retriever(EmbeddingRecommender):
             self.embed_candidates(), self.items.ids, metric=metric, config=config, seed=self.seed
         )
 
-    def similar(self, item_ids: npt.ArrayLike, k: int = 10) -> SearchResult:
+    def recommend(
+        self,
+        user_ids: Any,
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        exclude: Sequence[Any] | None = None,
+        at: Any = None,
+    ) -> SearchResult:
+        """Returns each user's k best candidates, by exact search.
+
+        Args:
+            user_ids: (q,) ids of users known from training, or one.
+            k: Number of candidates a user.
+            exclude_seen: Whether to leave out what the user had in training.
+            exclude: One sequence of item ids per user, left out as well.
+            at: When each asks, as for `embed_queries`.
+
+        Returns:
+            Scores, ids and rows of shape (q, k), best first; padded where a user has fewer.
+
+        Raises:
+            ValueError: If a user is unknown, naming the first, or the model was not fitted.
+        """
+        queries = self.embed_queries(user_ids, at=at)
+        if exclude_seen:
+            exclude = self.seen.excluded(_several(user_ids, "user_ids"), exclude)
+        return self._search("dot", queries, k, exclude)
+
+    def recommend_from(
+        self, histories: Sequence[Any], k: int = 10, *, exclude: Sequence[Any] | None = None
+    ) -> SearchResult:
+        """Returns the k best candidates for users who are known by what they chose.
+
+        Args:
+            histories: One sequence of item ids per user, oldest first; the last 1,024 count.
+            k: Number of candidates a user.
+            exclude: One sequence of item ids per user to leave out; None leaves out the histories.
+
+        Returns:
+            Scores, ids and rows of shape (q, k), best first.
+
+        Raises:
+            ValueError: If the query tower takes no histories, or an item is unknown.
+        """
+        queries = self.embed_histories(histories)
+        return self._search("dot", queries, k, histories if exclude is None else exclude)
+
+    def similar(self, item_ids: Any, k: int = 10) -> SearchResult:
         """Returns the k items whose candidate embeddings point most nearly the same way.
 
         Args:
-            item_ids: (q,) ids of items known from training.
+            item_ids: (q,) ids of items known from training, or one.
             k: Number of items for each; the item itself is left out.
 
         Returns:
@@ -161,15 +226,8 @@ class Retriever(EmbeddingRecommender):
         Raises:
             ValueError: If an item is unknown, naming the first.
         """
-        items = np.atleast_1d(np.asarray(item_ids))
-        return self._exact("cosine").search(
-            self.embed_candidates(items), k, exclude=[[item] for item in items.tolist()]
-        )
-
-    def _exact(self, metric: Metric = "dot") -> Index:
-        if metric not in self._indexes:
-            self._indexes[metric] = self.index(IndexConfig(exact=True), metric=metric)
-        return self._indexes[metric]
+        items = _several(item_ids, "item_ids")
+        return self._search("cosine", self.embed_candidates(items), k, items[:, None])
 
     def user_table(self) -> keras.Model:
         """Returns a tower of one table: the query embedding of every user, computed now.
@@ -184,47 +242,101 @@ class Retriever(EmbeddingRecommender):
         tower.set_weights([embeddings])
         return tower
 
+    def _search(
+        self, metric: Metric, queries: npt.NDArray[np.float32], k: int, exclude: Any
+    ) -> SearchResult:
+        if metric not in self._indexes:
+            self._indexes[metric] = self.index(IndexConfig(exact=True), metric=metric)
+        return self._indexes[metric].search(queries, k, exclude=exclude)
+
     def _history_of_users(self) -> Histories:
         if self._histories is None or self._histories[0] is not self.seen:
-            histories = Histories.of_users(self.seen, self.users, self.items)
-            self._histories = self.seen, histories
+            self._histories = self.seen, self.seen.encoded(self.users, self.items)
         return self._histories[1]
 
     def _embed_users(
         self,
         indices: npt.NDArray[np.int64],
         histories: Histories | None,
-        *,
-        own: bool = False,
+        owners: npt.NDArray[np.int64] | None = None,
         at: Any = None,
     ) -> npt.NDArray[np.float32]:
-        """Embeds users; with `own` the histories are theirs in this order, not by index."""
+        """Embeds users, each with the encoded history of its owner: of the same user if None."""
         if at is not None and self.moments is None:
             raise ValueError("`at` is for a model with time features, and this one has none.")
         moments = None if self.moments is None else self.moments(at, len(indices))
-        numbers = np.arange(len(indices)) if own else indices
+        owners = indices if owners is None else owners
 
         def inputs(rows: npt.NDArray[np.int64]) -> Any:
             queries = self.query_inputs(indices[rows])
             if moments is not None:
                 queries = {**queries, **{name: array[rows] for name, array in moments.items()}}
             if histories is not None:
-                items = histories.padded(numbers[rows], MAX_HISTORY)
+                items = histories.padded(owners[rows], MAX_HISTORY)
                 # Widths in powers of 2, since a backend that compiles does so for every shape.
                 width = 1 << (items.shape[1] - 1).bit_length()
                 queries = {**queries, HISTORY: np.pad(items, ((0, 0), (0, width - items.shape[1])))}
             return queries
 
         block = EMBED_BLOCK if histories is None else HISTORY_BLOCK
-        return _embed(self.query_tower, inputs, np.arange(len(indices)), block)
+        return self._embed("query", inputs, np.arange(len(indices)), block)
+
+    def _embed(
+        self,
+        side: Literal["query", "candidate"],
+        inputs: Inputs,
+        rows: npt.NDArray[np.int64],
+        block: int,
+    ) -> npt.NDArray[np.float32]:
+        if not len(rows):  # of the length that the embedding of an unknown item has
+            nothing = np.zeros(1, np.int64)
+            return self._embed("candidate", self.candidate_inputs, nothing, 1)[:0]
+        tower = self.query_tower if side == "query" else self.candidate_tower
+        blocks = [
+            keras.ops.convert_to_numpy(tower(inputs(rows[start : start + block]), training=False))
+            for start in range(0, len(rows), block)
+        ]
+        embeddings: npt.NDArray[np.float32] = np.concatenate(blocks).astype(np.float32, copy=False)
+        if not (np.abs(embeddings) < LARGEST_EMBEDDING).all():
+            raise NotFiniteError(
+                f"the {side} tower gives embeddings that are not finite, or too large to multiply: "
+                "its training diverged. Train it again with a lower learning rate."
+            )
+        return embeddings
 
 
-def _embed(
-    tower: keras.Model, inputs: Inputs, indices: npt.NDArray[np.int64], block: int
-) -> npt.NDArray[np.float32]:
-    blocks = [
-        keras.ops.convert_to_numpy(tower(inputs(indices[start : start + block]), training=False))
-        for start in range(0, len(indices), block)
-    ]
-    embeddings: npt.NDArray[np.float32] = np.concatenate(blocks).astype(np.float32, copy=False)
-    return embeddings
+def _several(ids: Any, argument: str) -> Ids:
+    """Ids as an array, also where only one is given."""
+    one = isinstance(ids, str | bytes) or not hasattr(ids, "__len__") or np.shape(ids) == ()
+    return as_ids([ids] if one else ids, argument)
+
+
+def _known(
+    vocabulary: Vocabulary, ids: Any, what: str, argument: str | None = None
+) -> npt.NDArray[np.int64]:
+    """The (n,) indices of ids that must all be known."""
+    argument = argument or f"{what}_ids"
+    array = _several(ids, argument)
+    check_kind(array, vocabulary.id_type is str, argument, f"this model's {what}s")
+    indices = vocabulary.encode(array)
+    if not indices.all():
+        raise DataError(unknown_id(what, array[np.argmin(indices)], vocabulary.ids))
+    return indices
+
+
+def _check_history_input(tower: keras.Model, history: bool) -> None:
+    """Refuses a query tower whose named inputs say otherwise than `history`."""
+    inputs = getattr(tower, "input", None)
+    if not isinstance(inputs, dict):
+        return
+    names = list(inputs)
+    if history and HISTORY not in names:
+        raise ValueError(
+            f"`history=True` needs a query tower with an input called {HISTORY!r}; "
+            f"it has {names}. Call that input so."
+        )
+    if not history and HISTORY in names:
+        raise ValueError(
+            f"the query tower has an input called {HISTORY!r}: say history=True to feed it what "
+            "users had, or call the input otherwise."
+        )

@@ -9,9 +9,9 @@ from typing import Any
 
 import keras
 
-from shortlist.models.history import History
 from shortlist.models.objectives import Objective
 from shortlist.models.progress import TrainingProgress
+from shortlist.models.training_log import TrainingLog
 
 
 class Towers(keras.Model):
@@ -73,7 +73,7 @@ def train_epochs(
     monitor: str,
     patience: int,
     progress: bool | None,
-) -> History:
+) -> TrainingLog:
     """Trains until `measure` no longer improves, and keeps the weights of the best epoch.
 
     Args:
@@ -119,7 +119,7 @@ def train_epochs(
                 break
     if best_weights is not None:
         towers.set_weights(best_weights)
-    return History(
+    return TrainingLog(
         loss=tuple(losses),
         validation=tuple(measured),
         monitor=monitor,

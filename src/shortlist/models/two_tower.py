@@ -9,13 +9,12 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from shortlist.data import Interactions, UserItems, Vocabulary
+from shortlist.data import Histories, Interactions, Vocabulary
 from shortlist.data.features import FeatureSpec
 from shortlist.evaluation import evaluate
 from shortlist.evaluation.metrics import rank_of
 from shortlist.models.batches import PairBatches, UserBatches
 from shortlist.models.catalogue import Catalogue
-from shortlist.models.history import History
 from shortlist.models.inputs import (
     HISTORY,
     TIMESTAMP,
@@ -29,6 +28,7 @@ from shortlist.models.objectives import MultiTask, Objective, Retrieval, objecti
 from shortlist.models.retriever import Retriever
 from shortlist.models.tower import Tower
 from shortlist.models.training import Towers, train_epochs
+from shortlist.models.training_log import TrainingLog
 
 
 class TwoTower(Retriever):
@@ -178,7 +178,7 @@ class TwoTower(Retriever):
         monitor: str = "hit_rate@10",
         patience: int = 3,
         progress: bool | None = None,
-    ) -> History:
+    ) -> TrainingLog:
         """Trains the towers.
 
         Args:
@@ -211,7 +211,7 @@ class TwoTower(Retriever):
             if value < 1:
                 raise ValueError(f"`{argument}` must be at least 1, got {value}.")
         rank = rank_of(monitor)
-        self.seen = UserItems(train)
+        self.seen = Histories.from_interactions(train)
 
         def measure(held_out: Interactions) -> float:
             self._indexes.clear()

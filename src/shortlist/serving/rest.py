@@ -265,8 +265,8 @@ def _item(service: Service, value: str) -> ItemDetails:
 def _user(service: Service, value: str, limit: int) -> UserDetails:
     model = service.repository.model()
     user = model.user(value)
-    rows = model.bundle.histories.rows(user)
-    return UserDetails(user, _named(model, rows[::-1][:limit].tolist()), len(rows))
+    rows = model.bundle.had(user)
+    return UserDetails(user, _named(model, rows[:limit].tolist()), len(rows))
 
 
 def _ranked(

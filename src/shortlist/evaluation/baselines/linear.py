@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from shortlist.data import Interactions, UserItems, Vocabulary
-from shortlist.evaluation.embedding_recommender import EmbeddingRecommender
+from shortlist.data import Histories, Interactions, Vocabulary
+from shortlist.evaluation.baselines.baseline import Baseline
 from shortlist.ids import as_ids
 from shortlist.index import Index, IndexConfig
 
@@ -17,7 +17,7 @@ from shortlist.index import Index, IndexConfig
 Chosen = list[npt.NDArray[np.int64]]
 
 
-class LinearRecommender(EmbeddingRecommender):
+class LinearRecommender(Baseline):
     """A baseline whose scores are dot products with an embedding of the user's items.
 
     Args:
@@ -26,7 +26,7 @@ class LinearRecommender(EmbeddingRecommender):
 
     def __init__(self, train: Interactions) -> None:
         self._items = Vocabulary.from_ids(train.item_ids)
-        self.seen = UserItems(train)
+        self.seen = Histories.from_interactions(train)
         chosen = self._rows(self.seen(self.seen.users))
         self._index = Index.build(
             self._fit(chosen, len(self._items.ids)).astype(np.float32),

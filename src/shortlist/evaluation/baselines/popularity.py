@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from shortlist.data import Interactions, UserItems
-from shortlist.evaluation.embedding_recommender import EmbeddingRecommender
+from shortlist.data import Histories, Interactions
+from shortlist.evaluation.baselines.baseline import Baseline
 from shortlist.index import Index, IndexConfig
 
 
-class Popularity(EmbeddingRecommender):
+class Popularity(Baseline):
     """Scores every item by the number of users who interacted with it.
 
     Args:
@@ -33,7 +33,7 @@ class Popularity(EmbeddingRecommender):
             counts["item_id"].to_numpy(),
             config=IndexConfig(exact=True),
         )
-        self.seen = UserItems(train)
+        self.seen = Histories.from_interactions(train)
 
     def embed_queries(self, user_ids: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """Returns the same for every user, known or not: (q, 1) ones."""

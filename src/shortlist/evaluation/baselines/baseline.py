@@ -1,26 +1,26 @@
-"""Recommendation by the dot product of embeddings: what models and baselines share."""
+"""What all baselines share: recommendation by the dot product of embeddings."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from shortlist.data import UserItems
+from shortlist.data import Histories
+from shortlist.ids import as_ids
 from shortlist.index import Index, SearchResult
 
 
-class EmbeddingRecommender(ABC):
+class Baseline(ABC):
     """Embeds users, known by id or by what they chose, and finds their best candidates exactly.
 
     Attributes:
         seen: What each user had in training.
     """
 
-    seen: UserItems
+    seen: Histories
 
     @abstractmethod
     def embed_queries(self, user_ids: npt.ArrayLike) -> npt.NDArray[np.float32]:
@@ -41,26 +41,24 @@ class EmbeddingRecommender(ABC):
         *,
         exclude_seen: bool = True,
         exclude: Sequence[npt.ArrayLike] | None = None,
-        **query: Any,
     ) -> SearchResult:
         """Returns each user's k best candidates, by exact search.
 
         Args:
-            user_ids: (q,) ids. Baselines serve unknown users too; a model needs known ones.
+            user_ids: (q,) ids; users unknown in train are served too.
             k: Number of candidates a user.
             exclude_seen: Whether to leave out what the user had in training.
             exclude: One sequence of item ids per user, left out as well.
-            **query: Further arguments of `embed_queries`.
 
         Returns:
             Scores, ids and rows of shape (q, k), best first; padded where a user has fewer.
 
         Raises:
-            ValueError: If a user is unknown to a model, or it was not fitted.
+            ValueError: Ids of another kind than in train, or not one `exclude` a user.
         """
-        users = np.atleast_1d(np.asarray(user_ids))
+        users = as_ids(user_ids, "user_ids")
         exclude = self.seen.excluded(users, exclude) if exclude_seen else exclude
-        return self._exact().search(self.embed_queries(users, **query), k, exclude=exclude)
+        return self._exact().search(self.embed_queries(users), k, exclude=exclude)
 
     def recommend_from(
         self,
@@ -80,7 +78,7 @@ class EmbeddingRecommender(ABC):
             Scores, ids and rows of shape (q, k), best first.
 
         Raises:
-            ValueError: If a model takes no histories, or does not know an item.
+            ValueError: Ids of another kind than in train.
         """
         exclude = histories if exclude is None else exclude
         return self._exact().search(self.embed_histories(histories), k, exclude=exclude)

@@ -3,9 +3,9 @@ from dataclasses import replace
 
 from matplotlib.figure import Figure
 
-from shortlist.models import History
+from shortlist.models import TrainingLog
 
-HISTORY = History(
+HISTORY = TrainingLog(
     loss=(0.9, 0.5, 0.4),
     validation=(0.1, 0.3, 0.2),
     monitor="hit_rate@10",
@@ -23,7 +23,7 @@ def test_a_history_draws_itself() -> None:
 
 
 def test_a_notebook_shows_what_each_epoch_came_to() -> None:
-    def cells(history: History) -> list[list[str]]:
+    def cells(history: TrainingLog) -> list[list[str]]:
         rows = re.findall(r"<tr>(.*?)</tr>", history._repr_html_())
         return [re.findall(r"<t[hd]>(.*?)</t", row) for row in rows]
 

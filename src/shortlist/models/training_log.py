@@ -1,4 +1,4 @@
-"""What happened in training."""
+"""The course of a training."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class History:
-    """The course of a training.
+class TrainingLog:
+    """What happened in a training, epoch by epoch.
 
     Attributes:
         loss: Mean loss of each epoch.
@@ -31,7 +31,7 @@ class History:
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the history as plain data, fit for JSON."""
+        """Returns the log as plain data, fit for JSON."""
         return asdict(self)
 
     def _repr_html_(self) -> str:
