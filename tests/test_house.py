@@ -13,6 +13,8 @@ SOURCE = Path(shortlist.__file__).parent
 FLOORS = {
     "_native": 0,
     "_extras": 0,
+    "embeddings": 1,
+    "html": 1,
     "ids": 1,
     "index": 1,
     "scann": 1,

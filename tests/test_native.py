@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from shortlist import _native
+from shortlist.ids import as_ids
 
 METRICS = ["dot", "cosine", "l2"]
 EXACT = _native.Settings(exact=True)
@@ -154,7 +155,7 @@ def test_any_dimension_works(dim, metric):
 
 def test_missing_results_are_padded():
     rows = clustered(3, 4)
-    scores, ids, found = _native.Index.build(rows, ids=["a", "b", "c"]).search(rows[0], 5)
+    scores, ids, found = _native.Index.build(rows, ids=as_ids(["a", "b", "c"])).search(rows[0], 5)
     assert found[3:].tolist() == [-1, -1]
     assert ids[3:].tolist() == ["", ""]
     assert np.isneginf(scores[3:]).all()
@@ -184,12 +185,13 @@ def test_a_saved_index_gives_the_same_answers(tmp_path, mmap, ids):
     names = {
         None: None,
         "integers": np.arange(3000) * 7 + 5,
-        "strings": [f"ünï-{i}" for i in range(3000)],
+        "strings": as_ids([f"ünï-{i}" for i in range(3000)]),
     }[ids]
     index = _native.Index.build(rows, ids=names, metric="l2")
     index.note = '{"é": 1}'
     index.default_settings = _native.Settings(leaves=9, rerank=33, groups=4)
     index.save(tmp_path / "index.slx")
+    assert index.to_bytes() == (tmp_path / "index.slx").read_bytes()
     loaded = _native.Index.load(tmp_path / "index.slx", mmap=mmap)
     assert (loaded.note, loaded.default_settings) == (index.note, index.default_settings)
     for settings in [None, EXACT]:
@@ -212,7 +214,7 @@ def test_loading_a_missing_file_is_an_os_error(tmp_path):
 def test_a_damaged_file_is_a_value_error_or_still_searches_in_range(tmp_path, mmap):
     path = tmp_path / "index.slx"
     rows = clustered(600, 6)
-    _native.Index.build(rows, ids=[f"item {i}" for i in range(600)]).save(path)
+    _native.Index.build(rows, ids=as_ids([f"item {i}" for i in range(600)])).save(path)
     sound = path.read_bytes()
     rng = np.random.default_rng(0)
     refused = 0
@@ -249,7 +251,7 @@ def test_a_damaged_file_is_a_value_error_or_still_searches_in_range(tmp_path, mm
             lambda i: i.search(np.full(4, np.nan, np.float32)),
             "`queries` must be finite, got NaN in row 0",
         ),
-        (lambda i: i.search(np.zeros(4), 0), "`k` must be from 1 to 1000, got 0"),
+        (lambda i: i.search(np.zeros(4), 0), "`k` must be from 1 to 10000, got 0"),
         (lambda i: i.search(["a"]), "`queries` must hold real numbers"),
         (lambda i: i.vectors([100]), "`rows` must be from 0 to 99, got 100"),
         (
@@ -267,6 +269,18 @@ def test_a_damaged_file_is_a_value_error_or_still_searches_in_range(tmp_path, mm
         (
             lambda _: _native.Index.build(np.zeros((3, 2)), ids=[1, 2]),
             "one id for each of the 3 embeddings",
+        ),
+        (
+            lambda _: _native.Index.build(np.zeros((3, 2)), ids=["a", "b", "c"]),
+            "`ids` must be an int64 array or an object array of str, got shape .3,. and dtype <U1",
+        ),
+        (
+            lambda _: _native.Index.build(np.zeros((3, 2)), ids=np.array(["a", 1, "c"], object)),
+            "`ids` must be an int64 array or an object array of str, got something else at pos",
+        ),
+        (
+            lambda i: i.search(np.zeros(4), True),
+            "`k` must be an integer, got True",
         ),
         (
             lambda _: _native.Index.build(np.zeros((3, 2)), metric="x"),

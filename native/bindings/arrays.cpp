@@ -145,7 +145,12 @@ void FloatMatrix::check_values(const std::string& name, nb::handle given, bool l
     if (std::isfinite(value)) {
       fail(name + " must fit float32, whose largest number is 3.4e38; got " + short_number(value) + row);
     }
-    fail(name + " must be finite, got " + (std::isnan(*bad) ? "NaN" : "infinity") + row);
+    const std::string remedy = name != "`embeddings`"
+                                   ? ""
+                                   : " Leave such rows out: with keep = "
+                                     "np.isfinite(embeddings).all(axis=1), give embeddings[keep] and "
+                                     "their ids, ids[keep].";
+    fail(name + " must be finite, got " + (std::isnan(*bad) ? "NaN" : "infinity") + row + remedy);
   }
   for (std::size_t row = 0; limit_norms && row < rows_; ++row) {
     const double norm = norm_of(data_ + row * dim_, dim_);
@@ -158,6 +163,8 @@ void FloatMatrix::check_values(const std::string& name, nb::handle given, bool l
 NewArray<float> new_floats(std::size_t rows, std::size_t columns, bool is_vector) {
   return make<float>(rows, columns, is_vector, NPY_FLOAT32);
 }
+
+NewArray<std::uint8_t> new_bools(std::size_t count) { return make<std::uint8_t>(1, count, true, NPY_BOOL); }
 
 NewArray<std::int64_t> new_integers(std::size_t rows, std::size_t columns, bool is_vector) {
   return make<std::int64_t>(rows, columns, is_vector, NPY_INT64);
@@ -201,96 +208,97 @@ Mask::Mask(nb::handle object, const char* argument, std::size_t size) {
   values_ = {static_cast<const std::uint8_t*>(PyArray_DATA(as_array(array_))), size};
 }
 
-static bool holds_strings(nb::handle object) {
-  if (PyArray_Check(object.ptr())) {
-    PyArrayObject* array = as_array(object);
-    const int type = PyArray_TYPE(array);
-    if (type != NPY_OBJECT) return type == NPY_UNICODE || PyArray_DESCR(array)->kind == 'T';
-    if (PyArray_SIZE(array) == 0) return false;
+namespace {
+
+// A one-dimensional array as shortlist.ids.as_ids gives it.
+class IdArray {
+ public:
+  IdArray(nb::handle object, const char* argument) : argument_(argument), array_(any_array(object)) {
+    const int type = PyArray_TYPE(as_array(array_));
+    are_text_ = type == NPY_OBJECT;
+    if (PyArray_NDIM(as_array(array_)) != 1 || !(are_text_ || PyArray_EquivTypenums(type, NPY_INT64))) {
+      fail("`" + argument_ + "` must be an int64 array or an object array of str, got shape " + shape_of(array_) +
+           " and dtype " + dtype_of(array_) + ".");
+    }
+    array_ = convert(array_, are_text_ ? NPY_OBJECT : NPY_INT64);
   }
-  if (PyUnicode_Check(object.ptr()) || !PySequence_Check(object.ptr())) return false;
-  if (PySequence_Size(object.ptr()) < 1) {
-    PyErr_Clear();
-    return false;
+
+  bool are_text() const { return are_text_; }
+  std::size_t size() const { return static_cast<std::size_t>(PyArray_SIZE(as_array(array_))); }
+  std::span<const std::int64_t> integers() const {
+    return {static_cast<const std::int64_t*>(PyArray_DATA(as_array(array_))), size()};
   }
-  nb::object first = steal(PySequence_GetItem(object.ptr(), 0));
-  return PyUnicode_Check(first.ptr());
+  // UTF-8 that lives as long as the array.
+  std::string_view text(std::size_t i) const {
+    PyObject* item = static_cast<PyObject* const*>(PyArray_DATA(as_array(array_)))[i];
+    const std::string where = " at position " + std::to_string(i) + ".";
+    if (item == nullptr || !PyUnicode_Check(item)) {
+      fail("`" + argument_ + "` must be an int64 array or an object array of str, got something else" + where);
+    }
+    Py_ssize_t length = 0;
+    const char* bytes = PyUnicode_AsUTF8AndSize(item, &length);
+    if (bytes == nullptr) {
+      PyErr_Clear();
+      fail("`" + argument_ + "` must be text that UTF-8 can hold, got " + nb::repr(nb::handle(item)).c_str() + where);
+    }
+    return {bytes, static_cast<std::size_t>(length)};
+  }
+
+ private:
+  std::string argument_;
+  nb::object array_;
+  bool are_text_ = false;
+};
+
+Ids text_ids(const IdArray& given) {
+  std::string text;
+  Array<std::uint64_t> offsets(given.size() + 1);
+  offsets[0] = 0;
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    text.append(given.text(i));
+    offsets[i + 1] = text.size();
+  }
+  Array<char> bytes(text.size());
+  std::copy(text.begin(), text.end(), bytes.begin());
+  return Ids(std::move(bytes), std::move(offsets));
 }
 
-template <typename Take>
-static void for_each_string(nb::handle object, const char* argument, Take&& take) {
-  nb::object list =
-      steal(PyArray_Check(object.ptr()) ? PyArray_ToList(as_array(object)) : PySequence_List(object.ptr()));
-  const Py_ssize_t count = PyList_Size(list.ptr());
-  for (Py_ssize_t i = 0; i < count; ++i) {
-    PyObject* item = PyList_GetItem(list.ptr(), i);
-    Py_ssize_t length = 0;
-    const char* text = PyUnicode_Check(item) ? PyUnicode_AsUTF8AndSize(item, &length) : nullptr;
-    if (text == nullptr) {
-      if (PyErr_Occurred()) throw nb::python_error();
-      const auto type = nb::cast<std::string>(nb::handle(item).type().attr("__name__"));
-      fail("`" + std::string(argument) + "` must be all str or all int, got " + type + " at position " +
-           std::to_string(i) + ".");
-    }
-    take(static_cast<std::size_t>(i), std::string_view(text, static_cast<std::size_t>(length)));
-  }
+Ids integer_ids(std::span<const std::int64_t> values) {
+  bool are_rows = true;
+  for (std::size_t i = 0; are_rows && i < values.size(); ++i) are_rows = values[i] == static_cast<std::int64_t>(i);
+  if (are_rows) return Ids(values.size());
+  Array<std::int64_t> own(values.size());
+  std::copy(values.begin(), values.end(), own.begin());
+  return Ids(std::move(own));
 }
+
+}  // namespace
 
 Ids read_ids(nb::handle object, std::size_t size) {
   if (object.is_none()) return Ids(size);
-  Ids ids;
-  if (holds_strings(object)) {
-    std::string text;
-    std::vector<std::uint64_t> ends{0};
-    for_each_string(object, "ids", [&](std::size_t, std::string_view id) {
-      text.append(id);
-      ends.push_back(text.size());
-    });
-    Array<char> bytes(text.size());
-    std::copy(text.begin(), text.end(), bytes.begin());
-    Array<std::uint64_t> offsets(ends.size());
-    std::copy(ends.begin(), ends.end(), offsets.begin());
-    ids = Ids(std::move(bytes), std::move(offsets));
-  } else {
-    const Integers integers(object, "ids");
-    const auto values = integers.values();
-    bool are_rows = values.size() == size;
-    for (std::size_t i = 0; are_rows && i < size; ++i) are_rows = values[i] == static_cast<std::int64_t>(i);
-    if (are_rows) return Ids(size);
-    Array<std::int64_t> own(values.size());
-    std::copy(values.begin(), values.end(), own.begin());
-    ids = Ids(std::move(own));
-  }
-  if (ids.size() != size) {
+  const IdArray given(object, "ids");
+  if (given.size() != size) {
     fail("`ids` must have one id for each of the " + std::to_string(size) + " embeddings, got " +
-         std::to_string(ids.size()) + ".");
+         std::to_string(given.size()) + ".");
   }
+  Ids ids = given.are_text() ? text_ids(given) : integer_ids(given.integers());
   if (const std::uint32_t row = ids.first_duplicate(); row != Ids::kNone) {
     const std::string name =
-        ids.kind() == Ids::Kind::strings ? "'" + std::string(ids.string(row)) + "'" : std::to_string(ids.integer(row));
-    fail("`ids` must be unique, got " + name + " again at position " + std::to_string(row) + ".");
+        given.are_text() ? "'" + std::string(ids.string(row)) + "'" : std::to_string(ids.integer(row));
+    fail("`ids` must be unique, got " + name + " again at position " + std::to_string(row) +
+         ". Where several rows have one name, such as a title, leave `ids` out and look names up by row: "
+         "names[result.rows].");
   }
   return ids;
 }
 
 Array<std::uint32_t> find_rows(const Ids& ids, nb::handle object, const char* argument) {
-  if (holds_strings(object)) {
-    if (ids.kind() != Ids::Kind::strings)
-      fail("`" + std::string(argument) + "` must be integers, as the ids of this index are; got str.");
-    std::vector<std::uint32_t> rows;
-    for_each_string(object, argument, [&](std::size_t, std::string_view id) { rows.push_back(ids.find(id)); });
-    Array<std::uint32_t> result(rows.size());
-    std::copy(rows.begin(), rows.end(), result.begin());
-    return result;
+  const IdArray given(object, argument);
+  Array<std::uint32_t> rows(given.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    rows[i] = given.are_text() ? ids.find(given.text(i)) : ids.find(given.integers()[i]);
   }
-  const Integers integers(object, argument);
-  const auto values = integers.values();
-  if (ids.kind() == Ids::Kind::strings && !values.empty()) {
-    fail("`" + std::string(argument) + "` must be str, as the ids of this index are; got integers.");
-  }
-  Array<std::uint32_t> result(values.size());
-  std::transform(values.begin(), values.end(), result.begin(), [&](std::int64_t id) { return ids.find(id); });
-  return result;
+  return rows;
 }
 
 }  // namespace shortlist::bindings

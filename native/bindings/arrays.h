@@ -48,6 +48,7 @@ struct NewArray {
   T* values;
 };
 NewArray<float> new_floats(std::size_t rows, std::size_t columns, bool is_vector);
+NewArray<std::uint8_t> new_bools(std::size_t count);
 NewArray<std::int64_t> new_integers(std::size_t rows, std::size_t columns, bool is_vector);
 NewArray<PyObject*> new_objects(std::size_t rows, std::size_t columns, bool is_vector);
 
@@ -73,7 +74,8 @@ class Mask {
   std::span<const std::uint8_t> values_;
 };
 
-// The ids an index is built with, checked for their number and duplicates.
+// The ids an index is built with, checked for their number and duplicates. None = row numbers; otherwise what
+// shortlist.ids.as_ids gives, here and below: an int64 array, or an object array of str.
 Ids read_ids(nb::handle object, std::size_t size);
 
 // The rows called `ids`, kNone where there is none.

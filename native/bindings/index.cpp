@@ -56,11 +56,14 @@ const char* name_of(const Name<Enum> (&names)[N], Enum value) {
 std::size_t count_or(nb::handle value, const char* argument, std::size_t automatic, std::size_t least,
                      std::size_t most) {
   if (value.is_none()) return automatic;
+  if (PyBool_Check(value.ptr()) || !PyIndex_Check(value.ptr())) {
+    fail("`" + std::string(argument) + "` must be an integer, got " + nb::repr(value).c_str() + ".");
+  }
   const Py_ssize_t count = PyNumber_AsSsize_t(value.ptr(), nullptr);
   if (count == -1 && PyErr_Occurred()) throw nb::python_error();
   if (count < static_cast<Py_ssize_t>(least) || count > static_cast<Py_ssize_t>(most)) {
     fail("`" + std::string(argument) + "` must be from " + std::to_string(least) + " to " + std::to_string(most) +
-         ", got " + std::to_string(count) + ".");
+         ", got " + nb::str(value).c_str() + ".");
   }
   return static_cast<std::size_t>(count);
 }
@@ -143,51 +146,97 @@ nb::object ids_of_rows(const Ids& ids, const std::int64_t* rows, std::size_t num
   return result.object;
 }
 
+void check_filter(const Index& index, const Filter& filter) {
+  if (filter.row_of.data() == index.row_of.data()) return;
+  fail("`allow` must be a filter made by this index or a copy of it, got another's; make one of this index.");
+}
+
+// What searches for `num_queries` queries may return, and the memory that says so.
+class GivenLimits {
+ public:
+  GivenLimits(const Index& index, std::size_t num_queries, nb::handle exclude, nb::handle exclude_offsets,
+              const Filter* allow);
+  const Limits& limits() const { return limits_; }
+
+ private:
+  Array<std::uint32_t> excluded_;
+  Array<std::int64_t> offsets_;
+  Limits limits_;
+};
+
+GivenLimits::GivenLimits(const Index& index, std::size_t num_queries, nb::handle exclude, nb::handle exclude_offsets,
+                         const Filter* allow) {
+  if (allow != nullptr) {
+    check_filter(index, *allow);
+    limits_.allow = allow;
+  }
+  if (!exclude.is_none()) {
+    excluded_ = find_rows(index.ids, exclude, "exclude");
+    if (!exclude_offsets.is_none()) {
+      const std::int64_t total = static_cast<std::int64_t>(excluded_.size());
+      offsets_ = Array<std::int64_t>(num_queries + 1);
+      const Integers given(exclude_offsets, "exclude_offsets");
+      const auto values = given.values();
+      if (values.size() != offsets_.size() || values.front() != 0 || values.back() != total ||
+          !std::is_sorted(values.begin(), values.end())) {
+        fail("`exclude_offsets` must rise from 0 to " + std::to_string(total) + " in " +
+             std::to_string(offsets_.size()) + " steps.");
+      }
+      std::copy(values.begin(), values.end(), offsets_.begin());
+    }
+    limits_.exclude = excluded_;
+    limits_.exclude_offsets = offsets_;
+  }
+}
+
 nb::object search_index(const PyIndex& self, nb::handle queries, nb::handle k, const Settings* settings,
                         nb::handle exclude, nb::handle exclude_offsets, const Filter* allow, nb::handle threads) {
   const Index& index = self.index;
   const FloatMatrix matrix(queries, "queries", index.dim, true, index.metric != Metric::cosine);
   const std::size_t kept = count_or(k, "k", 10, 1, kMaxK);
   const std::size_t workers = count_or(threads, "threads", matrix.rows() == 1 ? 1 : 0, 1, kMaxThreads);
-  Limits limits;
-  if (allow != nullptr) {
-    if (allow->row_of.data() != index.row_of.data())
-      fail("`allow` must be a filter made by this index, got another's.");
-    limits.allow = allow;
-  }
-  Array<std::uint32_t> excluded;
-  Array<std::int64_t> offsets;
-  if (!exclude.is_none()) {
-    excluded = find_rows(index.ids, exclude, "exclude");
-    const std::int64_t total = static_cast<std::int64_t>(excluded.size());
-    offsets = Array<std::int64_t>(matrix.rows() + 1);
-    if (exclude_offsets.is_none()) {
-      if (matrix.rows() != 1) fail("`exclude_offsets` must be given with `exclude` for more than one query.");
-      offsets[0] = 0;
-      offsets[1] = total;
-    } else {
-      const Integers given(exclude_offsets, "exclude_offsets");
-      const auto values = given.values();
-      if (values.size() != offsets.size() || values.front() != 0 || values.back() != total ||
-          !std::is_sorted(values.begin(), values.end())) {
-        fail("`exclude_offsets` must rise from 0 to " + std::to_string(total) + " in " +
-             std::to_string(offsets.size()) + " steps.");
-      }
-      std::copy(values.begin(), values.end(), offsets.begin());
-    }
-    limits.exclude = excluded;
-    limits.exclude_offsets = offsets;
-  }
+  const GivenLimits given(index, matrix.rows(), exclude, exclude_offsets, allow);
   // A copy: another thread may set those of the index meanwhile.
   const Settings chosen = settings != nullptr ? *settings : index.settings;
   auto scores = new_floats(matrix.rows(), kept, matrix.is_vector());
   auto rows = new_integers(matrix.rows(), kept, matrix.is_vector());
   {
     const nb::gil_scoped_release release;
-    search(index, matrix.data(), matrix.rows(), kept, chosen, limits, workers, scores.values, rows.values);
+    search(index, matrix.data(), matrix.rows(), kept, chosen, given.limits(), workers, scores.values, rows.values);
   }
   nb::object ids = ids_of_rows(index.ids, rows.values, matrix.rows(), kept, matrix.is_vector());
   return make_result(self.result_type, std::move(scores.object), std::move(ids), std::move(rows.object));
+}
+
+nb::object range_search_index(const PyIndex& self, nb::handle queries, float least, nb::handle exclude,
+                              nb::handle exclude_offsets, const Filter* allow, nb::handle threads) {
+  const Index& index = self.index;
+  const FloatMatrix matrix(queries, "queries", index.dim, true, index.metric != Metric::cosine);
+  if (std::isnan(least)) fail("`least` must be a number, got NaN.");
+  const std::size_t workers = count_or(threads, "threads", matrix.rows() == 1 ? 1 : 0, 1, kMaxThreads);
+  const GivenLimits given(index, matrix.rows(), exclude, exclude_offsets, allow);
+  std::vector<std::vector<Scored>> found;
+  {
+    const nb::gil_scoped_release release;
+    found = range_search(index, matrix.data(), matrix.rows(), least, given.limits(), workers);
+  }
+  auto offsets = new_integers(1, matrix.rows() + 1, true);
+  offsets.values[0] = 0;
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    offsets.values[i + 1] = offsets.values[i] + static_cast<std::int64_t>(found[i].size());
+  }
+  const auto total = static_cast<std::size_t>(offsets.values[found.size()]);
+  auto scores = new_floats(1, total, true);
+  auto rows = new_integers(1, total, true);
+  std::size_t at = 0;
+  for (const std::vector<Scored>& of_query : found) {
+    for (const Scored& one : of_query) {
+      scores.values[at] = one.score;
+      rows.values[at++] = static_cast<std::int64_t>(one.row);
+    }
+  }
+  nb::object ids = ids_of_rows(index.ids, rows.values, 1, total, true);
+  return nb::make_tuple(scores.object, ids, rows.object, offsets.object);
 }
 
 nb::object find_ids(const PyIndex& self, nb::handle ids) {
@@ -249,6 +298,13 @@ Filter* filter_rows(const PyIndex& self, nb::handle mask) {
   return new Filter(make_filter(self.index, allowed.values()));
 }
 
+nb::object rows_of_filter(const PyIndex& self, const Filter& filter) {
+  check_filter(self.index, filter);
+  auto allowed = new_bools(self.index.size);
+  read_filter(self.index, filter, {allowed.values, self.index.size});
+  return allowed.object;
+}
+
 nb::object all_ids(const PyIndex& self) {
   auto rows = new_integers(1, self.index.size, true);
   for (std::size_t i = 0; i < self.index.size; ++i) rows.values[i] = static_cast<std::int64_t>(i);
@@ -297,6 +353,32 @@ void save_index(const PyIndex& self, nb::handle path) {
   } catch (const std::system_error& error) {
     raise_os_error(error, path);
   }
+}
+
+nb::object index_to_bytes(const PyIndex& self) {
+  nb::object bytes;
+  const Settings settings = self.index.settings;
+  const std::string note = self.index.note;
+  const nb::gil_scoped_release release;
+  save(self.index, settings, note, [&](std::size_t size) {
+    const nb::gil_scoped_acquire acquire;
+    bytes = nb::steal(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(size)));
+    if (!bytes.is_valid()) throw nb::python_error();
+    return PyBytes_AsString(bytes.ptr());
+  });
+  return bytes;
+}
+
+PyIndex* index_from_bytes(nb::handle data) {
+  Py_buffer view;
+  if (PyObject_GetBuffer(data.ptr(), &view, PyBUF_SIMPLE) != 0) throw nb::python_error();
+  const std::unique_ptr<Py_buffer, decltype(&PyBuffer_Release)> held(&view, &PyBuffer_Release);
+  auto result = std::make_unique<PyIndex>();
+  {
+    const nb::gil_scoped_release release;
+    result->index = load(std::span(static_cast<const char*>(view.buf), static_cast<std::size_t>(view.len)));
+  }
+  return result.release();
 }
 
 PyIndex* load_index(nb::handle path, bool mmap) {
@@ -352,14 +434,21 @@ void bind_index(nb::module_& m) {
       .def_static("load", &load_index, "path"_a, nb::kw_only(), "mmap"_a = false)
       .def("search", &search_index, "queries"_a, "k"_a = 10, "settings"_a.none() = nb::none(), "exclude"_a = nb::none(),
            "exclude_offsets"_a = nb::none(), "allow"_a.none() = nb::none(), "threads"_a = nb::none())
+      .def("range_search", &range_search_index, "queries"_a, "least"_a, "exclude"_a = nb::none(),
+           "exclude_offsets"_a = nb::none(), "allow"_a.none() = nb::none(), "threads"_a = nb::none())
+      .def("to_bytes", &index_to_bytes)
+      .def_static("from_bytes", &index_from_bytes, "data"_a)
+      .def("__copy__", [](const PyIndex& self) { return new PyIndex(self); })
       .def("filter_ids", &filter_ids, "ids"_a)
       .def("filter_rows", &filter_rows, "mask"_a)
+      .def("rows_of_filter", &rows_of_filter, "filter"_a)
       .def("find", &find_ids, "ids"_a)
       .def("vectors", &vectors_of_rows, "rows"_a)
       .def("__len__", [](const PyIndex& self) { return self.index.size; })
       .def_prop_ro("dim", [](const PyIndex& self) { return self.index.dim; })
       .def_prop_ro("metric", [](const PyIndex& self) { return name_of(kMetrics, self.index.metric); })
       .def_prop_ro("ids", &all_ids)
+      .def_prop_ro("ids_are_text", [](const PyIndex& self) { return self.index.ids.kind() == Ids::Kind::strings; })
       .def_prop_ro("num_leaves", [](const PyIndex& self) { return self.index.num_leaves(); })
       .def_prop_ro("tier", [](const PyIndex& self) { return self.index.tier(); })
       .def_prop_ro("spread", [](const PyIndex& self) { return spread_of(self.index); })

@@ -19,20 +19,20 @@ std::uint64_t hash(std::string_view id) { return std::hash<std::string_view>()(i
 
 }  // namespace
 
-Ids::Ids(std::size_t size) : size_(size), lookup_(std::make_unique<Lookup>()) {}
+Ids::Ids(std::size_t size) : size_(size), lookup_(std::make_shared<Lookup>()) {}
 
 Ids::Ids(Array<std::int64_t> integers)
     : kind_(Kind::integers),
       size_(integers.size()),
       integers_(std::move(integers)),
-      lookup_(std::make_unique<Lookup>()) {}
+      lookup_(std::make_shared<Lookup>()) {}
 
 Ids::Ids(Array<char> bytes, Array<std::uint64_t> offsets)
     : kind_(Kind::strings),
       size_(offsets.size() - 1),
       text_(std::move(bytes)),
       offsets_(std::move(offsets)),
-      lookup_(std::make_unique<Lookup>()) {}
+      lookup_(std::make_shared<Lookup>()) {}
 
 template <typename Id>
 std::uint32_t Ids::find_slot(Id id) const {

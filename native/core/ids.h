@@ -17,7 +17,7 @@ class Ids {
   enum class Kind : std::uint32_t { rows = 0, integers = 1, strings = 2 };
   static constexpr std::uint32_t kNone = 0xffffffffu;
 
-  Ids() : lookup_(std::make_unique<Lookup>()) {}
+  Ids() : lookup_(std::make_shared<Lookup>()) {}
   // Row numbers 0 .. size - 1.
   explicit Ids(std::size_t size);
   explicit Ids(Array<std::int64_t> integers);
@@ -60,7 +60,7 @@ class Ids {
   Array<std::int64_t> integers_;
   Array<char> text_;
   Array<std::uint64_t> offsets_;
-  std::unique_ptr<Lookup> lookup_;
+  std::shared_ptr<Lookup> lookup_;  // shared by copies, which hold the same ids
 };
 
 }  // namespace shortlist

@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "array.h"
 #include "codes/codes.h"
@@ -17,6 +18,7 @@
 #include "kernels/kernels.h"
 #include "partition/augmentation.h"
 #include "search/filter.h"
+#include "search/topk.h"
 #include "search/workspace.h"
 
 namespace shortlist {
@@ -58,14 +60,15 @@ struct Settings {
 // What a search may return.
 struct Limits {
   const Filter* allow = nullptr;  // null = every row
-  // Rows that each query must not get back: those of query i at [offsets[i], offsets[i + 1]); Ids::kNone is
-  // ignored. No offsets = none.
+  // Rows that a query must not get back: those of query i at [offsets[i], offsets[i + 1]), or all of them for every
+  // query where there are no offsets. Ids::kNone is ignored.
   std::span<const std::uint32_t> exclude;
   std::span<const std::int64_t> exclude_offsets;
 };
 
 // Rows lie leaf by leaf: a row's place there is its position. Leaves lie group by group, numbered as the
-// centroids are coded; the tier, where there is one, is one more leaf at the end whose centroid is zero.
+// centroids are coded; the tier, where there is one, is one more leaf at the end whose centroid is zero. A copy shares
+// the rows and has settings of its own.
 struct Index {
   Metric metric = Metric::dot;
   std::size_t dim = 0;
@@ -88,7 +91,7 @@ struct Index {
   double max_norm = 0.0;             // no coded row is longer
   std::size_t usual_groups = 1;      // looked into where the settings leave it open
   Array<std::uint32_t> position_of;  // by row
-  std::unique_ptr<WorkspacePool> workspaces = std::make_unique<WorkspacePool>();
+  std::shared_ptr<WorkspacePool> workspaces = std::make_shared<WorkspacePool>();
   void finish();
 
   // Leaves are ranked by <query, centroid> + spread * |query| * the leaf's own spread, the root mean square of its
@@ -106,5 +109,9 @@ Index build(const float* embeddings, std::size_t size, std::size_t dim, Ids ids,
 // Writes the best k rows of every query: scores descending, ties by lower row, padded with -inf and -1.
 void search(const Index& index, const float* queries, std::size_t num_queries, std::size_t k, const Settings& settings,
             const Limits& limits, std::size_t threads, float* scores, std::int64_t* rows);
+
+// The rows of every query that score at least `least`, in the same order. Exact.
+std::vector<std::vector<Scored>> range_search(const Index& index, const float* queries, std::size_t num_queries,
+                                              float least, const Limits& limits, std::size_t threads);
 
 }  // namespace shortlist

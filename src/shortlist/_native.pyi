@@ -1,7 +1,7 @@
 """The engine's contract to Python: everything that `native/bindings` exposes, typed."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Buffer, Callable
 from typing import Any, Literal, final
 
 import numpy as np
@@ -84,7 +84,7 @@ class Index:
     @staticmethod
     def build(
         embeddings: ArrayLike,
-        ids: Sequence[str] | ArrayLike | None = None,
+        ids: IdArray | None = None,
         *,
         metric: Metric = "dot",
         leaves: int | None = None,
@@ -100,7 +100,7 @@ class Index:
     ) -> Index:
         """Builds the index of `embeddings` (n, d); see `IndexConfig` for the fields.
 
-        ids: None (row numbers), integers or strings, n of them and no two alike.
+        ids: None (row numbers), or n as `shortlist.ids.as_ids` gives them, here and below; no two alike.
         leaves: k-means leaves; 1 scans everything (an exact index); None picks by n.
         tier: Rows of largest norm that every query scores; None measures whether norms vary enough.
         spread: Standard deviations that count when leaves are ranked; None measures what is best.
@@ -117,7 +117,7 @@ class Index:
         queries: ArrayLike,
         k: int = 10,
         settings: Settings | None = None,
-        exclude: Sequence[str] | ArrayLike | None = None,
+        exclude: IdArray | None = None,
         exclude_offsets: ArrayLike | None = None,
         allow: Filter | None = None,
         threads: int | None = None,
@@ -134,24 +134,51 @@ class Index:
         results are score -inf, row -1 and id -1 or "".
         """
 
-    def filter_ids(self, ids: Sequence[str] | ArrayLike) -> Filter:
+    def range_search(
+        self,
+        queries: ArrayLike,
+        least: float,
+        exclude: IdArray | None = None,
+        exclude_offsets: ArrayLike | None = None,
+        allow: Filter | None = None,
+        threads: int | None = None,
+    ) -> tuple[NDArray[np.float32], IdArray, NDArray[np.int64], NDArray[np.int64]]:
+        """All rows that score at least `least`, as (scores, ids, rows, offsets); exact.
+
+        Those of query i are at offsets[i] : offsets[i + 1], in the order of `search`.
+        """
+
+    def filter_ids(self, ids: IdArray) -> Filter:
         """Allows these ids; unknown ones are ignored."""
 
     def filter_rows(self, mask: NDArray[np.bool_]) -> Filter:
         """Allows the rows where `mask` (n,) is True."""
 
-    def find(self, ids: Sequence[str] | ArrayLike) -> NDArray[np.int64]:
-        """The rows of these ids, -1 for an unknown one."""
+    def rows_of_filter(self, filter: Filter) -> NDArray[np.bool_]:
+        """The mask (n,) of the rows that it allows."""
+
+    def find(self, ids: IdArray) -> NDArray[np.int64]:
+        """The rows of these ids, -1 for one that is unknown or of the other kind."""
 
     def vectors(self, rows: ArrayLike) -> NDArray[np.float32]:
         """The stored rows (as searched: normalised for cosine, rounded to `store`), shape (len(rows), d)."""
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | bytes | os.PathLike[str]) -> None:
         """Writes one file, atomically: a crash leaves the old file or the new one."""
 
     @staticmethod
-    def load(path: str | os.PathLike[str], *, mmap: bool = False) -> Index:
+    def load(path: str | bytes | os.PathLike[str], *, mmap: bool = False) -> Index:
         """Reads what `save` wrote; damaged files are a ValueError. With `mmap` the rows stay on disk until read."""
+
+    def to_bytes(self) -> bytes:
+        """What `save` writes."""
+
+    @staticmethod
+    def from_bytes(data: Buffer) -> Index:
+        """Reads what `to_bytes` gave, and keeps nothing of it."""
+
+    def __copy__(self) -> Index:
+        """Shares the rows; has settings of its own."""
 
     def __len__(self) -> int: ...
     @property
@@ -160,6 +187,8 @@ class Index:
     def metric(self) -> Metric: ...
     @property
     def ids(self) -> IdArray: ...
+    @property
+    def ids_are_text(self) -> bool: ...
     @property
     def num_leaves(self) -> int: ...
     @property

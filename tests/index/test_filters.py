@@ -161,22 +161,39 @@ def test_a_filter_is_reusable():
 
 def test_a_filter_of_another_index_is_refused():
     (index, queries), (other, _) = made(13), made(13)
-    with pytest.raises(ValueError, match="`allow` is a Filter of another index"):
+    with pytest.raises(
+        ValueError, match="`allow` must be a filter made by this index or a copy of it"
+    ):
         index.search(queries, K, allow=Filter(other, [1]))
 
 
 BAD = [
     ({"exclude": [[1], [2]]}, "one sequence of ids for each of the 6 queries, got 2"),
     ({"exclude": np.ones((5, 2), int)}, "one sequence of ids for each of the 6 queries, got 5"),
-    ({"exclude": [1, 2, 3, 4, 5, 6]}, "one sequence of ids for each query, got 1 for one"),
-    ({"exclude": ["a"] * 6}, "one sequence of ids for each query, got 'a' for one"),
+    ({"exclude": [[1], 2, 3, 4, 5, 6]}, "one sequence of ids for each query; got 2 for one"),
+    ({"exclude": [["a"], "b", "c"]}, "one sequence of ids for each query; got 'b' for one"),
+    ({"exclude": ["a"] * 6}, "`exclude` must be integers, as the ids of this index are"),
     ({"exclude": [["a"]] * 6}, "`exclude` must be integers, as the ids of this index are"),
-    ({"exclude": [[1.5]] * 6}, "`exclude` must be a one-dimensional array of integers"),
+    ({"exclude": [[1], ["a"]] * 3}, "`exclude` must be all integers or all text"),
+    ({"exclude": [{1}, {"a"}] * 3}, "`exclude` must be integers, as the ids of this index are"),
+    ({"exclude": [[1.5]] * 6}, "`exclude` must be integers or text, got the float 1.5"),
+    ({"exclude": [[[1]]] * 6}, "`exclude` must have one dimension"),
+    ({"exclude": np.zeros((6, 2, 2), int)}, "`exclude` must have one dimension"),
+    ({"exclude": np.ones(400, bool)}, "`exclude` must be integers or text, got the bool True"),
+    ({"exclude": "abc"}, "`exclude` must be a sequence of ids, got the str 'abc'"),
+    ({"exclude": 7}, "`exclude` must be a sequence of ids, got the int 7"),
+    ({"exclude": [None]}, "`exclude` must have no missing ids"),
     ({"allow": ["a"]}, "`allow` must be integers, as the ids of this index are"),
-    ({"allow": "abc"}, "`allow` must be ids or a boolean mask, got the str 'abc'"),
+    ({"allow": "abc"}, "`allow` must be a sequence of ids, got the str 'abc'"),
     ({"allow": np.ones(3, bool)}, r"`allow` must be a boolean array of shape \(400,\), got \(3,\)"),
-    ({"allow": np.ones((2, 2), int)}, "`allow` must be a one-dimensional array of integers"),
-    ({"allow": [1.5]}, "`allow` must be a one-dimensional array of integers"),
+    ({"allow": [True, False]}, r"`allow` must be a boolean array of shape \(400,\), got \(2,\)"),
+    ({"allow": np.ones((2, 400), bool)}, "for each of the 6 queries, got 2"),
+    ({"allow": np.ones((6, 399), bool)}, r"`allow` must be a boolean array of shape \(400,\)"),
+    ({"allow": np.ones(400)}, "`allow` must be integers or text, got the float 1.0"),
+    ({"allow": np.ones(400, np.uint8)}, "look like a mask"),
+    ({"allow": [1, 0] * 200}, "look like a mask"),
+    ({"allow": np.ones((2, 2), int)}, "one sequence of ids for each of the 6 queries, got 2"),
+    ({"allow": [1.5]}, "`allow` must be integers or text, got the float 1.5"),
 ]
 
 
@@ -189,11 +206,13 @@ def test_bad_filters_are_refused(keywords, message):
 
 def test_one_query_takes_one_flat_sequence():
     index, queries = made(15)
-    with pytest.raises(ValueError, match=r"one sequence of ids for a query of shape \(d,\)"):
+    with pytest.raises(ValueError, match=r"`exclude` must be ids, for a query of shape \(d,\)"):
         index.search(queries[0], K, exclude=[[1], [2]])
 
 
 def test_integers_do_not_filter_an_index_of_str_ids():
     index, queries = made(16, ids=[str(i) for i in range(400)])
-    with pytest.raises(ValueError, match="`exclude` must be str, as the ids of this index are"):
+    with pytest.raises(
+        ValueError, match="`exclude` must be text, as the ids of this index are; got the int 1"
+    ):
         index.search(queries, K, exclude=[[1]] * 6)

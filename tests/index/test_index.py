@@ -206,10 +206,19 @@ BAD_IDS = [
     ([1, 2], "`ids` must have one id for each of the 3 embeddings, got 2"),
     ([1, 2, 1], "`ids` must be unique, got 1 again at position 2"),
     (["a", "b", "b"], "`ids` must be unique, got 'b' again at position 2"),
-    (["a", "b", 3], "`ids` must be all str or all int, got int at position 2"),
-    ([1.0, 2.0, 3.0], "`ids` must be a one-dimensional array of integers"),
-    ([[1], [2], [3]], "`ids` must be a one-dimensional array of integers"),
-    (np.array([2**63, 1, 2], np.uint64), "`ids` must fit in int64"),
+    (["a", "b", 3], "`ids` must be all integers or all text, got 'a' at position 0 and 3 at"),
+    ([1.0, 2.0, 3.0], "`ids` must be integers or text, got the float 1.0 at position 0"),
+    ([True, False, True], "`ids` must be integers or text, got the bool True"),
+    ([1, None, 3], "`ids` must have no missing ids, got None at position 1"),
+    ([[1], [2], [3]], r"`ids` must have one dimension, got shape \(3, 1\)"),
+    (np.array([2**63, 1, 2], np.uint64), "`ids` must fit in 64 bits"),
+    (
+        ["a", "b\ud800", "c"],
+        r"`ids` must be text that UTF-8 can hold, got 'b\\ud800' at position 1",
+    ),
+    ({1, 2, 3}, "`ids` must be a sequence of ids, got the set"),
+    ("abc", "`ids` must be a sequence of ids, got the str 'abc'"),
+    (["a", "a", "b"], "leave `ids` out and look names up by row"),
 ]
 
 

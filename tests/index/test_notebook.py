@@ -6,8 +6,8 @@ from html import escape
 import numpy as np
 import pytest
 
+from shortlist.html import html_table
 from shortlist.index import Index, tune
-from shortlist.index.html import html_table
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -24,7 +25,7 @@ constexpr std::size_t kMaxAugmentedCopies = kMaxCodedDim - kMaxDim - 1;
 
 class Reader {
  public:
-  Reader(const std::string& path, bool map) : path_(path) {
+  Reader(const std::string& path, bool map) : path_(path), name_("'" + path + "'") {
     file_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe that nobody writes must not block
     if (file_ < 0) throw_error();
     try {
@@ -39,12 +40,17 @@ class Reader {
       throw;
     }
   }
+  explicit Reader(std::span<const char> memory) : name_("`data`"), memory_(memory.data()), bytes_(memory.size()) {
+    read_table();
+  }
   Reader(const Reader&) = delete;
   Reader& operator=(const Reader&) = delete;
-  ~Reader() { ::close(file_); }
+  ~Reader() {
+    if (file_ >= 0) ::close(file_);
+  }
 
   [[noreturn]] void damaged(const std::string& what) const {
-    throw std::invalid_argument("'" + path_ + "' is not a sound Shortlist index: it " + what + ".");
+    throw std::invalid_argument(name_ + " is not a sound Shortlist index: it " + what + ".");
   }
   void require(bool sound, const char* what) const {
     if (!sound) damaged(what);
@@ -90,6 +96,11 @@ class Reader {
   }
 
   void read(std::size_t offset, void* out, std::size_t bytes) const {
+    if (memory_ != nullptr) {
+      require(offset <= bytes_ && bytes <= bytes_ - offset, "is cut short");
+      if (bytes > 0) std::memcpy(out, memory_ + offset, bytes);
+      return;
+    }
     char* at = static_cast<char*>(out);
     while (bytes > 0) {
       const ssize_t got = ::pread(file_, at, bytes, static_cast<off_t>(offset));
@@ -141,6 +152,8 @@ class Reader {
   }
 
   std::string path_;
+  std::string name_;              // for messages
+  const char* memory_ = nullptr;  // read instead of a file
   int file_ = -1;
   std::uint32_t version_ = 0;
   std::size_t bytes_ = 0;
@@ -220,10 +233,7 @@ StoredRows read_rows(const Reader& file, std::uint32_t store, std::size_t size, 
   return rows;
 }
 
-}  // namespace
-
-Index load(const std::string& path, bool map) {
-  const Reader file(path, map);
+Index load_from(const Reader& file, bool map) {
   const FileParameters parameters = file.array<FileParameters>(SectionKind::parameters, 1)[0];
   Index index;
   index.size = parameters.size;
@@ -290,5 +300,11 @@ Index load(const std::string& path, bool map) {
   index.finish();
   return index;
 }
+
+}  // namespace
+
+Index load(const std::string& path, bool map) { return load_from(Reader(path, map), map); }
+
+Index load(std::span<const char> bytes) { return load_from(Reader(bytes), false); }
 
 }  // namespace shortlist

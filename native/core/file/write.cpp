@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -86,9 +87,12 @@ std::uint32_t version_of(const Index& index) {
   return index.rows.store == Store::float32 && index.spread == 0.0f ? kPlainVersion : kRowsVersion;
 }
 
-}  // namespace
+// Puts bytes after those before.
+using Sink = std::function<void(const void* data, std::size_t bytes)>;
 
-void save(const Index& index, const Settings& settings, const std::string& note, const std::string& path) {
+// begin(bytes) is told how many there will be and returns where they go.
+void write(const Index& index, const Settings& settings, const std::string& note,
+           const std::function<Sink(std::size_t bytes)>& begin) {
   const FileParameters parameters{.size = index.size,
                                   .dim = static_cast<std::uint32_t>(index.dim),
                                   .metric = static_cast<std::uint32_t>(index.metric),
@@ -148,17 +152,35 @@ void save(const Index& index, const Settings& settings, const std::string& note,
   header.header_checksum = checksum(&header, offsetof(FileHeader, header_checksum));
 
   static constexpr char kZeros[kSectionAlignment] = {};
-  NewFile file(path);
-  file.write(&header, sizeof header);
-  file.write(table.data(), table.size() * sizeof(FileSection));
+  const Sink put = begin(offset);
+  put(&header, sizeof header);
+  put(table.data(), table.size() * sizeof(FileSection));
   std::size_t written = sizeof header + table.size() * sizeof(FileSection);
   for (std::size_t i = 0; i < parts.size(); ++i) {
-    file.write(kZeros, table[i].offset - written);
-    file.write(parts[i].data, parts[i].bytes);
+    put(kZeros, table[i].offset - written);
+    put(parts[i].data, parts[i].bytes);
     written = table[i].offset + parts[i].bytes;
   }
-  file.write(kZeros, offset - written);
+  put(kZeros, offset - written);
+}
+
+}  // namespace
+
+void save(const Index& index, const Settings& settings, const std::string& note, const std::string& path) {
+  NewFile file(path);
+  write(index, settings, note,
+        [&](std::size_t) { return [&](const void* data, std::size_t bytes) { file.write(data, bytes); }; });
   file.commit();
+}
+
+void save(const Index& index, const Settings& settings, const std::string& note,
+          const std::function<char*(std::size_t)>& allocate) {
+  write(index, settings, note, [&](std::size_t total) {
+    return [at = allocate(total)](const void* data, std::size_t bytes) mutable {
+      if (bytes > 0) std::memcpy(at, data, bytes);
+      at += bytes;
+    };
+  });
 }
 
 }  // namespace shortlist

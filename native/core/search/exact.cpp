@@ -88,16 +88,17 @@ void choose_cells(const Index& index, const Bounds& bounds, double least, Worksp
   }
 }
 
-}  // namespace
-
-void exact_search(const Index& index, const CodedQuery& query, const Filter* allow, float reached, Workspace& space,
-                  TopK& best) {
+// Calls take(positions, count) for every row that can reach least_score(), which may rise, and may be returned;
+// some rows at a time.
+template <typename Least, typename Take>
+void scan_possible(const Index& index, const CodedQuery& query, const Filter* allow, Workspace& space,
+                   const Least& least_score, const Take& take) {
   const Bounds bounds(index, query, space);
-  choose_cells(index, bounds, bounds.product(reached), space);
+  choose_cells(index, bounds, bounds.product(least_score()), space);
   const std::uint16_t* masks = allow == nullptr ? nullptr : allow->rows.data();
   std::size_t rows = kFirstRows;
   for (ScanPlace place; place.next < space.cells.size(); rows = std::min(2 * rows, kMostRows)) {
-    const float least = rounded_down(bounds.product(std::max(reached, best.threshold())));
+    const float least = rounded_down(bounds.product(least_score()));
     std::size_t found = scan_some(index.codes, query, space.cells.data(), space.cells.size(), masks, 0.0f, least, rows,
                                   place, space.scan);
     std::uint32_t* positions = space.scan.rows.data();
@@ -106,8 +107,26 @@ void exact_search(const Index& index, const CodedQuery& query, const Filter* all
                                       [&](std::uint32_t position) { return space.excluded.contains(position); });
       found = static_cast<std::size_t>(end - positions);
     }
-    rerank(index, positions, found, space, best);
+    take(positions, found);
   }
+}
+
+}  // namespace
+
+void exact_search(const Index& index, const CodedQuery& query, const Filter* allow, float reached, Workspace& space,
+                  TopK& best) {
+  scan_possible(
+      index, query, allow, space, [&] { return std::max(reached, best.threshold()); },
+      [&](const std::uint32_t* positions, std::size_t count) { rerank(index, positions, count, space, best); });
+}
+
+void exact_range(const Index& index, const CodedQuery& query, const Filter* allow, float least, Workspace& space,
+                 std::vector<Scored>& found) {
+  scan_possible(
+      index, query, allow, space, [&] { return least; },
+      [&](const std::uint32_t* positions, std::size_t count) {
+        take_range(index, positions, count, least, space, found);
+      });
 }
 
 }  // namespace shortlist

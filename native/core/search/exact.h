@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <vector>
 
 #include "index.h"
 #include "search/topk.h"
@@ -14,5 +15,9 @@ namespace shortlist {
 // known to reach, or -infinity: the nearer it is to the true k-th score, the fewer rows are looked at.
 void exact_search(const Index& index, const CodedQuery& query, const Filter* allow, float reached, Workspace& space,
                   TopK& best);
+
+// Adds to `found` every row that scores at least `least` and that `allow` and space.excluded let through.
+void exact_range(const Index& index, const CodedQuery& query, const Filter* allow, float least, Workspace& space,
+                 std::vector<Scored>& found);
 
 }  // namespace shortlist

@@ -40,4 +40,14 @@ Filter make_filter(const Index& index, std::span<const std::uint8_t> allowed) {
   return filter;
 }
 
+void read_filter(const Index& index, const Filter& filter, std::span<std::uint8_t> allowed) {
+  const Codes& codes = index.codes;
+  for (std::size_t cell = 0; cell < codes.num_cells(); ++cell) {
+    for (std::size_t i = 0; i < codes.count(cell); ++i) {
+      const std::uint16_t mask = filter.rows[codes.first_block[cell] + i / kBlockRows];
+      allowed[index.row_of[codes.starts[cell] + i]] = static_cast<std::uint8_t>(mask >> i % kBlockRows & 1u);
+    }
+  }
+}
+
 }  // namespace shortlist

@@ -32,6 +32,9 @@ struct Filter {
 // Allows the rows for which allowed[row] is not 0.
 Filter make_filter(const Index& index, std::span<const std::uint8_t> allowed);
 
+// Sets allowed[row] to 1 for the rows that the filter allows, and to 0 for the others.
+void read_filter(const Index& index, const Filter& filter, std::span<std::uint8_t> allowed);
+
 // Positions that one query must not get, in a table of twice their number.
 class Excluded {
  public:

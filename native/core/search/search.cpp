@@ -156,9 +156,9 @@ namespace {
 // Puts the rows that query `i` must not get into space.excluded.
 void exclude(const Index& index, const Limits& limits, std::size_t i, Workspace& space) {
   space.excluded.clear();
-  if (limits.exclude_offsets.empty()) return;
-  const auto begin = static_cast<std::size_t>(limits.exclude_offsets[i]);
-  const auto end = static_cast<std::size_t>(limits.exclude_offsets[i + 1]);
+  const bool shared = limits.exclude_offsets.empty();
+  const std::size_t begin = shared ? 0 : static_cast<std::size_t>(limits.exclude_offsets[i]);
+  const std::size_t end = shared ? limits.exclude.size() : static_cast<std::size_t>(limits.exclude_offsets[i + 1]);
   if (begin == end) return;
   space.excluded.reset(end - begin);
   for (const std::uint32_t row : limits.exclude.subspan(begin, end - begin)) {
@@ -177,6 +177,14 @@ void approximate_search(const Index& index, const CodedQuery& query, const Setti
   space.survivors.reset(std::max<std::size_t>(k, settings.rerank));
   scan_leaves(index, query, settings, allow, space.cells, space.excluded, space.scan, space.survivors);
   rerank(index, space.survivors.rows(), space.survivors.size(), space, best);
+}
+
+// Fills space.few with the rows that a filter of few rows allows.
+void find_few(const Filter& allow, Workspace& space) {
+  space.few.clear();
+  for (const std::uint32_t position : allow.positions) {
+    if (space.excluded.empty() || !space.excluded.contains(position)) space.few.push_back(position);
+  }
 }
 
 }  // namespace
@@ -221,10 +229,7 @@ void search_one(const Index& index, const float* query, std::size_t k, const Set
   const Filter* allow = limits.allow;
   TopK best(space.best.data(), k);
   if (allow != nullptr && allow->count <= Filter::kFew) {
-    space.few.clear();
-    for (const std::uint32_t position : allow->positions) {
-      if (space.excluded.empty() || !space.excluded.contains(position)) space.few.push_back(position);
-    }
+    find_few(*allow, space);
     rerank(index, space.few.data(), space.few.size(), space, best);
   } else if (settings.exact) {
     exact_search(index, coded, allow, reached_quickly(index, coded, allow, k, space), space, best);
@@ -257,6 +262,25 @@ void search(const Index& index, const float* queries, std::size_t num_queries, s
       search_one(index, queries + i * index.dim, k, settings, limits, i, *space, scores + i * k, rows + i * k);
     }
   });
+}
+
+std::vector<std::vector<Scored>> range_search(const Index& index, const float* queries, std::size_t num_queries,
+                                              float least, const Limits& limits, std::size_t threads) {
+  std::vector<std::vector<Scored>> found(num_queries);
+  parallel_for(num_queries, threads, [&](std::size_t i, std::size_t) {
+    const WorkspacePool::Loan loan(*index.workspaces);
+    Workspace& space = *loan;
+    const CodedQuery coded = begin_query(index, queries + i * index.dim, limits, i, space);
+    const Filter* allow = limits.allow;
+    if (allow != nullptr && allow->count <= Filter::kFew) {
+      find_few(*allow, space);
+      take_range(index, space.few.data(), space.few.size(), least, space, found[i]);
+    } else {
+      exact_range(index, coded, allow, least, space, found[i]);
+    }
+    std::sort(found[i].begin(), found[i].end(), better);
+  });
+  return found;
 }
 
 }  // namespace shortlist

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from shortlist.index.html import html_table
+from shortlist.html import html_table
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -2,7 +2,17 @@
 
 from shortlist.index.config import IndexConfig, SearchSettings
 from shortlist.index.filters import Filter
-from shortlist.index.index import Index, SearchResult
+from shortlist.index.index import Index
+from shortlist.index.results import RangeResult, SearchResult
 from shortlist.index.tuning import Tuning, tune
 
-__all__ = ["Filter", "Index", "IndexConfig", "SearchResult", "SearchSettings", "Tuning", "tune"]
+__all__ = [
+    "Filter",
+    "Index",
+    "IndexConfig",
+    "RangeResult",
+    "SearchResult",
+    "SearchSettings",
+    "Tuning",
+    "tune",
+]

@@ -7,6 +7,9 @@ from functools import partial
 from typing import Any, Literal
 
 from shortlist import _native
+from shortlist.index.numbers import as_flag, as_integer, as_real
+
+_LEAST = {"leaves": 1, "tier": 0, "sample": 1, "iterations": 1}  # of the whole numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +41,9 @@ class IndexConfig:
         sample: How many rows k-means is trained on.
         iterations: Rounds of k-means.
 
+    Raises:
+        ValueError: A field is no number, or out of its range.
+
     Example:
         >>> IndexConfig(leaves=2_000, codes="int4").leaves
         2000
@@ -51,6 +57,14 @@ class IndexConfig:
     spread: float | None = None
     sample: int | None = None
     iterations: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, as_integer(value, name, least))
+        if self.spread is not None:
+            object.__setattr__(self, "spread", as_real(self.spread, "spread", 0, 100))
+        object.__setattr__(self, "exact", as_flag(self.exact, "exact"))
 
 
 class _Prepared:
@@ -99,6 +113,10 @@ class SearchSettings(_Prepared):
     groups: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "exact", as_flag(self.exact, "exact"))
+        for name, least in (("leaves", 1), ("rerank", 1), ("groups", 0)):
+            object.__setattr__(self, name, as_integer(getattr(self, name), name, least))
+        object.__setattr__(self, "stop", as_real(self.stop, "stop"))
         object.__setattr__(self, "_engine", _native.Settings(**asdict(self)))
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -5,57 +5,36 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+import pickle
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shortlist import _native
+from shortlist.embeddings import as_embeddings
+from shortlist.html import html_table
+from shortlist.ids import Ids, as_id, as_ids, check_kind, unknown_id
 from shortlist.index.config import IndexConfig, SearchSettings
-from shortlist.index.filters import Filter, allowed_rows, flat_exclusions
-from shortlist.index.html import html_table
+from shortlist.index.filters import Limits, limits_of
+from shortlist.index.numbers import as_integer, as_real
+from shortlist.index.results import RangeResult, SearchResult
 
 if TYPE_CHECKING:
     from shortlist._native import IdArray, Metric
 
-_SHOWN = 10  # queries and ranks that a notebook shows
-
-
-class SearchResult(NamedTuple):
-    """The best candidates of each query, best first; of equal scores, the lower row first.
-
-    Where a query has fewer than k results the rest is padded: score -inf, row -1, id -1 or "".
-
-    Attributes:
-        scores: float32, shape (q, k), or (k,) for one 1-D query. Higher is better for every
-            metric: for "l2" it is minus the squared distance.
-        ids: The ids given to `build`, int64 or an object array of str; same shape.
-        rows: Positions in the embeddings given to `build`, int64; same shape.
-    """
-
-    scores: NDArray[np.float32]
-    ids: IdArray
-    rows: NDArray[np.int64]
-
-    def _repr_html_(self) -> str:
-        scores, ids = np.atleast_2d(self.scores), np.atleast_2d(self.ids)
-        shown = [
-            [
-                query,
-                *(
-                    "" if score == -np.inf else f"{name} ({score:.4g})"
-                    for score, name in zip(scores[query, :_SHOWN], ids[query, :_SHOWN], strict=True)
-                ),
-            ]
-            for query in range(min(len(ids), _SHOWN))
-        ]
-        parts = [f"{len(ids):,} queries" if len(ids) != 1 else "1 query"]
-        parts.append(f"{ids.shape[1]:,} results each")
-        if max(ids.shape) > _SHOWN:
-            parts.append(f"the first {_SHOWN} shown")
-        ranks = range(1, min(ids.shape[1], _SHOWN) + 1)
-        return html_table(", ".join(parts) + "; id (score)", ["query", *ranks], shown)
+_FLOAT32 = np.dtype(np.float32)
+_METRICS = {
+    "dot": "whose score is the inner product, higher is better",
+    "cosine": "whose score is the cosine, higher is better",
+    "l2": "whose score is minus the squared distance, higher is better",
+}
+_OTHER_NAMES = {
+    "dot": ("ip", "inner_product", "dot_product", "dotproduct", "max_inner_product", "mips"),
+    "cosine": ("angular", "cos", "cosinesimil", "cosine_similarity"),
+    "l2": ("euclidean", "squared_l2", "l2_squared", "sqeuclidean", "l2sq", "euclid"),
+}
 
 
 class Index:
@@ -63,6 +42,10 @@ class Index:
 
     Searching is thread-safe and releases the GIL. The same embeddings, seed and config give the
     same index, and the same searches the same results, on one thread or many.
+
+    An index can be pickled, and sent to other processes. A copy, deep or not, shares the
+    candidates, which never change, and has settings of its own. `len`, `in` and iteration are over
+    the ids.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -73,7 +56,7 @@ class Index:
         ((2, 3), True)
     """
 
-    __slots__ = ("_engine", "_search")
+    __slots__ = ("__weakref__", "_engine", "_search")
     _engine: _native.Index
     _search: Callable[..., SearchResult]
 
@@ -81,7 +64,7 @@ class Index:
         raise TypeError("Make an Index with Index.build(embeddings) or Index.load(path).")
 
     @classmethod
-    def _wrap(cls, native: _native.Index) -> Index:
+    def _wrap(cls, native: _native.Index) -> Self:
         native.result_type = SearchResult
         index = object.__new__(cls)
         index._engine = native
@@ -92,21 +75,23 @@ class Index:
     def build(
         cls,
         embeddings: ArrayLike,
-        ids: Sequence[str] | ArrayLike | None = None,
+        ids: Any = None,
         *,
         metric: Metric = "dot",
         config: IndexConfig | None = None,
         seed: int = 0,
         threads: int | None = None,
         progress: Callable[[str, float], object] | None = None,
-    ) -> Index:
+    ) -> Self:
         """Builds the index of `embeddings`.
 
         Args:
-            embeddings: Candidates, shape (n, d), d from 1 to 4,096. float32; other real types are
-                converted once. Unless the metric is "cosine", no row may have a norm above 2**62
-                (4.6e18): scores are float32. The same holds for queries.
-            ids: One id for each candidate, all integers or all str; None numbers them by row.
+            embeddings: Candidates, shape (n, d), d from 1 to 4,096. float32; what else holds real
+                numbers is converted once (see `shortlist.embeddings`). Unless the metric is
+                "cosine", no row may have a norm above 2**62 (4.6e18): scores are float32. The same
+                holds for queries.
+            ids: One id for each candidate, all integers or all text, no two alike (see
+                `shortlist.ids` for what may hold them); None numbers them by row.
             metric: "dot" (inner product), "cosine", or "l2" (minus the squared distance).
             config: What is fixed at build; None chooses by n and d. Fewer than 10,000 candidates
                 are searched exactly unless `leaves` is given.
@@ -129,12 +114,18 @@ class Index:
         config = IndexConfig() if config is None else config
         if not isinstance(config, IndexConfig):
             raise TypeError(f"`config` must be an IndexConfig, got {type(config).__name__}.")
-        if seed < 0:
-            raise ValueError(f"`seed` must be at least 0, got {seed}.")
+        if metric not in _METRICS:
+            raise ValueError(_unknown_metric(metric))
         fields = dataclasses.asdict(config)
         exact = fields.pop("exact")
         native = _native.Index.build(
-            embeddings, ids, metric=metric, seed=seed, threads=threads, progress=progress, **fields
+            as_embeddings(embeddings),
+            None if ids is None else as_ids(ids),
+            metric=metric,
+            seed=as_integer(seed, "seed", 0, 2**64 - 1),
+            threads=threads,
+            progress=progress,
+            **fields,
         )
         if exact:
             native.default_settings = SearchSettings(exact=True)._engine
@@ -148,7 +139,7 @@ class Index:
         *,
         settings: SearchSettings | None = None,
         exclude: Any = None,
-        allow: Filter | Sequence[str] | ArrayLike | None = None,
+        allow: Any = None,
         threads: int | None = None,
     ) -> SearchResult:
         """The best `k` candidates of each query.
@@ -157,11 +148,12 @@ class Index:
             queries: Shape (q, d), or (d,) for one query. float32 in C order is not copied.
             k: How many results for each query, from 1 to 10,000.
             settings: None uses `index.settings`.
-            exclude: Ids that a query must not get back: one sequence of ids for each query
-                (a single sequence for one 1-D query), or a (q, e) array. Ids that are not in the
-                index are ignored, so that -1 or "" can pad the array.
-            allow: The only candidates to return, for all queries: ids, a boolean mask over rows,
-                or a `Filter`. Ids that are not in the index are ignored.
+            exclude: Ids not to return: some ids, for all queries, or one sequence of ids for each
+                query, or a (q, e) array. Ids that are not in the index are ignored: one of these
+                can pad the array.
+            allow: The only candidates to return: ids, a boolean mask over rows, or a `Filter`, for
+                all queries, or a sequence with one of these for each query. Ids that are not in the
+                index are ignored.
             threads: None uses one thread for one query and all cores for more. The results do not
                 depend on it.
 
@@ -178,41 +170,98 @@ class Index:
             array([[1, 2],
                    [3, 2]])
         """
-        engine_settings = None if settings is None else _engine_settings(settings)
+        if type(queries) is not np.ndarray or queries.dtype is not _FLOAT32:
+            queries = as_embeddings(queries, "queries")
+        chosen = None if settings is None else _engine_settings(settings)
         if exclude is None and allow is None:
-            return self._search(queries, k, engine_settings, None, None, None, threads)
-        queries = np.asarray(queries)
-        offsets = None
-        if exclude is not None:
-            if queries.ndim == 2:
-                exclude, offsets = flat_exclusions(exclude, len(queries))
-            elif np.ndim(exclude) != 1:
-                raise ValueError(
-                    "`exclude` must be one sequence of ids for a query of shape (d,), "
-                    f"got {exclude!r}."
-                )
-        allowed = None if allow is None else allowed_rows(self._engine, allow)
-        return self._search(queries, k, engine_settings, exclude, offsets, allowed, threads)
+            return self._search(queries, k, chosen, None, None, None, threads)
+        limits = limits_of(self._engine, exclude, allow, _number_of(queries))
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+        def search(some: NDArray[Any], of: Limits) -> SearchResult:
+            return self._search(some, k, chosen, of.exclude, of.offsets, of.allow, threads)
+
+        if not limits.allow_each:
+            return search(queries, limits)
+        results = [search(queries[i : i + 1], limits.of(i)) for i in range(len(queries))]
+        return SearchResult(*(np.concatenate(parts) for parts in zip(*results, strict=True)))
+
+    def range_search(
+        self,
+        queries: ArrayLike,
+        min_score: float,
+        *,
+        exclude: Any = None,
+        allow: Any = None,
+        threads: int | None = None,
+    ) -> RangeResult:
+        """Every candidate that scores at least `min_score`, exactly.
+
+        Args:
+            queries: As for `search`.
+            min_score: The least score. For "l2" scores are minus the squared distance: all within a
+                distance r have `min_score=-r**2`.
+            exclude: As for `search`.
+            allow: As for `search`.
+            threads: As for `search`.
+
+        Returns:
+            `RangeResult(scores, ids, rows, offsets)`; its `split()` gives the result of each query.
+
+        Raises:
+            ValueError: An argument has the wrong shape or value, or queries NaN or infinity.
+
+        Example:
+            >>> index = Index.build(np.eye(3, dtype=np.float32), ["a", "b", "c"], metric="l2")
+            >>> found = index.range_search([[1, 0, 0], [0, 0.5, 0]], -1.5)
+            >>> found.ids.tolist(), found.offsets.tolist()
+            (['a', 'b', 'a', 'c'], [0, 1, 4])
+        """
+        queries = as_embeddings(queries, "queries")
+        limits = limits_of(self._engine, exclude, allow, _number_of(queries))
+        least = as_real(min_score, "min_score")
+
+        def search(some: NDArray[Any], of: Limits) -> RangeResult:
+            found = self._engine.range_search(
+                some, least, of.exclude, of.offsets, of.allow, threads
+            )
+            return RangeResult(*found)
+
+        if not limits.allow_each:
+            return search(queries, limits)
+        results = [search(queries[i], limits.of(i)) for i in range(len(queries))]
+        scores, ids, rows = (
+            np.concatenate([result[part] for result in results]) for part in range(3)
+        )
+        lengths = [len(result.rows) for result in results]
+        offsets = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
+        return RangeResult(scores, ids, rows, offsets)
+
+    def save(self, path: str | bytes | os.PathLike[str] | BinaryIO) -> None:
         """Writes the index, its ids, config and settings as one file.
 
         The file is complete or not there: an interrupted save leaves what was at `path`.
 
         Args:
-            path: Where to write; the customary suffix is `.slx`.
+            path: Where to write; the customary suffix is `.slx`. Or an open binary file, which gets
+                the bytes of `to_bytes`.
 
         Raises:
             OSError: The file cannot be written.
         """
-        self._engine.save(path)
+        if isinstance(path, str | bytes | os.PathLike):
+            self._engine.save(path)
+            return
+        _check_file(path, "write")
+        rest = memoryview(self.to_bytes())
+        while rest:
+            rest = rest[path.write(rest) or len(rest) :]
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, mmap: bool = False) -> Index:
+    def load(cls, path: str | bytes | os.PathLike[str] | BinaryIO, *, mmap: bool = False) -> Self:
         """Reads what `save` wrote.
 
         Args:
-            path: The file.
+            path: The file, or an open binary file, of which all that is left to read is the index.
             mmap: Map the file instead of reading it: loading is immediate, processes share the
                 memory, and rows are read from disk when a search first needs them. The file must
                 then stay unchanged while the index lives.
@@ -221,9 +270,53 @@ class Index:
             OSError: The file cannot be read.
             ValueError: It is not an index of a version this release knows, or is damaged.
         """
-        index = cls._wrap(_native.Index.load(path, mmap=mmap))
-        _read_config(index._engine.note)  # a damaged note is an error now, not at first use
-        return index
+        if isinstance(path, str | bytes | os.PathLike):
+            return cls._loaded(_native.Index.load(path, mmap=mmap))
+        _check_file(path, "read")
+        if mmap:
+            raise ValueError("`mmap` needs the path of a file, got an open file.")
+        return cls.from_bytes(path.read())
+
+    def to_bytes(self) -> bytes:
+        """Returns what `save` writes.
+
+        Example:
+            >>> index = Index.build(np.eye(3, dtype=np.float32))
+            >>> Index.from_bytes(index.to_bytes()).search([1, 2, 3], 1).ids
+            array([2])
+        """
+        return self._engine.to_bytes()
+
+    @classmethod
+    def from_bytes(cls, data: bytes | bytearray | memoryview) -> Self:
+        """Makes an index of what `to_bytes` gave, which is not needed afterwards.
+
+        Args:
+            data: The bytes, or any object that holds them in one piece.
+
+        Raises:
+            ValueError: It is not an index of a version this release knows, or is damaged.
+        """
+        try:
+            view = memoryview(data)
+        except TypeError:
+            raise TypeError(f"`data` must be bytes, got {type(data).__name__}.") from None
+        return cls._loaded(_native.Index.from_bytes(view))
+
+    @classmethod
+    def _loaded(cls, native: _native.Index) -> Self:
+        _read_config(native.note)  # a damaged note is an error now, not at first use
+        return cls._wrap(native)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        data = self.to_bytes()
+        return type(self).from_bytes, (pickle.PickleBuffer(data) if protocol >= 5 else data,)
+
+    def __copy__(self) -> Self:
+        return self._wrap(self._engine.__copy__())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.__copy__()
 
     @property
     def metric(self) -> Metric:
@@ -241,6 +334,18 @@ class Index:
     def __len__(self) -> int:
         """Number of candidates n."""
         return len(self._engine)
+
+    def __contains__(self, candidate: object) -> bool:
+        """Whether this is the id of a candidate."""
+        try:
+            ids = as_ids([as_id(candidate)])
+        except ValueError:
+            return False
+        return bool(self._engine.find(ids)[0] >= 0)
+
+    def __iter__(self) -> Iterator[int | str]:
+        """The ids by row."""
+        return iter(self.ids.tolist())
 
     @property
     def ids(self) -> IdArray:
@@ -278,19 +383,23 @@ class Index:
         """Sizes and shape of the index: rows, dim, metric, leaves, codes, bytes by part."""
         return self._engine.describe()
 
-    def rows(self, ids: Sequence[str] | ArrayLike) -> NDArray[np.int64]:
+    def rows(self, ids: Any) -> NDArray[np.int64]:
         """The rows of ids, shape (len(ids),): positions in the embeddings given to `build`.
 
         Args:
             ids: Ids; -1 is returned for one that is not in the index.
 
+        Raises:
+            ValueError: They are no ids, or integers where those of the index are text, or the
+                reverse.
+
         Example:
             >>> Index.build(np.eye(2, dtype=np.float32), ["Alien", "Big"]).rows(["Big", "Cube"])
             array([ 1, -1])
         """
-        return self._engine.find(ids)
+        return self._engine.find(self._given(ids))
 
-    def vectors(self, ids: Sequence[str] | ArrayLike) -> NDArray[np.float32]:
+    def vectors(self, ids: Any) -> NDArray[np.float32]:
         """The embeddings of some candidates, as the index keeps them.
 
         Args:
@@ -303,11 +412,18 @@ class Index:
         Raises:
             ValueError: An id is not in the index.
         """
-        rows = self._engine.find(ids)
+        given = self._given(ids)
+        rows = self._engine.find(given)
         unknown = np.flatnonzero(rows < 0)
         if unknown.size:
-            raise ValueError(f"`ids` must be in the index, got {np.asarray(ids)[unknown[0]]!r}.")
+            known = unknown_id("candidate", given[unknown[0]], self.ids)
+            raise ValueError(f"`ids` must be in the index: {known}.")
         return self._engine.vectors(rows)
+
+    def _given(self, ids: Any) -> Ids:
+        given = as_ids(ids)
+        check_kind(given, self._engine.ids_are_text, "ids", "this index")
+        return given
 
     def __repr__(self) -> str:
         return (
@@ -328,6 +444,24 @@ class Index:
         )
 
 
+def _check_file(file: object, method: str) -> None:
+    if not hasattr(file, method):
+        name = type(file).__name__
+        raise TypeError(f"`path` must be a path or an open binary file, got {name}.")
+
+
+def _number_of(queries: NDArray[Any]) -> int | None:
+    return len(queries) if queries.ndim == 2 else None
+
+
+def _unknown_metric(metric: object) -> str:
+    sentence = f"`metric` must be one of {', '.join(map(repr, _METRICS))}, got {metric!r}"
+    for ours, theirs in _OTHER_NAMES.items():
+        if str(metric).lower() in (ours, *theirs):
+            return f"{sentence}; that is {ours!r} here, {_METRICS[ours]}."
+    return f"{sentence}."
+
+
 def _engine_settings(settings: SearchSettings) -> _native.Settings:
     try:
         return settings._engine
@@ -340,5 +474,5 @@ def _engine_settings(settings: SearchSettings) -> _native.Settings:
 def _read_config(note: str) -> IndexConfig:
     try:
         return IndexConfig(**json.loads(note))
-    except (TypeError, json.JSONDecodeError) as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"The index file holds no valid configuration: {error}") from error

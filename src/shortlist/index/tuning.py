@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shortlist._extras import needs
+from shortlist.embeddings import as_embeddings
+from shortlist.html import html_table
 from shortlist.index.config import SearchSettings
-from shortlist.index.html import html_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -202,7 +203,7 @@ def tune(
     for name, limit in (("latency", latency), ("latency_p99", latency_p99)):
         if limit is not None and not limit > 0:
             raise ValueError(f"`{name}` must be above 0 microseconds, got {limit}.")
-    asked = np.ascontiguousarray(queries, np.float32)
+    asked = as_embeddings(queries, "queries")
     if asked.ndim != 2 or len(asked) < 20:
         raise ValueError(
             f"`queries` must have shape (n, {index.dim}) with n at least 20, got {asked.shape}."

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from shortlist._extras import needs
-from shortlist.index.html import html_table
+from shortlist.html import html_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
