@@ -59,5 +59,5 @@ def test_exact_search_and_files_know_it(metric: str, tmp_path) -> None:  # type:
 
 @pytest.mark.parametrize("spread", [-1, float("nan"), 1_000])
 def test_refuses_what_is_no_spread(spread: float) -> None:
-    with pytest.raises(ValueError, match="`spread` must be (from 0 to 100|finite)"):
+    with pytest.raises(ValueError, match=r"`spread` must be (from 0 to 100|finite)"):
         Index.build(np.eye(4, dtype=np.float32), config=IndexConfig(spread=spread))
