@@ -1,7 +1,7 @@
 """The engine's contract to Python: everything that `native/bindings` exposes, typed."""
 
 import os
-from collections.abc import Buffer, Callable
+from collections.abc import Callable
 from typing import Any, Literal, final
 
 import numpy as np
@@ -174,7 +174,7 @@ class Index:
         """What `save` writes."""
 
     @staticmethod
-    def from_bytes(data: Buffer) -> Index:
+    def from_bytes(data: bytes | memoryview) -> Index:
         """Reads what `to_bytes` gave, and keeps nothing of it."""
 
     def __copy__(self) -> Index:
