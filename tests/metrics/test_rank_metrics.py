@@ -199,6 +199,8 @@ def test_a_model_loaded_with_a_metric_over_a_layer_asks_to_be_compiled_again(tmp
     loaded = keras.saving.load_model(tmp_path / "model.keras", custom_objects={"no_loss": no_loss})
     with pytest.raises(Exception, match="call `compile` again, with a metric over the model's lay"):
         loaded.evaluate(QUERIES, truths, verbose=0)
+    # Keras on JAX loses the weights of a model in an error.
+    loaded = keras.saving.load_model(tmp_path / "model.keras", custom_objects={"no_loss": no_loss})
     metric = FactorizedTopK(loaded.get_layer(layer.name), ks=(10,))
     loaded.compile(loss={"queries": no_loss}, metrics={"queries": metric})
     assert loaded.evaluate(QUERIES, truths, verbose=0, return_dict=True) == pytest.approx(expected)

@@ -254,7 +254,7 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
         too narrow for ids.
         """
         if k is not None:
-            kwargs["k"] = k
+            kwargs["k"] = _positive(k)  # Keras would make a tensor of one of NumPy.
         if exclusions is not None:
             if isinstance(exclusions, keras.KerasTensor) or (
                 ops.is_tensor(exclusions) and not is_concrete(exclusions)
