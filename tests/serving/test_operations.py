@@ -164,20 +164,22 @@ def test_sigterm_says_not_ready_finishes_what_runs_and_exits_with_0(models: Path
         process.wait()
 
 
-def test_more_clients_than_file_descriptors_are_taken_when_others_leave(models: Path):
+def test_clients_beyond_the_file_descriptors_are_closed_and_then_all_is_well(models: Path):
     port = _free_port()
     few = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100)){SERVE}"
     process = subprocess.Popen([sys.executable, "-c", few, str(models), str(port)])
     try:
         _until_open(port, process)
         clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(150)]
+        assert _is_closed(clients[-1])
+        clients[0].sendall(_head(16) + b'{"user_id":"u0"}')
+        assert _answer(clients[0]) == 200
+        for one in clients:
+            one.close()
         time.sleep(0.3)
-        for one in clients[:140]:
-            one.close()
-        clients[-1].sendall(_head(16) + b'{"user_id":"u0"}')
-        assert _answer(clients[-1]) == 200
-        for one in clients[140:]:
-            one.close()
+        with socket.create_connection(("127.0.0.1", port)) as late:
+            late.sendall(_head(16) + b'{"user_id":"u0"}')
+            assert _answer(late) == 200
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=10) == 0
     finally:

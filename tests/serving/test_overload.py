@@ -182,3 +182,61 @@ def test_many_new_clients_at_once_are_all_taken(models: Path):
         for one in clients:
             one.sendall(_request())
         assert Counter(_next(one).status for one in clients) == {200: 200}
+
+
+def test_requests_of_clients_that_leave_are_not_under_way(models: Path):
+    with running(models) as served:
+        for sent in (_request() * 20, _request()[:-1], _request() * 20 + b"POST /", b"GET /liv"):
+            with _connected(served) as one:
+                one.sendall(sent)
+        for _ in range(100):
+            text = served.request("/metrics")[2].decode()
+            if "shortlist_in_flight 1.0" in text:
+                break
+        assert "shortlist_in_flight 1.0" in text
+
+
+def test_requests_sent_in_one_go_are_answered_in_order(models: Path):
+    with running(models) as served, _connected(served) as one:
+        ks = [3, 1, 2, 8, 1]
+        bodies = [b'{"user_id": "u3", "k": %d, "exact": true}' % k for k in ks]
+        one.sendall(b"".join(_request(body=body) for body in bodies))
+        file = one.makefile("rb")
+        for k in ks:
+            length = 0
+            while (line := file.readline().strip()) != b"":
+                if line.startswith(b"content-length: "):
+                    length = int(line.partition(b" ")[2])
+            assert file.read(length).count(b'"score"') == k
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET /livez HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 40_000 + b"\r\n\r\n", 431),
+        (b"GET /livez HTTP/1.1\r\n" + b"X: a\r\n" * 6000 + b"\r\n", 431),
+        (b"GET /livez HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 20_000 + b"\r\n\r\n", 200),
+        (_request(body=b'{"user_id": "u0"}'.ljust(200_000)), 200),
+        (b"GET /livez HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nHost: x\r\n\r\n", 200),
+        (
+            b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+            200,
+        ),
+        (b"GET /livez HTTP/1.0\r\n\r\n", 200),
+        (b"GET /liv\xc3\xa9z HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"NONSENSE\r\n\r\n", 400),
+    ],
+)
+def test_a_request_line_and_headers_are_read_as_http_says(
+    served: Running, request_: bytes, status: int
+):
+    with _connected(served) as one:
+        one.sendall(request_)
+        assert _next(one).status == status
+
+
+def test_only_requests_for_answers_are_refused(full: Running):
+    """Who watches the service hears how it is, however full it is."""
+    for path in ("/livez", "/readyz", "/metrics", "/api/v1/model", "/v2/models/m/ready"):
+        assert full.request(path)[0] == 200
+        assert full.request(path, method="HEAD")[0] == 200

@@ -41,6 +41,7 @@ _SECURITY_HEADERS = (
     ),
 )
 
+GUARD = "shortlist.guard"  # where the state of a scope has the guard of its connection
 _DISCARDED = 8  # times the limit on a body: so much more is read, and kept nowhere
 
 
@@ -69,7 +70,10 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        start = scope.get("shortlist.arrived") or perf_counter()
+        guard = scope.get("state", {}).get(GUARD)
+        if guard is None:  # another server, which does not count what arrives
+            self._metrics.in_flight += 1
+        start = perf_counter() if guard is None else guard.started()
         status = 500
         head_only = scope["method"] == "HEAD"
 
@@ -85,11 +89,9 @@ class Gate:
                 message = {**message, "body": b""}
             await send(message)
 
-        if "shortlist.waiting" not in scope:  # the server does not count what arrives
-            self._metrics.in_flight += 1
         try:
             headers = dict(scope["headers"])
-            body = await self._admit(scope, headers, receive)
+            body = await self._admit(scope, headers, receive, start)
             if head_only or scope["method"] == "GET":
                 scope = with_id_in_one_part({**scope, "method": "GET"})
             direct = self._direct.get(scope["path"])
@@ -100,11 +102,14 @@ class Gate:
         except RequestError as error:
             await _send_json(counted_send, error.status, error.body, _fields(error))
         finally:
-            self._metrics.in_flight -= 1
+            if guard is None:
+                self._metrics.in_flight -= 1
+            else:
+                guard.answered()
             self._metrics.answered(scope["path"], status, perf_counter() - start)
 
     async def _admit(
-        self, scope: dict[str, Any], headers: Mapping[bytes, bytes], receive: Receive
+        self, scope: dict[str, Any], headers: Mapping[bytes, bytes], receive: Receive, start: float
     ) -> bytes:
         path = scope["path"]
         if path in OPEN_PATHS or path.startswith("/page/"):
@@ -113,7 +118,7 @@ class Gate:
             self._check_key(headers)
         if scope["method"] != "POST":
             return b""
-        self._check_load(scope)
+        self._check_load(start)
         body = await self._read(headers, receive)
         encoding = headers.get(b"content-encoding")
         if encoding is None:
@@ -131,14 +136,11 @@ class Gate:
                 401, "A key is needed: send `Authorization: Bearer KEY` or `api-key: KEY`."
             )
 
-    def _check_load(self, scope: Mapping[str, Any]) -> None:
+    def _check_load(self, arrived: float) -> None:
         limits = self._limits
-        if scope.get("shortlist.waiting", 0) > limits.waiting:
+        if self._metrics.in_flight > limits.waiting:
             self._metrics.shed["queue"] += 1
             raise _overloaded(limits)
-        arrived = scope.get("shortlist.arrived")
-        if arrived is None:
-            return
         waited = perf_counter() - arrived
         self._metrics.stages["wait"].observe(waited)
         if waited > limits.queue_seconds:

@@ -1,17 +1,15 @@
 """Run the service: one process, one port, until it is told to stop."""
 
 import asyncio
+import contextlib
 import gc
 import ipaddress
 import logging
-import math
 import os
+import resource
 import signal
 import socket
-import time
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import uvicorn
 import uvloop
@@ -26,8 +24,11 @@ from shortlist.serving.settings import ServiceSettings
 logger = logging.getLogger("shortlist.serving")
 
 _BACKLOG = 2048
-_ACCEPTED_AT_ONCE = 64
-_NO_SOCKETS_SECONDS = 0.1  # to wait when the process has no file descriptor left
+# The event loop takes one new client a turn from each listener: under overload, where a turn lasts
+# 50 ms, 20 a second. So it gets as many listeners on the same socket.
+_ACCEPTED_AT_ONCE = 16
+_OPEN_FILES = 65_536
+_A_DAY = 24 * 60 * 60
 _COLLECT_AFTER = (20_000, 10, 100)  # objects, and collections, before Python looks for cycles
 _NOT_READY_SECONDS = 0.5  # between saying so and refusing connections
 
@@ -48,10 +49,11 @@ def serve(path: str | os.PathLike[str], settings: ServiceSettings | None = None)
     check_address(settings)
     service = create_service_with_model(Path(path), settings)
     server = make_server(service)
+    _allow_connections()
     gc.freeze()  # what is loaded stays; to look through it for cycles took a sixth of the time
     gc.set_threshold(*_COLLECT_AFTER)
     with _listen(settings) as listener:
-        uvloop.run(server.serve(sockets=[listener]))
+        uvloop.run(_run(server, service, listener))
 
 
 def create_service_with_model(path: Path, settings: ServiceSettings) -> Service:
@@ -85,11 +87,11 @@ def check_address(settings: ServiceSettings) -> None:
 
 
 def make_server(service: Service) -> uvicorn.Server:
-    """Return a uvicorn server that drains at SIGTERM, for a socket that listens already."""
+    """Return a uvicorn server for sockets that are bound already."""
     limits = service.settings.limits
     config = uvicorn.Config(
         create_app(service),
-        http=guarded_protocol(limits, service.metrics, refusal(limits)),
+        http=guarded_protocol(limits, service.metrics, refusal(limits)),  # type: ignore[arg-type]
         loop="uvloop",
         ws="none",
         lifespan="on",
@@ -97,79 +99,43 @@ def make_server(service: Service) -> uvicorn.Server:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=30,
+        timeout_keep_alive=_A_DAY,  # the guard closes idle connections sooner
         timeout_graceful_shutdown=int(limits.drain_seconds),
         backlog=_BACKLOG,
     )
-    return _Server(config, service)
+    return uvicorn.Server(config)
 
 
-class _Server(uvicorn.Server):
-    """A server that takes all new clients at once, and that says it is not ready before it drains.
+def _allow_connections() -> None:
+    """Raise the limit on open files, which most systems keep at 1,024 for a start."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < min(hard, _OPEN_FILES):
+        with contextlib.suppress(ValueError, OSError):  # the system may have another limit
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _OPEN_FILES), hard))
 
-    The event loop itself would take one new client at a turn: under overload, where a turn lasts
-    50 ms, 20 a second, and the others would wait for many seconds.
-    """
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
-        super().__init__(config)
-        self._service = service
-        self._leave_at = math.inf
-        self._arriving: set[asyncio.Task[Any]] = set()
+async def _run(server: uvicorn.Server, service: Service, listener: socket.socket) -> None:
+    """Serve until a signal; be not ready before connections are refused, and drain."""
+    loop = asyncio.get_running_loop()
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=[])
-        for listener in sockets or ():
-            listener.setblocking(False)
-            listener.listen(_BACKLOG)
-            self._watch(listener)
-            host, port = listener.getsockname()[:2]
-            shown = f"[{host}]" if ":" in host else host
-            logger.info("listening on http://%s:%d", shown, port)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for listener in sockets or ():
-            asyncio.get_running_loop().remove_reader(listener)
-        await super().shutdown(sockets)
-
-    def _watch(self, listener: socket.socket) -> None:
-        if not self.should_exit:
-            asyncio.get_running_loop().add_reader(listener, self._accept, listener)
-
-    def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        for _ in range(_ACCEPTED_AT_ONCE):
-            try:
-                connection, _ = listener.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                logger.error("no new client can be taken: %s", error.strerror)
-                loop.remove_reader(listener)
-                loop.call_later(_NO_SOCKETS_SECONDS, self._watch, listener)
-                return
-            connection.setblocking(False)
-            task = loop.create_task(loop.connect_accepted_socket(self._protocol, connection))
-            self._arriving.add(task)
-            task.add_done_callback(self._arriving.discard)
-
-    def _protocol(self) -> asyncio.Protocol:
-        made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
-            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
-        )
-        return made
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self._service.draining:  # a second signal: at once
-            super().handle_exit(sig, frame)
+    def leave(sig: signal.Signals) -> None:
+        if service.draining:  # a second signal: at once
+            server.should_exit = server.force_exit = True
             return
-        logger.info("%s: not ready from now on, draining", signal.Signals(sig).name)
-        self._service.draining = True
-        self._leave_at = time.monotonic() + _NOT_READY_SECONDS
+        logger.info("%s: not ready from now on, draining", sig.name)
+        service.draining = True
+        loop.call_later(_NOT_READY_SECONDS, setattr, server, "should_exit", True)
 
-    async def on_tick(self, counter: int) -> bool:
-        self.should_exit = self.should_exit or time.monotonic() >= self._leave_at
-        return await super().on_tick(counter)
+    listeners = [listener.dup() for _ in range(_ACCEPTED_AT_ONCE)]
+    serving = asyncio.create_task(server.serve(sockets=listeners))
+    while not server.started and not serving.done():
+        await asyncio.sleep(0.01)
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sig, leave, sig)
+    host, port = listener.getsockname()[:2]
+    logger.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+    listener.close()
+    await serving
 
 
 def _listen(settings: ServiceSettings) -> socket.socket:
