@@ -246,13 +246,22 @@ class CandidateRetrieval(keras_rs.layers.Retrieval, abc.ABC):
     # Retrieval
 
     def __call__(
-        self, inputs: Any, k: int | None = None, exclusions: Any = None, **kwargs: Any
+        self,
+        inputs: Any = None,
+        k: int | None = None,
+        exclusions: Any = None,
+        *,
+        queries: Any = None,
+        **kwargs: Any,
     ) -> Any:
-        """Calls the layer; see `call`.
+        """Calls the layer; see `call`. `queries` is another name of `inputs`, that of TFRS.
 
         Exclusions that have values become rows, before Keras makes tensors of them, which may be
         too narrow for ids.
         """
+        if (inputs is None) == (queries is None):
+            raise ValueError("`inputs` must be given, by this name or as `queries`.")
+        inputs = queries if inputs is None else inputs
         if k is not None:
             kwargs["k"] = _positive(k)  # Keras would make a tensor of one of NumPy.
         if exclusions is not None:
