@@ -38,6 +38,63 @@ def test_items_are_put_in_the_order_of_the_index(parts: Parts, tmp_path: Path):
     assert Bundle.load(tmp_path / "model").items.ids.to_list() == parts.item_ids
 
 
+@pytest.mark.parametrize(
+    ("titles", "expected"),
+    [
+        ([1990, 1991, 1992], ["1990", "1991", "1992"]),
+        ([True, False, None], ["true", "false", ""]),
+        (pl.Series(["a", "b", "a"], dtype=pl.Categorical), ["a", "b", "a"]),
+        ([None, None, None], ["", "", ""]),
+    ],
+)
+def test_titles_become_text(parts: Parts, tmp_path: Path, titles, expected: list[str]):
+    rest = pl.Series([None] * 5, dtype=pl.Series(titles).dtype)
+    parts.items = parts.items.with_columns(title=pl.Series(titles).append(rest))
+    parts.save(tmp_path / "model")
+    assert Bundle.load(tmp_path / "model").items.titles([0, 1, 2, 3]) == [*expected, ""]
+
+
+def test_every_column_keeps_its_name_beside_the_ids(parts: Parts, tmp_path: Path):
+    own = parts.items.rename({"id": "sku"}).with_columns(id=pl.lit(7), item_id=pl.lit(8))
+
+    def save(items: pl.DataFrame, **options: object) -> Bundle:
+        Bundle.save(
+            tmp_path / "model",
+            query_tower=lookup_tower(parts.user_embeddings),
+            users=parts.users,
+            index=parts.index,
+            items=items,
+            **options,  # type: ignore[arg-type]
+        )
+        return Bundle.load(tmp_path / "model")
+
+    items = save(own.reverse(), id_column="sku").items
+    assert items.ids.to_list() == parts.item_ids
+    assert items.details(3) == {"title": "Film 3", "year": 1993, "id": 7, "item_id": 8}
+    of_interactions = parts.items.rename({"id": "item_id"})
+    assert save(of_interactions).items.ids.to_list() == parts.item_ids
+    with pytest.raises(BundleError, match="must have a column 'film'"):
+        save(own, id_column="film")
+
+
+def test_what_would_not_load_is_not_kept(parts: Parts, saved: Path, monkeypatch):
+    before = {path.name: path.read_bytes() for path in saved.iterdir()}
+    parts.items = parts.items.with_columns(title=pl.concat_list("title"))
+    with pytest.raises(BundleError, match="column 'title': expected text, got List"):
+        parts.save(saved)
+    parts.items = Parts().items
+
+    def damaged(frame: pl.DataFrame, path: Path) -> None:
+        path.write_bytes(b"PAR1 no more")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pl.DataFrame, "write_parquet", damaged)
+        with pytest.raises(BundleError, match="would not load, and is not kept: items"):
+            parts.save(saved)
+    assert {path.name: path.read_bytes() for path in saved.iterdir()} == before
+    assert [path.name for path in saved.parent.iterdir()] == ["model"]
+
+
 def test_histories_are_in_time_order_with_their_times_and_without_unknown_items(
     parts: Parts, tmp_path: Path
 ):

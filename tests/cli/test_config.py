@@ -35,6 +35,28 @@ def test_paths_start_from_the_files_folder(tmp_path: Path) -> None:
     assert read.users == tmp_path / "people.csv"
 
 
+def test_how_files_are_read_is_told(tmp_path: Path) -> None:
+    read = config(
+        tmp_path,
+        '[data]\ndataset = "views"\nseparator = "tab"\nencoding = "cp1252"\ntext_ids = true\n'
+        'time_unit = "ms"',
+    )
+    assert (read.separator, read.encoding, read.text_ids, read.time_unit) == (
+        "\t",
+        "cp1252",
+        True,
+        "ms",
+    )
+
+
+def test_folders_patterns_and_missing_files_are_looked_for_beside_it_too(tmp_path: Path) -> None:
+    (tmp_path / "views").mkdir()
+    for dataset in ("views", "views/*.parquet", "none.csv"):
+        read = config(tmp_path, f'[data]\ndataset = "{dataset}"')
+        assert read.dataset == str(tmp_path / dataset)
+    assert config(tmp_path, '[data]\ndataset = "ml-100k"').dataset == "ml-100k"
+
+
 def test_an_objective_brings_its_own_defaults(tmp_path: Path) -> None:
     read = config(tmp_path, '[model]\nobjective = "catalogue"\n[training]\nepochs = 3')
     assert Recipe.of(**read.settings) == Recipe.best(epochs=3)
@@ -43,6 +65,10 @@ def test_an_objective_brings_its_own_defaults(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("[data]\nseparator = '::'", "data.separator: expected one character or tab, got '::'"),
+        ("[data]\ntime_unit = 'sec'", "data.time_unit cannot be 'sec'"),
+        ("[data]\ntext_ids = 'yes'", "data.text_ids must be true or false, got 'yes'"),
+        ("[data]\ncolumns = { user_id = 3 }", "data.columns.user_id must be a text, got 3"),
         ("[modle]", r"train.toml: unknown table 'modle'; did you mean 'model'\?"),
         ("[model]\nembeding_dim = 3", r"'embeding_dim' in \[model\]; did you mean 'embedding_dim'"),
         ("[data]\ndatasets = 'x'", r"'datasets' in \[data\]; did you mean 'dataset'"),

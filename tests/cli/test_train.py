@@ -1,7 +1,12 @@
+import gzip
+import shutil
+from datetime import date
+
 import polars as pl
 import pytest
 
 from shortlist.bundle import Bundle
+from shortlist.cli.app import run
 
 
 def test_the_bundle_says_how_it_came_about(bundle, ratings) -> None:
@@ -67,7 +72,7 @@ def test_columns_of_ones_own_are_told_on_the_command_line(answer, fail, own_file
     short = ["--epochs", "1", "--embedding-dim", "4"]
     code, said = fail("train", out, "--dataset", views, *short)
     assert code == 3
-    assert "--columns user_id=NAME,item_id=NAME" in " ".join(said.split())
+    assert "Say --columns user_id=NAME, or columns = { user_id" in " ".join(said.split())
     run = answer(
         "train", out, "--dataset", views, "--columns", "user_id=viewer,item_id=film", *short
     )
@@ -123,3 +128,170 @@ def test_a_file_that_is_not_there_is_named_with_the_nearest(fail, ratings, tmp_p
     code, said = fail("train", str(tmp_path / "b"), "--dataset", str(wrong))
     assert code == 3
     assert f"there is no file '{wrong}'; did you mean '{ratings}'?" in said.replace("\n", "")
+
+
+SHORT = ["--epochs", "1", "--patience", "0", "--embedding-dim", "4"]
+PAIRS = [(user, item) for user in range(1, 9) for item in range(1, 9) if (user + item) % 3]
+
+
+def rows(form: str, separator: str = ",", header: str = "user_id,item_id") -> str:
+    """A file of `PAIRS`, each user and item written by a format such as `{user},A{item:03}`."""
+    lines = [header, *(form.format(user=user, item=item) for user, item in PAIRS)]
+    return "\n".join(line.replace(",", separator) for line in lines) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options"),
+    [
+        ("views.csv", rows("{user},{item}", ";").encode(), []),
+        ("views.tsv", rows("{user},{item}", "\t").encode(), []),
+        ("views.txt", rows("{user},{item}", "^").encode(), ["--separator", "^"]),
+        ("views.csv", rows("{user},{item}", "\t").encode("utf-16"), []),
+        ("views.csv.gz", gzip.compress(rows("Zoë{user},{item}").encode("cp1252")),
+         ["--encoding", "cp1252"]),
+        ("views.csv", rows("{user},{item}", header="\ufeff user_id , item_id ").encode(), []),
+    ],
+)  # fmt: skip
+def test_text_as_people_have_it_trains(answer, tmp_path, name, content, options) -> None:
+    views, out = tmp_path / name, str(tmp_path / "bundle")
+    views.write_bytes(content)
+    run = answer("train", out, "--dataset", str(views), *SHORT, *options)
+    assert run["data"]["interactions"] == len(PAIRS)
+    again = answer("evaluate", out, "--dataset", str(views))  # the bundle remembers how it is read
+    assert again["metrics"]["hit_rate@10"] == pytest.approx(run["metrics"]["hit_rate@10"], abs=1e-6)
+
+
+def test_ids_of_digits_are_text_where_the_table_of_items_has_others(answer, tmp_path) -> None:
+    (tmp_path / "views.csv").write_text(rows("{user},{item}"))
+    titles = "".join(f"{item},Film {item}\n" for item in range(1, 9))
+    (tmp_path / "films.csv").write_text("item_id,title\n" + titles + "X9,Unseen\n")
+    views, films, out = (str(tmp_path / name) for name in ("views.csv", "films.csv", "bundle"))
+    run = answer("train", out, "--dataset", views, "--items", films, *SHORT)
+    bundle = Bundle.load(out)
+    assert bundle.items.ids.to_list() == [str(item) for item in range(1, 9)]
+    assert bundle.items.titles([0]) == ["Film 1"]
+    again = answer("evaluate", out, "--dataset", views)
+    assert again["metrics"]["hit_rate@10"] == pytest.approx(run["metrics"]["hit_rate@10"], abs=1e-6)
+
+
+def test_text_ids_are_asked_for(answer, tmp_path) -> None:
+    (tmp_path / "views.csv").write_text(rows("{user},{item}"))
+    out = str(tmp_path / "bundle")
+    answer("train", out, "--dataset", str(tmp_path / "views.csv"), "--text-ids", *SHORT)
+    assert Bundle.load(out).items.ids.to_list() == [str(item) for item in range(1, 9)]
+    again = answer("evaluate", out, "--dataset", str(tmp_path / "views.csv"))
+    assert set(again["metrics"]) >= {"hit_rate@10"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "titles"),
+    [
+        (pl.Int64, ["1910", "1911"]),
+        (pl.Boolean, ["true", "false"]),
+        (pl.Categorical, ["a", "b"]),
+        (pl.Date, ["2020-01-01", "2020-01-02"]),
+        (pl.Float64, ["1.5", "2.0"]),
+    ],
+)
+def test_titles_of_any_kind_become_text(answer, tmp_path, kind, titles) -> None:
+    (tmp_path / "views.csv").write_text(rows("{user},{item}"))
+    values = {
+        pl.Int64: [1910, 1911],
+        pl.Boolean: [True, False],
+        pl.Categorical: ["a", "b"],
+        pl.Date: [date(2020, 1, 1), date(2020, 1, 2)],
+        pl.Float64: [1.5, 2.0],
+    }[kind]
+    films = pl.DataFrame({"item_id": [1, 2], "title": pl.Series(values, dtype=kind)})
+    films.write_parquet(tmp_path / "films.pq")
+    paths = ["--dataset", str(tmp_path / "views.csv"), "--items", str(tmp_path / "films.pq")]
+    answer("train", str(tmp_path / "bundle"), *paths, *SHORT)
+    assert Bundle.load(tmp_path / "bundle").items.titles([0, 1, 2]) == [*titles, ""]
+
+
+def test_a_title_in_text_stays_as_it_is_written(answer, tmp_path) -> None:
+    (tmp_path / "views.csv").write_text(rows("{user},{item}"))
+    (tmp_path / "films.csv").write_text("item_id,title,year\n1,007,1962\n2,1917,2019\n")
+    paths = ["--dataset", str(tmp_path / "views.csv"), "--items", str(tmp_path / "films.csv")]
+    answer("train", str(tmp_path / "bundle"), *paths, *SHORT)
+    items = Bundle.load(tmp_path / "bundle").items
+    assert items.titles([0, 1]) == ["007", "1917"]
+    assert items.details(0) == {"title": "007", "year": 1962}
+
+
+@pytest.mark.parametrize(
+    ("columns", "header", "expected"),
+    [
+        ([], "item_id,id,title", {"id": 11, "title": "B"}),
+        ([], "item_id,row,score", {"row": 11, "score": "B"}),
+        ([], "item_id,index,user_id", {"index": 11, "user_id": "B"}),
+        (["sku"], "sku,item_id,title", {"item_id": 11, "title": "B"}),
+        (["sku"], "sku,item_id,id", {"item_id": 11, "id": "B"}),
+        (["title"], "title,item_id,id", {"item_id": 11, "id": "B"}),
+    ],
+)
+def test_every_column_keeps_its_name_and_meaning(
+    answer, tmp_path, columns, header, expected
+) -> None:
+    theirs = columns[0] if columns else "item_id"
+    (tmp_path / "views.csv").write_text(rows("{user},{item}", header=f"user_id,{theirs}"))
+    (tmp_path / "films.csv").write_text(header + "\n1,11,B\n2,12,C\n")
+    named = [f"--columns=item_id={theirs}"] if columns else []
+    paths = ["--dataset", str(tmp_path / "views.csv"), "--items", str(tmp_path / "films.csv")]
+    answer("train", str(tmp_path / "bundle"), *paths, *named, *SHORT)
+    items = Bundle.load(tmp_path / "bundle").items
+    assert items.ids.to_list() == list(range(1, 9))
+    assert items.details(0) == expected
+    found = answer("recommend", str(tmp_path / "bundle"), "--user", "1", "-k", "8")
+    assert found
+    assert answer("similar", str(tmp_path / "bundle"), "--item", "1")
+
+
+def test_a_failed_training_leaves_the_old_bundle_as_it_was(
+    bundle, fail, ratings, tmp_path, monkeypatch
+) -> None:
+    out = tmp_path / "films"
+    shutil.copytree(bundle, out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    films = pl.DataFrame({"item_id": [2, 4], "title": [["a"], ["b"]]})
+    films.write_parquet(tmp_path / "films.parquet")
+    options = ["train", str(out), "--dataset", str(ratings), *SHORT]
+    code, said = fail(*options, "--items", str(tmp_path / "films.parquet"))
+    assert (code, "expected text, got List" in said) == (3, True)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shortlist.bundle.bundle.write_run", full)
+    code, said = fail(*options)
+    assert (code, "No space left" in said) == (3, True)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["films", "films.parquet"]
+
+
+def test_what_cannot_be_replaced_is_said_before_the_data_are_read(fail, tmp_path) -> None:
+    (tmp_path / "precious.txt").write_text("mine")
+    code, said = fail("train", str(tmp_path), "--dataset", str(tmp_path / "none.csv"))
+    assert code == 4
+    assert "reading" not in said
+
+
+def test_without_a_terminal_every_stage_has_a_line(capsys, ratings, tmp_path) -> None:
+    assert run(["train", str(tmp_path / "b"), "--dataset", str(ratings), *SHORT]) == 0
+    said = capsys.readouterr().err
+    stages = ["reading the data", "starting Keras", "training on", "measuring", "indexing"]
+    places = [said.index(f"shortlist: {stage}") for stage in stages]
+    assert places == sorted(places)
+
+
+def test_more_held_out_than_asked_for_is_said(answer, capsys, tmp_path) -> None:
+    times = [86_400 * (number // 7) for number in range(len(PAIRS))]
+    times[-20:] = [times[-1]] * 20
+    text = [f"{u},{i},{t}" for (u, i), t in zip(PAIRS, times, strict=True)]
+    (tmp_path / "views.csv").write_text("user_id,item_id,timestamp\n" + "\n".join(text))
+    options = ["--dataset", str(tmp_path / "views.csv"), "--split", "time", *SHORT]
+    run = answer("train", str(tmp_path / "bundle"), *options)
+    assert run["split"] == (
+        f"20 of {len(PAIRS)} interactions are held out, more than the share of 0.2 asked for: "
+        "so many have the latest time."
+    )

@@ -1,6 +1,6 @@
-from datetime import UTC, datetime
+import warnings
+from datetime import UTC, date, datetime
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +9,7 @@ from shortlist.data import (
     DataError,
     Interactions,
     Split,
+    SplitWarning,
     hold_out,
     split_by_time,
     split_leave_last_out,
@@ -66,17 +67,24 @@ def test_train_lies_before_the_time_and_test_does_not(whole: Interactions, at: i
     assert split.leakage().before_train_end == 0
 
 
-@given(TABLES, st.floats(0.2, 0.8))
-def test_a_split_by_share_parts_no_second(whole: Interactions, test: float) -> None:
-    try:
-        split = split_by_time(whole, test=test)
-    except DataError:
-        ordered = np.sort(whole.frame["timestamp"].to_numpy())
-        first = len(whole) - round(test * len(whole))
-        assert ordered[0] == ordered[first] or ordered[first - 1] == ordered[-1]
+@given(TABLES, st.floats(0.05, 0.95))
+def test_a_split_by_share_parts_no_second_and_holds_out_at_most_it(
+    whole: Interactions, test: float
+) -> None:
+    asked = int(test * len(whole) + 1e-9)
+    times = whole.frame["timestamp"].to_numpy()
+    latest = int((times == times.max()).sum())
+    if not asked or latest == len(whole):
+        with pytest.raises(DataError, match=r"leaves (test|train) empty"):
+            split_by_time(whole, test=test)
         return
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        split = split_by_time(whole, test=test)
     assert_partition(whole, split)
     assert split.train.frame["timestamp"].max() < split.test.frame["timestamp"].min()
+    assert len(split.test) == latest or len(split.test) <= asked
+    assert bool(split.remark) == (latest > asked) == bool(said)
 
 
 def test_a_split_by_share_has_at_most_that_share_in_test() -> None:
@@ -85,9 +93,32 @@ def test_a_split_by_share_has_at_most_that_share_in_test() -> None:
     assert rows(split_by_time(whole, test=0.8).test) == [2, 3, 4, 5, 6, 7, 8, 9]
 
 
-def test_a_time_may_be_a_datetime() -> None:
+def test_more_than_the_share_at_the_latest_time_is_held_out_and_said() -> None:
+    whole = interactions([(0, i, 86_400 * t) for i, t in enumerate([1, 2, 3, 3, 4, 5, 9, 9, 9, 9])])
+    remark = "4 of 10 interactions are held out, more than the share of 0.2 asked for"
+    with pytest.warns(SplitWarning, match=remark):
+        split = split_by_time(whole, test=0.2)
+    assert rows(split.test) == [6, 7, 8, 9]
+    assert split.remark.startswith(remark)
+    assert split_by_time(whole, test=0.4).remark == ""
+    assert rows(split_by_time(whole, test=0.65).test) == [4, 5, 6, 7, 8, 9]
+
+
+@pytest.mark.parametrize("share", [0.29, 0.57, 0.07, 0.58])
+def test_a_share_is_not_rounded_down_by_its_last_bit(share: float) -> None:
+    whole = interactions([(0, i, i) for i in range(100)])
+    assert len(split_by_time(whole, test=share).test) == round(share * 100)
+
+
+def test_a_time_may_be_a_date_or_a_datetime_or_text() -> None:
     whole = interactions([(0, 1, 0), (0, 2, 86_400)])
-    for at in (datetime(1970, 1, 2), datetime(1970, 1, 2, tzinfo=UTC)):
+    for at in (
+        datetime(1970, 1, 2),
+        datetime(1970, 1, 2, tzinfo=UTC),
+        date(1970, 1, 2),
+        "1970-01-02",
+        "1970-01-01T23:30:00Z",
+    ):
         assert rows(split_by_time(whole, at=at).test) == [1]
 
 
@@ -104,6 +135,14 @@ def test_leave_last_out_holds_out_the_last_of_every_user_with_two(whole: Interac
     split = split_leave_last_out(whole)
     assert_partition(whole, split)
     assert rows(split.test) == expected
+
+
+def test_of_several_at_the_latest_time_the_last_row_is_held_out_and_counted() -> None:
+    whole = interactions([(0, 1, 5), (0, 2, 9), (0, 3, 9), (1, 1, 2), (1, 2, 3), (2, 1, 9)])
+    split = split_leave_last_out(whole)
+    assert rows(split.test) == [2, 4]
+    assert split.leakage().tied == 1
+    assert "1 at the very time of one of the same user's in train" in str(split.leakage())
 
 
 def test_without_times_the_last_row_is_last() -> None:
@@ -135,6 +174,7 @@ def test_leakage_counts_what_train_holds_of_test() -> None:
 def test_leakage_in_time_is_unknown_without_times() -> None:
     part = Interactions.from_arrays([1], [7])
     assert Split(part, part).leakage().before_train_end is None
+    assert Split(part, part).leakage().tied is None
 
 
 @pytest.mark.parametrize("test", [0, 1, -0.1, 1.5, float("nan")])
@@ -149,6 +189,8 @@ def test_an_empty_part_is_refused() -> None:
     whole = interactions([(0, 1, 1), (1, 2, 2)])
     with pytest.raises(DataError, match="leaves test empty"):
         split_random(whole, test=0.1)
+    with pytest.raises(DataError, match="leaves test empty"):
+        split_by_time(whole, test=0.4)
     with pytest.raises(DataError, match="leaves train empty"):
         split_by_time(whole, at=0)
     with pytest.raises(DataError, match="leaves test empty"):

@@ -34,7 +34,7 @@ def replaced_folder(target: Path) -> Iterator[Path]:
             system cannot exchange two folders in one step.
     """
     target = Path(os.path.abspath(target))  # noqa: PTH100  (resolve() would follow links)
-    _check_replaceable(target)
+    check_replaceable(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(target)
     folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=_PARTIAL, dir=target.parent))
@@ -51,7 +51,8 @@ def replaced_folder(target: Path) -> Iterator[Path]:
         os.close(lock)
 
 
-def _check_replaceable(target: Path) -> None:
+def check_replaceable(target: Path) -> None:
+    """Raise a `BundleError` unless `target` is a bundle, an empty folder, or nothing."""
     if target.is_symlink():
         raise BundleError(f"{target} is a link; give the path of the folder itself.")
     if not target.exists():

@@ -51,8 +51,9 @@ class Bundle(Answering):
     manifest: Manifest
     run: Mapping[str, Any]
 
-    @staticmethod
+    @classmethod
     def save(
+        cls,
         path: str | os.PathLike[str],
         *,
         query_tower: Any,
@@ -63,6 +64,7 @@ class Bundle(Answering):
         run: Mapping[str, Any] | None = None,
         user_embeddings: npt.NDArray[np.float32] | None = None,
         features: FeatureSpec | None = None,
+        id_column: str | None = None,
     ) -> Manifest:
         """Write a bundle in one step: `path` holds the old bundle or the new one, never a mixture.
 
@@ -74,8 +76,8 @@ class Bundle(Answering):
                 shape (n, w), padded with 0.
             users: The users the tower knows.
             index: The candidates.
-            items: A column `id` with exactly the ids of the index, in any order; `title` and
-                further columns are shown to people.
+            items: A column with exactly the ids of the index, in any order; `title`, which becomes
+                text, and further columns are shown to people, each under its own name.
             interactions: What each user has had: interactions, a table with the columns `user_id`,
                 `item_id` and, where known, `timestamp`, or histories. They are put in time order;
                 without times the order of the rows counts. Items that `index` does not hold are
@@ -85,14 +87,16 @@ class Bundle(Answering):
                 each user, by index: they are served by it, and others by the tower.
             features: What the tower takes of a user, adapted; None for a tower that takes the
                 index of the user alone, as `user_id`.
+            id_column: The column of `items` with the ids; without it `id`, or else `item_id`.
 
         Returns:
             The manifest.
 
         Raises:
-            BundleError: The parts do not belong together, or `path` cannot take a bundle.
+            BundleError: The parts do not belong together, `path` cannot take a bundle, or what was
+                written does not load; what stood at `path` is then still there.
         """
-        ordered = in_row_order(items, index)
+        ordered = in_row_order(items, index, id_column)
         run = {**(run or {}), "versions": {**versions(), **dict((run or {}).get("versions", {}))}}
         graph, tower = made_tower(query_tower, users, user_embeddings, features)
         check_dimension(tower, index)
@@ -104,7 +108,7 @@ class Bundle(Answering):
             if interactions is not None:
                 histories.write_parquet(folder / HISTORIES)
             write_run(folder, run, index, users, histories)
-            return write_manifest(folder, f"shortlist {metadata.version('shortlist')}")
+            return cls._sealed(folder)
 
     @classmethod
     def save_model(
@@ -115,6 +119,7 @@ class Bundle(Answering):
         items: pl.DataFrame,
         interactions: Interactions | Histories | pl.DataFrame | None = None,
         run: Mapping[str, Any] | None = None,
+        id_column: str | None = None,
     ) -> Manifest:
         """Write a bundle of a trained model: its query tower, and an index of its candidates.
 
@@ -124,6 +129,7 @@ class Bundle(Answering):
             items: As for `save`.
             interactions: As for `save`.
             run: As for `save`.
+            id_column: As for `save`.
 
         Returns:
             The manifest.
@@ -138,6 +144,7 @@ class Bundle(Answering):
             items=items,
             interactions=interactions,
             run=run,
+            id_column=id_column,
         )
 
     @classmethod
@@ -169,7 +176,17 @@ class Bundle(Answering):
                 shutil.copyfile(folder / name, new / name)
             bundle.index.save(new / "index.slx")
             write_run(new, known, bundle.index, bundle.tower.users, bundle.histories)
-            return write_manifest(new, f"shortlist {metadata.version('shortlist')}")
+            return cls._sealed(new)
+
+    @classmethod
+    def _sealed(cls, folder: Path) -> Manifest:
+        """Write the manifest of a new folder, and refuse a bundle that would not load."""
+        manifest = write_manifest(folder, f"shortlist {metadata.version('shortlist')}")
+        try:
+            cls._load_once(folder, mmap=True)
+        except (BundleError, OSError) as error:
+            raise BundleError(f"this bundle would not load, and is not kept: {error}") from error
+        return manifest
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, mmap: bool = False) -> "Bundle":

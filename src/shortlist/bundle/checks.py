@@ -4,30 +4,48 @@ import polars as pl
 
 from shortlist.bundle.manifest import BundleError
 from shortlist.bundle.tower import QueryTower
-from shortlist.data import Histories, Interactions
-from shortlist.data.columns import id_series
+from shortlist.data import DataError, Histories, Interactions
+from shortlist.data.columns import Source, id_series
+from shortlist.data.tables import TITLE, as_text
 from shortlist.index import Index
 
 
-def in_row_order(items: pl.DataFrame, index: Index) -> pl.DataFrame:
-    """Return the items in the order of the index's rows, every candidate once."""
-    if "id" not in items.columns:
-        raise BundleError(f"`items` must have a column 'id', got {items.columns}.")
-    ids = id_series(index.ids, "ids").alias("id")
-    if items["id"].dtype != ids.dtype and items["id"].dtype.is_integer() == ids.dtype.is_integer():
-        items = items.with_columns(pl.col("id").cast(ids.dtype))
-    if items["id"].dtype != ids.dtype:
+def in_row_order(items: pl.DataFrame, index: Index, id_column: str | None = None) -> pl.DataFrame:
+    """Return the items in the order of the index's rows, every candidate once.
+
+    Args:
+        items: A row for each candidate.
+        index: The candidates.
+        id_column: The column of the ids; without it `id`, or else `item_id`.
+
+    Returns:
+        The ids first, the title as text, and everything else as it was.
+
+    Raises:
+        BundleError: The items are not exactly the candidates, or have titles of no kind of text.
+    """
+    column = id_column or next((name for name in ("id", "item_id") if name in items.columns), "id")
+    if column not in items.columns:
+        raise BundleError(f"`items` must have a column {column!r}, got {items.columns}.")
+    ids = id_series(index.ids, "ids").alias(column)
+    try:
+        items = items.with_columns(id_series(items[column], "items").alias(column))
+        if TITLE in items.columns and column != TITLE:
+            items = items.with_columns(as_text(items[TITLE], Source("`items`")))
+    except DataError as error:
+        raise BundleError(str(error)) from error
+    if items[column].dtype != ids.dtype:
         raise BundleError(
-            f"the ids of `items` are {items['id'].dtype}, those of `index` are {ids.dtype}."
+            f"the ids of `items` are {items[column].dtype}, those of `index` are {ids.dtype}."
         )
     if len(items) != len(ids):
         raise BundleError(f"`items` has {len(items)} rows, `index` has {len(ids)} candidates.")
-    missing = ids.filter(~ids.is_in(items["id"].implode()))
+    missing = ids.filter(~ids.is_in(items[column].implode()))
     if len(missing):
         raise BundleError(
             f"`items` must name each candidate of `index` once; {missing[0]!r} is not there."
         )
-    return ids.to_frame().join(items, on="id", how="inner", maintain_order="left")
+    return ids.to_frame().join(items, on=column, how="inner", maintain_order="left")
 
 
 def check_dimension(tower: QueryTower, index: Index) -> None:

@@ -19,7 +19,8 @@ class Items:
     """The candidates by row.
 
     Args:
-        table: A column `id` (int64 or str) and any others; `title` (str) is what people see.
+        table: The ids (int64 or str) in the first column, whatever it is called, and any other
+            columns; `title` (str) is what people see.
         index: The candidates, in the order of the rows: it finds an id in 1 µs, and a dictionary
             of 1.68 million would take 0.3 s to make.
 
@@ -29,8 +30,8 @@ class Items:
 
     def __init__(self, table: pl.DataFrame, index: Index) -> None:
         self.table = table
-        self.ids = table["id"]
-        titles = table["title"] if "title" in table.columns else self.ids.cast(pl.String)
+        self.ids = table.to_series(0)
+        titles = table["title"] if "title" in table.columns[1:] else self.ids.cast(pl.String)
         titles = titles.fill_null("")
         self._titles = titles.to_list()  # a list gives a title in 50 ns, a Series in 5 µs
         self.id_array: npt.NDArray[Any] = index.ids
@@ -43,15 +44,16 @@ class Items:
         """Read the Parquet file of a bundle.
 
         Raises:
-            BundleError: It is no Parquet file, has no good `id` column, or is not of this index.
+            BundleError: It is no Parquet file, does not begin with ids, or is not of this index.
         """
         try:
             table = pl.read_parquet(path)
         except (pl.exceptions.PolarsError, OSError) as error:
             raise BundleError(f"{path.name} cannot be read: {error}") from None
-        if table.schema.get("id") not in (pl.Int64, pl.String):
-            raise BundleError(f"{path.name} must have a column id of int64 or str: {table.schema}.")
-        if table.schema.get("title", pl.String) != pl.String:
+        kinds = table.dtypes
+        if not kinds or kinds[0] not in (pl.Int64, pl.String):
+            raise BundleError(f"{path.name} must begin with ids of int64 or str: {table.schema}.")
+        if "title" in table.columns[1:] and table.schema["title"] != pl.String:
             raise BundleError(f"the column title of {path.name} must be str: {table.schema}.")
         return cls(table, index)
 
@@ -73,8 +75,10 @@ class Items:
         return [self._titles[row] for row in rows]
 
     def details(self, row: int) -> dict[str, Any]:
-        """Return everything the table says of the candidate at `row`."""
-        return self.table.row(row, named=True)
+        """Return everything the table says of the candidate at `row`, besides its id."""
+        said = self.table.row(row, named=True)
+        del said[self.ids.name]
+        return said
 
     @cached_property
     def _searched(self) -> pl.Series:

@@ -6,7 +6,9 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from shortlist.cli.datasets import NAMES, one_separator
 
 # What each table may hold: the name of the setting of `Recipe`, and its type or choices.
 _SETTINGS: dict[str, dict[str, tuple[str, Any]]] = {
@@ -39,7 +41,16 @@ _SETTINGS: dict[str, dict[str, tuple[str, Any]]] = {
         "time": ("time_features", dict),
     },
 }
-_DATA = {"dataset": str, "users": str, "items": str, "columns": dict}
+_DATA = {
+    "dataset": str,
+    "users": str,
+    "items": str,
+    "columns": dict,
+    "separator": str,
+    "encoding": str,
+    "text_ids": bool,
+    "time_unit": ("s", "ms", "us", "ns"),
+}
 _CALLED = {
     str: "a text",
     int: "a whole number",
@@ -59,10 +70,14 @@ class Config:
     """What a TOML file says.
 
     Attributes:
-        dataset: The name of a data set, or the path of a CSV or Parquet file.
-        users: For a file: the table of user features.
-        items: For a file: the table of item features.
-        columns: For a file: what the columns are called, by our name.
+        dataset: The name of a data set, or the path of a file, a folder, or a pattern.
+        users: For files: the table of user features.
+        items: For files: the table of item features.
+        columns: For files: what the columns are called, by our name.
+        separator: For text: what stands between columns.
+        encoding: For text: its encoding.
+        text_ids: For files: whether all ids are text.
+        time_unit: For files: what numbers in `timestamp` count.
         settings: Settings of `Recipe`.
     """
 
@@ -70,6 +85,10 @@ class Config:
     users: Path | None = None
     items: Path | None = None
     columns: Mapping[str, str] | None = None
+    separator: str | None = None
+    encoding: str | None = None
+    text_ids: bool | None = None
+    time_unit: Literal["s", "ms", "us", "ns"] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -113,9 +132,25 @@ class Config:
         for key in ("users", "items"):
             if key in data:
                 data[key] = folder / data[key]
-        if (folder / data.get("dataset", "")).is_file():
-            data["dataset"] = str(folder / data["dataset"])
+        for ours, theirs in data.get("columns", {}).items():
+            _typed(f"data.columns.{ours}", theirs, str)
+        if "separator" in data:
+            try:
+                data["separator"] = one_separator(data["separator"])
+            except ValueError as error:
+                raise ConfigError(f"data.separator: {error}") from None
+        dataset = data.get("dataset", NAMES[0])
+        if (folder / dataset).is_file() or (dataset not in NAMES and _is_path(folder, dataset)):
+            data["dataset"] = str(folder / dataset)
         return cls(**data, settings=settings)
+
+
+def _is_path(folder: Path, dataset: str) -> bool:
+    """Whether a data set that no name stands for is a path, even of a file that is not there."""
+    from shortlist.data.files import is_path
+
+    path = Path(dataset)
+    return bool(path.suffix) or path.name != dataset or is_path(str(folder / dataset))
 
 
 def _known(what: str, name: str, names: Any, table: str = "") -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
 if TYPE_CHECKING:
     from shortlist.data import Interactions
+    from shortlist.data.times import TimeUnit
 
 Edition = Literal["100k", "1m", "10m", "20m", "25m", "32m", "latest-small"]
 EDITIONS: dict[str, Edition] = {f"ml-{edition}": edition for edition in get_args(Edition)}
@@ -18,7 +19,8 @@ NAMES = ("sample", *EDITIONS)
 Dataset = Annotated[
     str,
     typer.Option(
-        help=f"One of {', '.join(NAMES)}; or a CSV or Parquet file with columns user_id, item_id."
+        help=f"One of {', '.join(NAMES)}; or a file, a folder or a pattern (views/*.parquet) of "
+        "text, Parquet, Arrow or JSON lines with columns user_id, item_id."
     ),
 ]
 DataDir = Annotated[
@@ -46,6 +48,18 @@ def column_names(text: str) -> dict[str, str]:
     return names
 
 
+def one_separator(text: str) -> str:
+    r"""Returns the separator that was typed; a tab is typed as `tab` or `\t`.
+
+    Raises:
+        ValueError: It is not one character.
+    """
+    separator = "\t" if text in ("tab", "\\t") else text
+    if len(separator) != 1:
+        raise ValueError(f"expected one character or tab, got {text!r}.")
+    return separator
+
+
 def open_dataset(
     name: str,
     data_dir: Path | None,
@@ -53,37 +67,53 @@ def open_dataset(
     users: Path | None = None,
     items: Path | None = None,
     columns: Mapping[str, str] | None = None,
+    separator: str | None = None,
+    encoding: str | None = None,
+    text_ids: bool = False,
+    time_unit: TimeUnit | None = None,
+    by_options: bool = False,
 ) -> Interactions:
     """Returns the interactions of a data set.
 
     Args:
-        name: One of `NAMES`, or the path of a CSV or Parquet file.
+        name: One of `NAMES`, or the path of a file, a folder, or a pattern.
         data_dir: Where MovieLens lies; None downloads it.
-        users: For a file: the table of user features, CSV or Parquet.
-        items: For a file: the table of item features.
-        columns: For a file: what the columns are called, by our name.
+        users: For files: the table of user features.
+        items: For files: the table of item features.
+        columns: For files, as the rest: as in `Interactions.from_file`.
+        separator: As there.
+        encoding: As there.
+        text_ids: As there.
+        time_unit: As there.
+        by_options: Whether the command has options for these, which errors then name.
 
     Raises:
         DataError: If there is no such data set, naming the nearest.
     """
     from shortlist.data import DataError, Interactions, movielens, sample
     from shortlist.data.errors import nearest
+    from shortlist.data.files import is_path
 
     path = Path(name)
-    if path.is_file():
-        parquet = path.suffix.lower() in (".parquet", ".pq")
-        read = Interactions.from_parquet if parquet else Interactions.from_csv
+    reading = {
+        "users": users,
+        "items": items,
+        "columns": columns,
+        "separator": separator,
+        "encoding": encoding,
+        "text_ids": text_ids,
+        "time_unit": time_unit,
+    }
+    if path.is_file() or (name not in NAMES and is_path(name)):
         try:
-            return read(path, users=users, items=items, columns=columns)
+            return Interactions.from_file(path, **reading)  # type: ignore[arg-type]
         except DataError as error:
-            if columns is None and "columns={" in str(error):
-                raise DataError(
-                    f"{error} `train` is told by --columns user_id=NAME,item_id=NAME, or by a TOML "
-                    "file."
-                ) from error
-            raise
-    if users or items or columns:
-        raise DataError(f"`users`, `items` and `columns` belong to a file; {name!r} is none.")
+            if error.remedy is None:
+                raise
+            advice = f" Say {_spelled(*error.remedy)}." if by_options else ""
+            raise DataError(error.problem + advice) from error
+    if given := [option for option, value in reading.items() if value]:
+        raise DataError(f"`{given[0]}` belongs to a file, and {name!r} is none.")
     if name == "sample":
         return sample().interactions
     if name in EDITIONS:
@@ -93,3 +123,16 @@ def open_dataset(
         files = sorted(str(other) for other in there if other.suffix == path.suffix)
         raise DataError(f"there is no file {name!r}{nearest(name, files) if files else '.'}")
     raise DataError(f"no data set and no file is called {name!r}{nearest(name, NAMES)}")
+
+
+def _spelled(option: str, value: Any) -> str:
+    """Returns how a reading option is said on the command line and in a TOML file."""
+    flag = "--" + option.replace("_", "-")
+    if isinstance(value, dict):
+        typed = " " + ",".join(f"{ours}={theirs}" for ours, theirs in value.items())
+        said = "{ " + ", ".join(f'{ours} = "{theirs}"' for ours, theirs in value.items()) + " }"
+    elif value is True:
+        typed, said = "", "true"
+    else:
+        typed, said = f" '{value}'" if not str(value).isalnum() else f" {value}", f'"{value}"'
+    return f"{flag}{typed}, or {option} = {said} under [data] of the TOML file"

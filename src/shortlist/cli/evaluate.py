@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -187,6 +189,7 @@ def _parts(bundle: Bundle, dataset: str | None, data_dir: Path | None) -> Split:
     """Splits the data again as they were split for the training."""
     from shortlist.bundle import BundleError
     from shortlist.data import DataError, hold_out
+    from shortlist.data.splits import SplitWarning
 
     try:
         data: dict[str, Any] = bundle.run["data"]
@@ -199,10 +202,26 @@ def _parts(bundle: Bundle, dataset: str | None, data_dir: Path | None) -> Split:
         ) from None
     if dataset is None and trained_on not in NAMES:
         raise DataError(f"name the file it was trained on, {trained_on!r}, with --dataset.")
-    interactions = open_dataset(dataset or trained_on, data_dir, columns=data.get("columns"))
+    interactions = open_dataset(
+        dataset or trained_on, data_dir, columns=data.get("columns"), **data.get("reading", {})
+    )
     if interactions.fingerprint() != digest:
         raise DataError(
             f"{dataset or trained_on} does not hold the interactions this bundle was trained on: "
             f"they were {data.get('interactions')} of {trained_on!r}."
         )
-    return hold_out(interactions, how, test=test, seed=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SplitWarning)  # said when the bundle was trained
+        return hold_out(_with_kinds(interactions, bundle), how, test=test, seed=seed)
+
+
+def _with_kinds(interactions: Interactions, bundle: Bundle) -> Interactions:
+    """Returns the interactions with ids of the bundle's kinds.
+
+    Its item ids may be text because its table of items, which is not read here, has text ids.
+    """
+    frame = interactions.frame.with_columns(
+        interactions.frame["user_id"].cast(bundle.tower.user_ids.dtype),
+        interactions.frame["item_id"].cast(bundle.items.ids.dtype),
+    )
+    return replace(interactions, frame=frame, users=None, items=None)

@@ -44,6 +44,21 @@ def status(message: str) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def stage(message: str) -> Iterator[None]:
+    """Shows on stderr what a long command is doing; without a terminal, as a line."""
+    if not sys.stderr.isatty():
+        print_line(message)
+    with status(message):
+        yield
+
+
+def print_line(message: str) -> None:
+    """Prints one line on stderr."""
+    sys.stderr.write(f"shortlist: {message}\n")
+    sys.stderr.flush()
+
+
 def ranked_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     """Returns a table of recommended items.
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from shortlist.cli.datasets import DataDir, Dataset, column_names, open_dataset
-from shortlist.cli.output import Json, console, print_json, status
+from shortlist.cli.datasets import (
+    NAMES,
+    DataDir,
+    Dataset,
+    column_names,
+    one_separator,
+    open_dataset,
+)
+from shortlist.cli.output import Json, console, print_json, print_line, stage
 
 if TYPE_CHECKING:
     import polars as pl
@@ -25,12 +34,34 @@ def train(
     ] = None,
     dataset: Annotated[str | None, Dataset.__metadata__[0]] = None,
     data_dir: DataDir = None,
+    users: Annotated[
+        Path | None, typer.Option(help="For files: the table of user features, a row per user.")
+    ] = None,
+    items: Annotated[
+        Path | None, typer.Option(help="For files: the table of item features, a row per item.")
+    ] = None,
     columns: Annotated[
         str | None,
         typer.Option(
             metavar="OURS=THEIRS,…",
             help="What columns are called in the files: user_id=buyer,item_id=sku.",
         ),
+    ] = None,
+    separator: Annotated[
+        str | None,
+        typer.Option(help="What stands between columns of text, or tab; if not said, detected."),
+    ] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(help="Encoding of text, such as cp1252; if not said, UTF-8 or its mark."),
+    ] = None,
+    text_ids: Annotated[
+        bool | None,
+        typer.Option(help="Read all ids as text; if not said, text unless all are integers."),
+    ] = None,
+    time_unit: Annotated[
+        Literal["s", "ms", "us", "ns"] | None,
+        typer.Option(help="What numbers in timestamp count since 1970; if not said, detected."),
     ] = None,
     objective: Annotated[
         Literal["retrieval", "rating", "multitask", "catalogue"] | None,
@@ -69,7 +100,9 @@ def train(
 ) -> None:
     """Train a two-tower model, stop when it no longer improves, and write a bundle."""
     from shortlist.bundle import Bundle
+    from shortlist.bundle.atomic import check_replaceable
     from shortlist.cli.config import Config, ConfigError
+    from shortlist.data.splits import SplitWarning
     from shortlist.evaluation import evaluate
 
     try:
@@ -90,20 +123,38 @@ def train(
     given = {name: value for name, value in options.items() if value is not None}
     source = dataset or read.dataset
     named = read.columns if columns is None else column_names(columns)
-    with status("reading the data"):
-        if dataset:
-            interactions = open_dataset(dataset, data_dir, columns=named)
-        else:
-            interactions = open_dataset(
-                source, data_dir, users=read.users, items=read.items, columns=named
-            )
-    with status("starting Keras"):
+    # A data set of a name has its own tables; those of the TOML file belong to a file.
+    tables = read if source not in NAMES or Path(source).is_file() else Config()
+    reading: dict[str, Any] = {
+        "separator": read.separator if separator is None else _separator(separator),
+        "encoding": encoding or read.encoding,
+        "text_ids": bool(read.text_ids if text_ids is None else text_ids),
+        "time_unit": time_unit or read.time_unit,
+    }
+    check_replaceable(out)
+    with stage("reading the data"):
+        interactions = open_dataset(
+            source,
+            data_dir,
+            users=users or tables.users,
+            items=items or tables.items,
+            columns=named,
+            **reading,
+            by_options=True,
+        )
+    with stage("starting Keras"):
         from shortlist.models import Recipe
     recipe = Recipe.of(**{**read.settings, **given})
-    parts = recipe.parts(interactions)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SplitWarning)  # the remark says the same
+        parts = recipe.parts(interactions)
+    if parts.remark:
+        print_line(parts.remark)
     model = recipe.model(parts.train)
+    if not sys.stderr.isatty():  # there, the training shows a bar
+        print_line(f"training on {len(parts.train):,} interactions")
     history = recipe.fit(model, parts.train)
-    with status("measuring"):
+    with stage("measuring"):
         # As the bundle will answer: it holds users, and nobody tells it when they ask.
         result = evaluate(
             lambda users, k, exclude: model.recommend(
@@ -121,6 +172,7 @@ def train(
             "users": len(interactions.user_ids),
             "items": len(interactions.item_ids),
             "columns": named,
+            "reading": {name: value for name, value in reading.items() if value},
             "sha256": interactions.fingerprint(),
         },
         "arguments": recipe.to_dict(),
@@ -131,11 +183,15 @@ def train(
     }
     if in_time is not None:
         run["metrics_at_their_times"] = dict(in_time.metrics)
-    with status("writing the bundle"):
+    if parts.remark:
+        run["split"] = parts.remark
+    table, id_column = _items(model, interactions, (named or {}).get("item_id", "item_id"))
+    with stage("indexing, and writing the bundle"):
         Bundle.save_model(
             out,
             model,
-            items=_items(model, interactions),
+            items=table,
+            id_column=id_column,
             interactions=parts.train.frame,
             run=run,
         )
@@ -153,14 +209,33 @@ def train(
     )
 
 
-def _items(model: TwoTower, interactions: Interactions) -> pl.DataFrame:
-    """What is known of each candidate."""
+def _separator(text: str) -> str:
+    try:
+        return one_separator(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--separator") from None
+
+
+def _items(model: TwoTower, interactions: Interactions, called: str) -> tuple[pl.DataFrame, str]:
+    """What is known of each candidate, and the column of the ids.
+
+    Every column has the name it had in the user's table, where the ids were `called` so.
+    """
     import polars as pl
 
-    ids = pl.DataFrame({"item_id": pl.Series(model.items.ids.tolist())})
+    from shortlist.data.columns import id_series
+    from shortlist.data.tables import own_name
+
+    key = "item_id"
+    table = pl.DataFrame({key: id_series(model.items.ids, "ids")})
     if interactions.items is not None:
-        ids = ids.join(interactions.items, on="item_id", how="left", maintain_order="left")
-    return ids.rename({"item_id": "id"})
+        table = table.join(interactions.items, on=key, how="left", maintain_order="left")
+    others = [
+        key if called != key and name == own_name(key) else name for name in table.columns[1:]
+    ]
+    id_column = next(name for name in ("id", key, called) if name not in others)
+    table.columns = [id_column, *others]
+    return table, id_column
 
 
 def _peak_memory() -> float:

@@ -11,6 +11,7 @@ with needs("`shortlist.data`", "data"):
     from shortlist.data.splits import (
         Leakage,
         Split,
+        SplitWarning,
         hold_out,
         split_by_time,
         split_leave_last_out,
@@ -26,6 +27,7 @@ __all__ = [
     "Oracle",
     "Sample",
     "Split",
+    "SplitWarning",
     "Vocabulary",
     "hold_out",
     "movielens",

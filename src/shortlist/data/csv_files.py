@@ -183,9 +183,8 @@ def _in_utf8(content: Path | bytes, name: str, encoding: str | None) -> Path | b
         if codecs.lookup(chosen).name in ("utf-8", "utf-8-sig"):
             return content
     except LookupError:
-        raise DataError(
-            f"`encoding` {chosen!r} is not known; utf-8, latin-1 and cp1252 are."
-        ) from None
+        problem = f"`encoding` must be one that Python knows, as 'cp1252' is, got {chosen!r}."
+        raise DataError(problem) from None
     raw = _bytes(content)
     try:
         return raw.decode(chosen).encode()

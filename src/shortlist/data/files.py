@@ -100,20 +100,22 @@ def read_table(
 
 
 def read_features(
-    path: str | Path, text: Sequence[str], *, separator: str | None, encoding: str | None
+    path: str | Path, ids: Sequence[str], text: str, *, separator: str | None, encoding: str | None
 ) -> tuple[pl.DataFrame, Source]:
     """Read a table of features, in which text that is all numbers becomes numbers.
 
     Args:
         path: As in `read_table`.
-        text: Columns that stay text.
+        ids: What the column of ids may be called; the first there is, stays text.
+        text: A column that stays text too.
         separator: As in `read_table`; a file that it does not separate is looked at itself.
         encoding: As in `read_table`.
     """
     table, source = read_table(path, separator=separator, encoding=encoding)
     if separator is not None and len(table.columns) == 1:
         table, source = read_table(path, encoding=encoding)
-    return (table if source.typed else with_types(table, source, text)), source
+    kept = [name for name in ids if name in table.columns][:1]
+    return (table if source.typed else with_types(table, source, (*kept, text))), source
 
 
 def _read(

@@ -1,15 +1,18 @@
 """Train and test, and what leaks from one into the other."""
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import warnings
+from dataclasses import dataclass, replace
+from datetime import date
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from shortlist.data.columns import Source
 from shortlist.data.errors import DataError
 from shortlist.data.interactions import Interactions
+from shortlist.data.times import time_column
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class Leakage:
         of_unseen_items: Test interactions of those items.
         before_train_end: Test interactions earlier than the latest of train (a model may have
             learnt from their future); None without times.
+        tied: Test interactions at the very time of one of the same user's in train, so that
+            which came first is not known; None without times.
     """
 
     test: int
@@ -34,6 +39,7 @@ class Leakage:
     of_unseen_users: int
     of_unseen_items: int
     before_train_end: int | None
+    tied: int | None
 
     def __str__(self) -> str:
         lines = [
@@ -43,7 +49,13 @@ class Leakage:
         ]
         if self.before_train_end is not None:
             lines.append(f"{self.before_train_end:,} earlier than the end of train")
+        if self.tied is not None:
+            lines.append(f"{self.tied:,} at the very time of one of the same user's in train")
         return "\n".join(lines)
+
+
+class SplitWarning(UserWarning):
+    """The data did not allow the split that was asked for; the split's `remark` says the same."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +65,12 @@ class Split:
     Attributes:
         train: Learn from these.
         test: Be judged by these.
+        remark: Where the data did not allow the split that was asked for: what came instead.
     """
 
     train: Interactions
     test: Interactions
+    remark: str = ""
 
     def leakage(self) -> Leakage:
         """Report what of test stands in train, and what of test does not occur in train.
@@ -81,6 +95,7 @@ class Split:
             before_train_end=int((test["timestamp"] < train["timestamp"].max()).sum())
             if timed
             else None,
+            tied=len(test.join(train, on=["user_id", "timestamp"], how="semi")) if timed else None,
         )
 
 
@@ -143,15 +158,18 @@ def split_random(interactions: Interactions, *, test: float = 0.2, seed: int = 0
 
 
 def split_by_time(
-    interactions: Interactions, *, at: float | datetime | None = None, test: float = 0.2
+    interactions: Interactions, *, at: float | str | date | None = None, test: float = 0.2
 ) -> Split:
     """Learn from what came before a time, be judged by what came then and after.
 
     Args:
         interactions: With times.
-        at: The time: seconds since 1970, or a datetime (UTC where it names no zone).
+        at: The time: seconds since 1970, a date, a datetime (UTC where it names no zone) or ISO
+            8601 text.
         test: Without `at`: the share of test. The time is chosen so that test is at most this
-            share, and no two interactions of one second are parted.
+            share, and no two interactions of one second are parted. Where more than this share
+            have the latest time of all, as in data by the day, test is all of those; the split's
+            `remark` and a `SplitWarning` say so.
 
     Raises:
         DataError: No times, a share out of range, or a time that leaves a part empty.
@@ -162,25 +180,37 @@ def split_by_time(
         array([7])
     """
     times = _times(interactions)
-    if at is None:
-        _check_share(test)
-        ordered = np.sort(times)
-        first = len(times) - round(test * len(times))
-        boundary = ordered[min(first, len(times) - 1)]
-        if first and ordered[first - 1] == boundary:
-            later = ordered[ordered > boundary]
-            boundary = later[0] if len(later) else boundary
-        return _split(interactions, times >= boundary, f"`test` = {test}")
-    if isinstance(at, datetime):
-        at = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
-    return _split(interactions, times >= at, f"`at` = {at:g}")
+    if at is not None:
+        if isinstance(at, (str, date)):
+            at = float(time_column(pl.Series("at", [at]), Source("`at`", options=False))[0])
+        return _split(interactions, times >= at, f"`at` = {at:g}")
+    _check_share(test)
+    asked = int(test * len(times) + 1e-9)  # 0.29 * 100 is 28.999…
+    if not asked:
+        raise DataError(f"`test` = {test} leaves test empty ({len(times)} interactions).")
+    ordered = np.sort(times)
+    boundary = ordered[-asked]
+    if asked < len(times) and ordered[-asked - 1] == boundary:
+        later = ordered[ordered > boundary]
+        boundary = later[0] if len(later) else boundary
+    split = _split(interactions, times >= boundary, f"`test` = {test}")
+    if len(split.test) <= asked:
+        return split
+    remark = (
+        f"{len(split.test):,} of {len(times):,} interactions are held out, more than the share of "
+        f"{test} asked for: so many have the latest time."
+    )
+    warnings.warn(remark, SplitWarning, stacklevel=2)
+    return replace(split, remark=remark)
 
 
 def split_leave_last_out(interactions: Interactions) -> Split:
     """Be judged by the last interaction of every user who has at least two.
 
     Args:
-        interactions: Ordered by their times, if they have any, then by their rows.
+        interactions: Ordered by their times, if they have any, then by their rows: of several at
+            a user's latest time the last row is held out (`leakage().tied` counts such users). A
+            user of one interaction stays in train.
 
     Raises:
         DataError: No user has two interactions.

@@ -138,7 +138,7 @@ def _opened(
     mapped = names.get(key, key)
     if isinstance(table, (str, Path)):
         table, source = read_features(
-            table, (key, mapped, TITLE), separator=separator, encoding=encoding
+            table, (mapped, key), TITLE, separator=separator, encoding=encoding
         )
     given = _columns_of(table)
     theirs = mapped if mapped in given else key
@@ -162,11 +162,14 @@ def _features(
             f"{source.name}, column {theirs!r}: none of its ids is one of the interactions; they "
             f"are as {ids[0]!r}, those of the interactions as {known[0]!r}."
         )
-    features = {}
+    features: dict[str, pl.Series] = {}
     for name in _columns_of(table):
         if name != theirs:
             series = as_series(table[name], name, source)
-            features[own_name(key) if name == key else name] = (
+            ours = own_name(key) if name == key else name
+            if ours in features:
+                raise DataError(f"{source.name} has more than one column {ours!r}; rename one.")
+            features[ours] = (
                 as_text(series, source) if name == TITLE and key == "item_id" else series
             )
     return pl.DataFrame({key: ids, **features})

@@ -65,6 +65,8 @@ def _of_numbers(series: pl.Series, source: Source, unit: TimeUnit | None) -> pl.
     expected = "seconds since 1970 or a date" if unit is None else f"a number of {unit} since 1970"
     if series.dtype.is_integer():
         numbers = series.cast(pl.Int64)
+    elif series.dtype != pl.String and not series.dtype.is_numeric():
+        numbers = parsed(series, pl.Float64, expected, source)  # says what it is
     else:
         whole = series.str.strip_chars() if series.dtype == pl.String else series
         numbers = whole.cast(pl.Int64, strict=False)

@@ -257,7 +257,6 @@ def _item(service: Service, value: str) -> ItemDetails:
     row = items.row(item) or 0  # `model.item` has looked it up
     details = {name: _plain(value) for name, value in items.details(row).items()}
     (title,) = items.titles([row])
-    details.pop("id")
     details.pop("title", None)
     return ItemDetails(item, title, details)
 

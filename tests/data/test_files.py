@@ -1,0 +1,135 @@
+import gzip
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from shortlist.data import DataError, Interactions
+from shortlist.data.files import read_table
+
+FRAME = pl.DataFrame({"user_id": [1, 2], "item_id": ["a", "b"]})
+ROWS = [(1, "a"), (2, "b")]
+
+
+def lines(frame: pl.DataFrame) -> bytes:
+    return "".join(json.dumps(row) + "\n" for row in frame.to_dicts()).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("views.parquet", FRAME.write_parquet),
+        ("views.pq", FRAME.write_parquet),
+        ("views", FRAME.write_parquet),
+        ("views.feather", FRAME.write_ipc),
+        ("views.arrow", FRAME.write_ipc),
+        ("views.ipc", FRAME.write_ipc),
+        ("views.jsonl", lambda path: path.write_bytes(lines(FRAME))),
+        ("views.ndjson.gz", lambda path: path.write_bytes(gzip.compress(lines(FRAME)))),
+        ("views.json", lambda path: path.write_text(json.dumps(FRAME.to_dicts()))),
+        ("views.csv", FRAME.write_csv),
+        ("VIEWS.CSV", FRAME.write_csv),
+        ("views.tsv", lambda path: FRAME.write_csv(path, separator="\t")),
+        ("views.csv.gz", lambda path: path.write_bytes(gzip.compress(FRAME.write_csv().encode()))),
+        ("views.log", FRAME.write_csv),
+    ],
+)
+def test_a_file_is_what_its_name_or_its_first_bytes_say(name: str, write, tmp_path: Path) -> None:
+    write(tmp_path / name)
+    assert Interactions.from_file(tmp_path / name).frame.rows() == ROWS
+
+
+def test_a_folder_is_read_in_the_order_of_its_names(tmp_path: Path) -> None:
+    FRAME[1:].write_parquet(tmp_path / "part-1.parquet")
+    FRAME[:1].write_parquet(tmp_path / "part-0.parquet")
+    (tmp_path / "_SUCCESS").write_text("")
+    (tmp_path / ".part-0.parquet.crc").write_text("x")
+    (tmp_path / "README.md").write_text("x")
+    assert Interactions.from_parquet(tmp_path).frame.rows() == ROWS
+    assert Interactions.from_file(f"{tmp_path}/*.parquet").frame.rows() == ROWS
+    assert Interactions.from_file(f"{tmp_path}/part-[1-9].parquet").frame.rows() == ROWS[1:]
+
+
+def test_folders_of_partitions_become_columns(tmp_path: Path) -> None:
+    for item, day in (("a", "2020-01-02"), ("b%2Fc", "2020-01-03")):
+        folder = tmp_path / f"item_id={item}" / f"day={day}"
+        folder.mkdir(parents=True)
+        pl.DataFrame({"user_id": [1]}).write_parquet(folder / "part-0.parquet")
+    read = Interactions.from_file(tmp_path, columns={"timestamp": "day"})
+    assert read.frame.rows() == [(1, "a", 1_577_923_200), (1, "b/c", 1_578_009_600)]
+    both = Interactions.from_file(f"{tmp_path}/item_id=*", columns={"timestamp": "day"})
+    assert both.frame.equals(read.frame)
+
+
+def test_partitions_that_are_all_numbers_are_integers(tmp_path: Path) -> None:
+    for item in (7, 12):
+        (tmp_path / f"item_id={item}").mkdir()
+        FRAME.select("user_id").write_parquet(tmp_path / f"item_id={item}" / "0.parquet")
+    assert Interactions.from_file(tmp_path).item_ids.tolist() == [7, 12]
+
+
+def test_ids_of_all_files_of_a_folder_are_of_one_type(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("user_id,item_id\n1,7\n")
+    (tmp_path / "b.csv").write_text("user_id,item_id\n2,007\n")
+    assert Interactions.from_file(tmp_path).frame.rows() == [(1, "7"), (2, "007")]
+
+
+def test_an_error_in_one_of_several_files_names_the_file_and_its_line(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("user_id,item_id,rating\n1,7,3\n2,7,3\n")
+    (tmp_path / "b.csv").write_text("rating,user_id,item_id\n3,1,7\nx,2,7\n")
+    with pytest.raises(DataError, match=r"^b\.csv, column 'rating', line 3: .* got 'x'"):
+        Interactions.from_file(tmp_path)
+    (tmp_path / "b.csv").write_text("user_id,item_id\n1,7\n")
+    with pytest.raises(DataError, match=r"^b\.csv, column 'rating', line 2: .* got None"):
+        Interactions.from_file(tmp_path)
+
+
+def test_files_that_do_not_fit_together_are_named(tmp_path: Path) -> None:
+    FRAME.write_parquet(tmp_path / "a.parquet")
+    FRAME.with_columns(user_id=pl.lit("x")).write_parquet(tmp_path / "b.parquet")
+    with pytest.raises(DataError, match=r"'user_id' is Int64 in a.parquet and String in b.parquet"):
+        Interactions.from_file(tmp_path)
+    (tmp_path / "c.csv").write_text("user_id,item_id\n1,7\n")
+    with pytest.raises(DataError, match=r"several kinds: CSV, Parquet; name those of one"):
+        Interactions.from_file(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["none.csv", "none-*.csv", "none/a.parquet"])
+def test_what_is_not_there_is_named(name: str, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        read_table(tmp_path / name)
+
+
+def test_an_empty_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"the folder .* holds no table"):
+        read_table(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("v.parquet", "Parquet"), ("v.arrow", "Arrow"), ("v.jsonl", "JSON lines"), ("v.json", "JSON")],
+)
+def test_a_file_that_is_not_what_it_is_called_is_named(name: str, kind: str, tmp_path) -> None:
+    (tmp_path / name).write_text("user_id,item_id\n1,2\n")
+    with pytest.raises(DataError, match=f"{name} cannot be read as {kind}"):
+        read_table(tmp_path / name)
+
+
+def test_a_table_of_features_may_have_another_separator(tmp_path: Path) -> None:
+    (tmp_path / "views.csv").write_text("user_id;item_id\n1;7\n")
+    (tmp_path / "films.tsv").write_text("item_id\ttitle\n7\tAlien\n")
+    read = Interactions.from_csv(
+        tmp_path / "views.csv", separator=";", items=tmp_path / "films.tsv"
+    )
+    assert read.items is not None
+    assert read.items.rows() == [(7, "Alien")]
+
+
+def test_a_folder_of_features_is_read(tmp_path: Path) -> None:
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films" / "a.csv").write_text("item_id,year\n7,1979\n")
+    (tmp_path / "films" / "b.csv").write_text("item_id,year\n8,\n")
+    read = Interactions.from_arrays([1, 1], [7, 8], items=tmp_path / "films")
+    assert read.items is not None
+    assert read.items.rows() == [(7, 1979), (8, None)]
