@@ -2,6 +2,9 @@
 #   make env     create .venv and build the engine        make check   linters, types, formatting, sanitizers
 #   make demo    env, then the main job on sample data     make bench   benchmarks beside the peers
 #   make test    demo, then the whole test suite           make docs    build the documentation site
+#   make quick   what to run while you work: under 90 s    make wheel   the wheel and the source distribution
+#   make bare    the wheel in environments of its own      make test-lowest   the oldest packages we allow
+#   make test-python PYTHON=python3.13   another Python    make clang   the engine by clang
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
@@ -10,7 +13,8 @@ CPP := $(shell find native -name '*.cpp' -o -name '*.h')
 CMAKE := $(CURDIR)/$(BIN)/cmake -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja -DSHORTLIST_PYTHON=OFF \
   -DSHORTLIST_TESTS=ON -DSHORTLIST_WERROR=ON
 
-.PHONY: env demo test check bench docs native-test sanitize tsan neon clean
+.PHONY: env demo test check bench docs native-test sanitize tsan neon clean \
+  quick wheel bare test-lowest test-python clang
 .DELETE_ON_ERROR:
 
 env: .venv/.built
@@ -65,6 +69,34 @@ neon: .venv/.tested
 	  -DCMAKE_TOOLCHAIN_FILE=native/cmake/aarch64.cmake >/dev/null
 	@$(BIN)/cmake --build build/neon
 	@$(BIN)/ctest --test-dir build/neon --output-on-failure
+
+# The native tests by the other compiler.
+clang: .venv/.tested
+	@$(CMAKE) -S . -B build/clang -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER=clang++ >/dev/null
+	@$(BIN)/cmake --build build/clang
+	@$(BIN)/ctest --test-dir build/clang --output-on-failure
+
+quick: .venv/.tested
+	tools/quick
+
+# What users install. See tools/wheel and tests/test_installs.py.
+wheel: .venv/.tested
+	@$(PIP) install --group wheel
+	tools/wheel
+
+bare: .venv/.tested dist
+	KERAS_BACKEND=jax $(BIN)/pytest -s -m bare tests/test_installs.py
+
+dist:
+	@$(MAKE) --no-print-directory wheel
+
+# The light tests with the oldest packages that pyproject.toml allows, and on another Python.
+test-lowest: .venv/.tested dist
+	@$(PIP) install --group wheel
+	tools/test-lowest
+
+test-python:
+	tools/test-python $(PYTHON)
 
 bench: .venv/.tested
 	$(BIN)/python benchmarks/ann.py

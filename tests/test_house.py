@@ -29,6 +29,9 @@ FLOORS = {
     "cli": 6,
 }
 
+# Files that still import what is private to another room. None may be added.
+STRANGERS = ("metrics/_rank_metric.py",)
+
 
 def imports_of(path: Path) -> set[str]:
     """The rooms of Shortlist that a source file imports, wherever in the file it does."""
@@ -67,6 +70,86 @@ def test_imports_never_go_up() -> None:
         if FLOORS[room] > FLOORS[room_of(path)]
     ]
     assert upward == []
+
+
+def modules_imported_by(path: Path, module: str) -> set[str]:
+    """The modules of Shortlist that a source file imports, not counting those for types alone."""
+    imported = set()
+    waiting: list[ast.AST] = list(ast.parse(path.read_text(encoding="utf-8")).body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            waiting.extend(node.orelse)
+            continue
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                imported.add(inner if inner in MODULES else node.module)
+        elif isinstance(node, ast.Import):
+            imported.update(alias.name for alias in node.names)
+        waiting.extend(ast.iter_child_nodes(node))
+    return {name for name in imported if name in MODULES and name != module}
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in SOURCES}
+
+
+def circles(arrows: dict[str, set[str]]) -> list[set[str]]:
+    """The groups of names that reach each other along the arrows."""
+
+    def reached(start: str) -> set[str]:
+        found: set[str] = set()
+        waiting = [start]
+        while waiting:
+            for name in arrows[waiting.pop()] - found:
+                found.add(name)
+                waiting.append(name)
+        return found
+
+    from_each = {name: reached(name) for name in arrows}
+    groups = [
+        {other for other in found if name in from_each[other]} for name, found in from_each.items()
+    ]
+    return [group for i, group in enumerate(groups) if group and group not in groups[:i]]
+
+
+def test_a_circle_is_found_and_a_fork_is_none() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [{"a", "b", "c"}]
+    assert circles({"a": {"b", "c"}, "b": {"d"}, "c": {"d"}, "d": set()}) == []
+
+
+def test_modules_import_each_other_in_no_circle() -> None:
+    # A package's `__init__` gathers its modules' names, so the modules under it are what counts.
+    arrows = {
+        name: {other for other in modules_imported_by(path, name) if other in MODULES}
+        for name, path in MODULES.items()
+    }
+    for name, others in arrows.items():
+        arrows[name] = {other for other in others if not name.startswith(f"{other}.")}
+    assert circles(arrows) == []
+
+
+def test_rooms_import_each_other_in_no_circle() -> None:
+    arrows: dict[str, set[str]] = {room: set() for room in FLOORS}
+    for path in SOURCES:
+        arrows[room_of(path)] |= imports_of(path) - {room_of(path)}
+    assert circles(arrows) == []
+
+
+def test_what_is_private_to_a_room_stays_in_it() -> None:
+    strangers = {
+        f"{path.relative_to(SOURCE)} imports {name}"
+        for path in SOURCES
+        for name in modules_imported_by(path, name_of(path))
+        if any(part.startswith("_") for part in name.split(".")[2:])
+        and name.split(".")[1] != room_of(path)
+    }
+    assert {line for line in strangers if not line.startswith(STRANGERS)} == set()
 
 
 @pytest.mark.parametrize(
