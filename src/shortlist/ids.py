@@ -197,6 +197,8 @@ def unknown_id(
 
 def _as_array(values: Any, argument: str) -> NDArray[Any]:
     """Whatever holds ids as an array, no value changed: mixed ones stay objects."""
+    if type(values) is list:  # most often so, and asking what else it might be takes longer
+        return _of_sequence(values, argument)
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         return np.array(values.tolist(), dtype=object)
     if isinstance(values, np.ndarray):

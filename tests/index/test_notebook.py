@@ -6,7 +6,6 @@ from html import escape
 import numpy as np
 import pytest
 
-from shortlist.html import html_table
 from shortlist.index import Index, tune
 
 
@@ -18,13 +17,6 @@ def index():
 
 def cells(html):
     return [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", html)]
-
-
-def test_what_is_in_a_table_is_text():
-    table = html_table("a < b", ["<i>"], [["&"]])
-    assert "<i>" not in table
-    assert "a &lt; b" in table
-    assert "<td>&amp;</td>" in table
 
 
 def test_an_index_shows_its_size_and_settings(index):

@@ -157,7 +157,7 @@ def _flat(index: _native.Index, parts: Parts) -> tuple[Ids, NDArray[np.int64]]:
 
 def _divided(values: Any, argument: str, queries: int | None) -> tuple[Any, Parts | None]:
     """The values, and what they are for each query; None where they are for all of them."""
-    if isinstance(values, Iterator):
+    if type(values) is not list and isinstance(values, Iterator):
         values = list(values)  # it can be read once
     parts = None if isinstance(values, Filter) else _parts(values, argument)
     if parts is None:
@@ -174,6 +174,8 @@ def _divided(values: Any, argument: str, queries: int | None) -> tuple[Any, Part
 
 def _parts(values: Any, argument: str) -> Parts | None:
     """The rows of a 2-D array, or the members of a sequence that are sequences; else None."""
+    if type(values) is np.ndarray and values.ndim == 1 and values.dtype != object:
+        return None  # at once: a search takes some microseconds
     ndim = getattr(values, "ndim", None)
     if ndim == 2:
         bools = _holds_bools(values)
@@ -183,6 +185,8 @@ def _parts(values: Any, argument: str) -> Parts | None:
     if isinstance(values, str | bytes) or not isinstance(values, Iterable) or ndim == 0:
         return None  # `as_ids` says what is wrong
     members = _members(values)
+    if {type(member) for member in members} <= {int, str}:
+        return None
     several = [_is_several(member) for member in members]
     if not any(several):
         return None
