@@ -150,6 +150,21 @@ def test_a_file_of_a_model_without_candidates_leaves_those_there_are(kind, tmp_p
     np.testing.assert_array_equal(found(layer), best())
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="about checkpoints of TensorFlow"
+)
+def test_checkpoints_of_tensorflow_are_written_and_read(kind, tmp_path):
+    import tensorflow as tf
+
+    layer = kind(CANDIDATES, IDS, k=3)
+    checkpoint = tf.train.Checkpoint(model=model_of(layer))
+    path = checkpoint.write(str(tmp_path / "checkpoint"))
+    if kind is BruteForceRetrieval:  # The other layers keep their candidates on the host.
+        layer.update_candidates(OTHERS[:9], IDS[:9])
+    checkpoint.read(path)
+    np.testing.assert_array_equal(found(layer), best())
+
+
 # A failed call changes nothing
 
 

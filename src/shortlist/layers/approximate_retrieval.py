@@ -4,7 +4,7 @@ import dataclasses
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import keras
 import numpy as np
@@ -123,9 +123,7 @@ class ApproximateRetrieval(HostRetrieval):
             self._tuning_queries = before
             raise
 
-    def index_from_dataset(
-        self, batches: Iterable[Any], queries: Any = None
-    ) -> "ApproximateRetrieval":
+    def index_from_dataset(self, batches: Iterable[Any], queries: Any = None) -> Self:
         """Builds the index of candidates that come in batches.
 
         Args:

@@ -1,7 +1,7 @@
 """Exact retrieval from candidates that are read in batches at every call."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -65,9 +65,7 @@ class StreamingRetrieval(HostRetrieval):
         """Whether the true top k is returned, always."""
         return True
 
-    def index_from_dataset(
-        self, batches: Iterable[Any] | Callable[[], Iterable[Any]]
-    ) -> "StreamingRetrieval":
+    def index_from_dataset(self, batches: Iterable[Any] | Callable[[], Iterable[Any]]) -> Self:
         """Takes the dataset in place of the candidates before, after reading it through once.
 
         Args:
