@@ -228,7 +228,7 @@ def main() -> None:
     )
     parser.add_argument("--folder", type=Path, default=Path(".cache/serving"))
     parser.add_argument("--seconds", type=float, default=20.0, help="of the steady run")
-    parser.add_argument("--full", action="store_true", help="also 60 % and 300 % of saturation")
+    parser.add_argument("--full", action="store_true", help="also 60 %% and 300 %% of saturation")
     parser.add_argument(
         "--save", type=Path, help="write a page to this file, and the figures to .json beside it"
     )

@@ -57,7 +57,8 @@ with tempfile.TemporaryDirectory() as name:
     write_files(folder, customers=300 if options.short else 2_000, wines=400)
 
     # Say which of your columns are what. A weight counts an interaction that many times; here a
-    # customer's bottles. Anything that cannot be read is an error that names the line.
+    # customer's bottles. Separator, encoding and the unit of times are detected or told. Anything
+    # that cannot be read is an error that names the line.
     orders = Interactions.from_csv(
         folder / "orders.csv",
         items=folder / "wines.csv",
@@ -92,12 +93,12 @@ with tempfile.TemporaryDirectory() as name:
 
     # A bundle is everything a service needs, and no Keras: the customers' embeddings as an ONNX
     # graph, the index, the wines, who has had what, and how it came to be.
-    wines = split.train.items.rename({"item_id": "id"})
+    wines = split.train.items
     known = model.items.ids.tolist()
     Bundle.save_model(
         folder / "wines",
         model,
-        items=wines.filter(wines["id"].is_in(known)),
+        items=wines.filter(wines["item_id"].is_in(known)),
         interactions=split.train.frame,
         run={"metrics": dict(result.metrics)},
     )

@@ -72,7 +72,7 @@ def test_every_block_is_of_a_kind_that_is_run_or_checked() -> None:
 
 ERRORS = """\
 ratings.csv, column 'rating', line 4: expected a number, got 'x'.
-ratings.csv has no column 'user_id'; did you mean 'userId'? Say columns={'user_id': …}.
+ratings.csv has no column 'user_id'; did you mean 'userId'? Pass columns={'user_id': 'NAME'}.
 """
 
 
