@@ -171,6 +171,12 @@ def test_leakage_counts_what_train_holds_of_test() -> None:
     assert "1 of 5 test interactions stand in train too" in str(leakage)
 
 
+def test_parts_with_ids_of_different_types_are_both_named() -> None:
+    train, test = Interactions.from_arrays([1], [7]), Interactions.from_arrays([1], ["7"])
+    with pytest.raises(DataError, match=r"'item_id' is text, such as '7', .* integer, such as 7,"):
+        Split(train, test).leakage()
+
+
 def test_leakage_in_time_is_unknown_without_times() -> None:
     part = Interactions.from_arrays([1], [7])
     assert Split(part, part).leakage().before_train_end is None

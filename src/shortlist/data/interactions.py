@@ -356,3 +356,23 @@ class Interactions:
     def __repr__(self) -> str:
         users, items = self.frame["user_id"].n_unique(), self.frame["item_id"].n_unique()
         return f"Interactions({len(self):,} of {users:,} users and {items:,} items)"
+
+
+def check_id_types(test: Interactions, train: Interactions) -> None:
+    """Refuse a test and a train part whose ids are integers in one and text in the other.
+
+    Raises:
+        DataError: The column, and an id of both.
+    """
+    for column in ("user_id", "item_id"):
+        ours, theirs = test.frame[column], train.frame[column]
+        if ours.dtype != theirs.dtype:
+            raise DataError(
+                f"`test` and `train` must have ids of one type; {column!r} is {_kind(ours)} in "
+                f"`test` and {_kind(theirs)} in `train`. Read both in the same way."
+            )
+
+
+def _kind(ids: pl.Series) -> str:
+    kind = "text" if ids.dtype == pl.String else "an integer"
+    return f"{kind}, such as {ids[0]!r}," if len(ids) else kind

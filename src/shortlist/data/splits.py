@@ -11,7 +11,7 @@ import polars as pl
 
 from shortlist.data.columns import Source
 from shortlist.data.errors import DataError
-from shortlist.data.interactions import Interactions
+from shortlist.data.interactions import Interactions, check_id_types
 from shortlist.data.times import time_column
 
 
@@ -75,11 +75,15 @@ class Split:
     def leakage(self) -> Leakage:
         """Report what of test stands in train, and what of test does not occur in train.
 
+        Raises:
+            DataError: The ids are integers in one part and text in the other.
+
         Example:
             >>> views = Interactions.from_arrays([1, 1, 2, 2], [7, 8, 7, 9])
             >>> split_leave_last_out(views).leakage().unseen_items
             2
         """
+        check_id_types(self.test, self.train)
         train, test = self.train.frame, self.test.frame
         pair = ["user_id", "item_id"]
         new_users = test.join(train, on="user_id", how="anti")

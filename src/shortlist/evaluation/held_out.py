@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from shortlist.data import DataError, Interactions
+from shortlist.data import Interactions
+from shortlist.data.interactions import check_id_types
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def held_out(
         ValueError: No interaction is left.
     """
     if train is not None:
-        _check_types(test, train)
+        check_id_types(test, train)
     pairs = test.frame.unique(["user_id", "item_id"], keep="first", maintain_order=True)
     total = len(pairs)
     left_out = {"unknown_users": 0, "seen_in_train": 0}
@@ -109,18 +110,3 @@ def held_out(
             f"of users unknown in train and {left_out['seen_in_train']} also stand in train."
         )
     return pairs, left_out
-
-
-def _check_types(test: Interactions, train: Interactions) -> None:
-    for column in ("user_id", "item_id"):
-        ours, theirs = test.frame[column], train.frame[column]
-        if ours.dtype != theirs.dtype:
-            raise DataError(
-                f"`test` and `train` must have ids of one type; {column!r} is {_kind(ours)} in "
-                f"`test` and {_kind(theirs)} in `train`. Read both in the same way."
-            )
-
-
-def _kind(ids: pl.Series) -> str:
-    name = {pl.Int64: "an integer", pl.String: "text"}.get(ids.dtype.base_type(), str(ids.dtype))
-    return f"{name}, such as {ids[0]!r}," if len(ids) else name
