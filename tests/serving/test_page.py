@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import polars as pl
 import pytest
@@ -12,6 +13,7 @@ from shortlist.serving import ServiceSettings
 
 from ..bundle.parts import Parts
 from .conftest import Running, running
+from .test_paths import AWKWARD, AwkwardParts
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [
@@ -34,6 +36,7 @@ class PageParts(Parts):
         super().__init__(seed=4, items=60)
         titles = [f"Film {n}" for n in range(60)]
         titles[7] = HOSTILE
+        titles[9] = "https://example.org/a/title/without/a/space/" + "x" * 60
         self.items = self.items.with_columns(title=pl.Series(titles))
 
 
@@ -213,7 +216,9 @@ def test_somebody_new_is_known_by_three_films(watched: Watched):
 def test_a_shared_address_shows_the_same(watched: Watched):
     page = watched.page
     page.goto("/?film=f5&film=f22&k=4&exact=yes&item=f9")
-    expect(page.get_by_role("dialog").get_by_role("heading", name="Film 9")).to_be_visible()
+    expect(
+        page.get_by_role("dialog").get_by_role("heading", name="https://example.org")
+    ).to_be_visible()
     page.keyboard.press("Escape")
     assert _ranked(page) == _expected(["f5", "f22"], {5, 22}, 4)
     expect(page.get_by_label("How many")).to_have_value("4")
@@ -293,16 +298,97 @@ def test_a_key_is_asked_for_and_kept_for_the_tab(browser: Browser, tmp_path: Pat
         _only_failed_loads(watched)
 
 
-@pytest.mark.parametrize("width", [320, 390])
-def test_on_a_phone_nothing_overflows_and_recommendations_come_first(
-    browser: Browser, site: Running, width: int
+FONTS = {
+    "the system's": "* { }",
+    "DejaVu Sans": "* { font-family: 'DejaVu Sans' !important }",
+    "a wide one": "* { font-family: 'DejaVu Sans Mono' !important; letter-spacing: .05em }",
+    "large": "html { font-size: 150% }",
+}
+PAGES = [
+    "/",
+    "/?user=u0&k=60",
+    "/?film=f5&film=f7&film=f9",
+    "/?user=u0&item=f9",
+    "/?user=nobody-whose-name-is-so-long-that-it-would-not-fit-into-any-line-of-the-page",
+    "/docs",
+]
+OUTSIDE = """width => [...document.querySelectorAll("body *:not(.skip, pre *)")].filter(e => {
+    const box = e.getBoundingClientRect();
+    return box.width > 0 && (box.right > width + 0.5 || box.left < -0.5);
+}).map(e => e.outerHTML.slice(0, 200))"""
+
+
+@pytest.mark.parametrize(
+    ("font", "width"), [*((font, 320) for font in FONTS), ("a wide one", 768), ("a wide one", 1280)]
+)
+def test_nothing_overflows_in_any_font(browser: Browser, site: Running, font: str, width: int):
+    context = browser.new_context(
+        base_url=site.url, viewport={"width": width, "height": 700}, bypass_csp=True
+    )
+    page = context.new_page()
+    for path in PAGES:
+        page.goto(path)
+        page.add_style_tag(content=FONTS[font])
+        expect(page.locator(".skeleton")).to_have_count(0)
+        if path == "/docs":
+            expect(page.locator("#operations section")).to_have_count(24)
+            page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        assert page.evaluate(OUTSIDE, width) == [], path
+    context.close()
+
+
+def test_ids_of_any_characters_are_shown_shared_and_followed(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory
 ):
+    folder = tmp_path_factory.mktemp("awkward")
+    AwkwardParts().save(folder / "1")
+    names = [
+        "https://example.org//a/b/",
+        "/",
+        ".",
+        "..",
+        "%2F",
+        "a?b=c&d#e",
+        "a+b",
+        " a ",
+        "=a",
+        "👩‍👩‍👧",
+    ]
+    with running(folder, ServiceSettings()) as served:
+        context = browser.new_context(base_url=served.url)
+        watched = Watched(context, served.url)
+        page = watched.page
+        for name in names:
+            title = f"Title {AWKWARD.index(name)}"
+            had = f"Title {len(AWKWARD) - 1 - AWKWARD.index(name)}"
+            page.goto("/?" + urlencode({"user": name, "item": name}))
+            heading = page.get_by_role("dialog").get_by_role("heading", name=title, exact=True)
+            expect(heading).to_be_visible()
+            expect(page.locator("#history .name")).to_contain_text(had)
+            page.keyboard.press("Escape")
+            page.locator("#history .item").click()
+            expect(page.get_by_role("dialog").get_by_role("heading", name=had)).to_be_visible()
+            shared = parse_qs(urlsplit(page.url).query)
+            assert shared["user"] == [name]
+            assert shared["item"] == [AWKWARD[-1 - AWKWARD.index(name)]]
+            page.reload()
+            expect(page.get_by_role("dialog").get_by_role("heading", name=had)).to_be_visible()
+            page.goto("/?" + urlencode({"film": name}))
+            expect(page.locator("#history .name")).to_contain_text(title)
+            _ranked(page)
+        context.close()
+        assert watched.errors == []
+        assert watched.foreign == []
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_on_a_phone_recommendations_come_first(browser: Browser, site: Running, width: int):
     context = browser.new_context(base_url=site.url, viewport={"width": width, "height": 700})
     watched = Watched(context, site.url)
     page = watched.page
     page.goto("/?user=u0&k=60")
     _ranked(page)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
     recommendations = page.locator("#recommendations").bounding_box()
     history = page.locator("#history").bounding_box()
     assert recommendations["y"] < history["y"]
