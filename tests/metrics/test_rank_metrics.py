@@ -196,11 +196,16 @@ def test_a_model_loaded_with_a_metric_over_a_layer_asks_to_be_compiled_again(tmp
     expected = model.evaluate(QUERIES, truths, verbose=0, return_dict=True)
     assert expected["top_10_categorical_accuracy"] == pytest.approx(np.mean(ranks() <= 10))
     model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras", custom_objects={"no_loss": no_loss})
-    with pytest.raises(Exception, match="call `compile` again, with a metric over the model's lay"):
-        loaded.evaluate(QUERIES, truths, verbose=0)
-    # Keras on JAX loses the weights of a model in an error.
-    loaded = keras.saving.load_model(tmp_path / "model.keras", custom_objects={"no_loss": no_loss})
+
+    def load():
+        path = tmp_path / "model.keras"
+        return keras.saving.load_model(path, custom_objects={"no_loss": no_loss})
+
+    with pytest.raises(
+        ValueError, match="call `compile` again, with a metric over the model's lay"
+    ):
+        load().evaluate(QUERIES, truths, verbose=0)
+    loaded = load()
     metric = FactorizedTopK(loaded.get_layer(layer.name), ks=(10,))
     loaded.compile(loss={"queries": no_loss}, metrics={"queries": metric})
     assert loaded.evaluate(QUERIES, truths, verbose=0, return_dict=True) == pytest.approx(expected)
@@ -218,11 +223,214 @@ def test_config_round_trips():
         assert results(copy) == results(metric)
 
 
+def one_of(ids, truths, ks=(1,), candidates=None):
+    """What a metric over two candidates, 1 and -1, says of queries of 1, then of -1, and so on."""
+    embeddings = np.array([[1.0], [-1.0]], "float32") if candidates is None else candidates
+    metric = FactorizedTopK(embeddings, ids, ks=ks)
+    signs = np.where(np.arange(len(truths)) % 2, -1.0, 1.0)
+    metric.update_state(truths, signs[:, None].astype("float32"))
+    return float(metric.result()[f"top_{ks[0]}_categorical_accuracy"])
+
+
+@pytest.mark.parametrize(
+    "truths",
+    [
+        np.array([b"a", "é".encode()], object),
+        np.array([b"a", "é".encode()]),
+        [["a"], ["é"]],
+        np.array(["a", "é"]),
+        np.array(["a", "é"], object)[:, None],
+        [b"a", "é"],
+        np.array([0, 1]),  # rows, as tensors that hold no text have them
+    ],
+    ids=["object_bytes", "bytes", "column", "str", "object_column", "mixed", "rows"],
+)
+def test_text_is_found_in_whatever_holds_it(truths):
+    assert one_of(["a", "é"], truths) == 1.0
+    assert one_of(np.array([b"a", "é".encode()], object), truths) == 1.0
+    assert one_of(["é", "a"], truths) == (1.0 if np.asarray(truths).dtype.kind == "i" else 0.0)
+
+
+@pytest.mark.parametrize(
+    ("ids", "truths", "share"),
+    [
+        ([5 * 10**9, 5 * 10**9 + 1], np.array([5 * 10**9, 5 * 10**9 + 1]), 1.0),
+        ([5 * 10**9, 5 * 10**9 + 1], [5 * 10**9, 5 * 10**9 + 1], 1.0),
+        ([5 * 10**9, 7], np.array([5 * 10**9 - 2**32, 7]), 0.5),
+        # They agree with the candidates' modulo 2**32, and are others.
+        ([1, 2], np.array([2**32 + 1, 2**32 + 2]), 0.0),
+        ([2**40, 2**53], np.array([2**40, 2**53 + 1]), 0.5),
+        ([-1, 0], np.array([-1, 0], "int8"), 1.0),
+        ([0, 255], np.array([0, 255], "uint8"), 1.0),
+        (["", "-1"], ["", "-1"], 1.0),
+    ],
+)
+def test_ids_are_never_changed_to_fit(ids, truths, share):
+    assert one_of(ids, truths) == share
+    if isinstance(ids[0], int):
+        layer = BruteForceRetrieval(
+            np.array([[1.0], [-1.0]], "float32"), ids, k=1, return_rows=True
+        )
+        assert one_of(None, truths, candidates=layer) == share
+
+
+@pytest.mark.parametrize(
+    ("ids", "truths", "message"),
+    [
+        (None, None, "`y_true` must be a sequence of ids, got the NoneType None"),
+        (None, np.array([0.0, 1.7]), "`y_true` must be integers or text, got the float 0.0"),
+        (None, [True, False], "`y_true` must be integers or text, got the bool True"),
+        (None, [None, 1], "`y_true` must have no missing ids"),
+        (None, ["a", "b"], "`y_true` must hold integers, .* got the str 'a'"),
+        (["a", "b"], [0, 2], "rows from -1 to 1; got 2"),
+        (["a", "b"], [5 * 10**9, 0], "rows from -1 to 1; got 5000000000"),
+        (None, [2**63, 0], "`y_true` must fit in 64 bits"),
+        (None, [0], r"`y_true` must have shape \(2,\) or \(2, 1\), .* got \(1,\)"),
+        (None, 0, "`y_true` must be a sequence of ids"),
+        (None, [[0, 1]], r"`y_true` must have shape .* got \(1, 2\)"),
+        (None, [[0, 1], [1, 0]], r"`y_true` must have shape .* got \(2, 2\)"),
+        (None, [0, 1, 0], r"`y_true` must have shape .* got \(3,\)"),
+    ],
+)
+def test_truths_that_are_no_ids_are_refused(ids, truths, message):
+    metric = FactorizedTopK(np.eye(2, dtype="float32"), ids)
+    with pytest.raises(ValueError, match=message):
+        metric.update_state(truths, np.eye(2, dtype="float32"))
+    assert list(results(metric).values()) == [0.0] * 5
+
+
+def test_tensors_of_floats_are_refused():
+    metric = FactorizedTopK(np.eye(2, dtype="float32"))
+    with pytest.raises(ValueError, match="`y_true` must be integers or text, got the float"):
+        metric.update_state(ops.convert_to_tensor([0.0, 1.0]), np.eye(2, dtype="float32"))
+
+
+def test_tensors_that_may_have_cut_ids_are_refused():
+    metric = FactorizedTopK(np.eye(2, dtype="float32"), [2**32, 1], ks=(1,))
+    truths = ops.convert_to_tensor(np.array([1, 1]))
+    if keras.backend.backend() == "jax":
+        with pytest.raises(ValueError, match="JAX cuts ids in tensors to 32 bits"):
+            metric.update_state(truths, np.eye(2, dtype="float32"))
+    else:
+        metric.update_state(truths, np.eye(2, dtype="float32"))
+        assert list(results(metric).values()) == [0.5]
+
+
+def test_weights_that_do_not_fit_are_refused():
+    metric = FactorizedTopK(CANDIDATES, IDS, ks=(10,))
+    with pytest.raises(ValueError, match=r"`sample_weight` must have shape \(30,\) .* got \(1,\)"):
+        metric.update_state(TRUTHS, QUERIES, sample_weight=[2.0])
+    metric.update_state(TRUTHS[:15], QUERIES[:15], sample_weight=np.full((15, 1), 3.0))
+    metric.update_state(TRUTHS[15:], QUERIES[15:], sample_weight=1.0)
+    weights = np.repeat([3.0, 1.0], 15)
+    expected = np.average(ranks() <= 10, weights=weights)
+    assert list(results(metric).values()) == pytest.approx([expected])
+
+
+def test_queries_are_a_matrix():
+    with pytest.raises(ValueError, match=r"`y_pred` must have shape \(b, d\), got \(30, 2, 4\)"):
+        FactorizedTopK(CANDIDATES, IDS).update_state(TRUTHS, QUERIES.reshape(30, 2, 4))
+
+
+def test_an_empty_batch_adds_nothing(over):
+    metric = FactorizedTopK(*over(CANDIDATES, IDS), ks=(1,))
+    metric.update_state(np.array([], "int64"), QUERIES[:0])
+    assert list(results(metric).values()) == [0.0]
+    assert float(metric.count) == 0.0
+
+
+def test_candidates_may_come_in_batches():
+    names = np.array([f"film {i}".encode() for i in IDS])
+    truths = [f"film {i}" for i in TRUTHS]
+    batches = [(names[rows], CANDIDATES[rows]) for rows in np.split(np.arange(200), 4)]
+    embeddings = [part for _, part in batches]
+    for candidates, given in ((batches, truths), (lambda: iter(batches), truths)):
+        metric = FactorizedTopK(candidates, ks=(10,))
+        metric.update_state(given, QUERIES)
+        assert list(results(metric).values()) == pytest.approx([np.mean(ranks() <= 10)])
+    rows = [np.flatnonzero(truth == IDS)[0] for truth in TRUTHS]
+    metric = FactorizedTopK(embeddings, ks=(10,))
+    metric.update_state(rows, QUERIES)
+    assert list(results(metric).values()) == pytest.approx([np.mean(ranks() <= 10)])
+
+
+def test_batches_follow_the_tower_that_embeds_them():
+    tower = keras.layers.Dense(8, kernel_initializer="identity", use_bias=False)
+    batches = lambda: (tower(part) for part in np.split(CANDIDATES, 4))  # noqa: E731
+    metric = FactorizedTopK(batches, ks=(10,))
+    rows = [np.flatnonzero(truth == IDS)[0] for truth in TRUTHS]
+    metric.update_state(rows, QUERIES)
+    tower.set_weights([-np.eye(8, dtype="float32")])
+    metric.reset_state()
+    metric.update_state(rows, QUERIES)
+    expected = np.mean(ranks(candidates=-CANDIDATES) <= 10)
+    assert list(results(metric).values()) == pytest.approx([expected])
+
+
+def test_a_dataset_of_tensorflow_gives_candidates_and_truths():
+    tf = pytest.importorskip("tensorflow")
+    names = np.array([f"film {i}" for i in IDS])
+    truths = np.array([f"film {i}" for i in TRUTHS])
+    candidates = tf.data.Dataset.from_tensor_slices((names, CANDIDATES)).batch(32)
+    metric = FactorizedTopK(candidates, ks=(1, 10))
+    for batch in tf.data.Dataset.from_tensor_slices(truths).batch(30).as_numpy_iterator():
+        assert batch.dtype == object
+        assert isinstance(batch[0], bytes)
+        metric.update_state(batch, QUERIES)
+    assert list(results(metric).values()) == pytest.approx(
+        [np.mean(ranks() <= 1), np.mean(ranks() <= 10)]
+    )
+
+
+def test_the_names_of_tensorflow_recommenders():
+    metric = FactorizedTopK(CANDIDATES, IDS, ks=(5, 5, np.int64(1)), prefix="factorized_top_k/")
+    names = ["factorized_top_k/top_5_categorical_accuracy"]
+    names.append("factorized_top_k/top_1_categorical_accuracy")
+    assert list(metric.result()) == names
+    copy = keras.metrics.deserialize(keras.metrics.serialize(metric))
+    assert list(copy.result()) == names
+
+
+def test_text_and_rows_in_evaluate():
+    names = np.array([f"film {i}" for i in IDS], dtype=object)
+    model = Towers(BruteForceRetrieval(CANDIDATES, names, return_rows=True))
+    metric = FactorizedTopK(model.retrieval, ks=(10,))
+    model.compile(loss=lambda _, queries: 0.0 * queries[:, 0], metrics=[metric])
+    rows = model.retrieval.rows([f"film {i}" for i in TRUTHS])
+    logs = model.evaluate(np.arange(30), rows, batch_size=8, verbose=0, return_dict=True)
+    assert logs["top_10_categorical_accuracy"] == pytest.approx(np.mean(ranks() <= 10))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow has such tensors")
+def test_text_in_tensors_of_tensorflow():
+    import tensorflow as tf
+
+    names = np.array([f"film {i}" for i in IDS], dtype=object)
+    metric = FactorizedTopK(CANDIDATES, names, ks=(10,))
+    update = tf.function(lambda truths, queries: metric.update_state(truths, queries))
+    update(tf.constant([f"film {i}" for i in TRUTHS]), tf.constant(QUERIES))
+    metric.update_state(tf.constant([[f"film {i}"] for i in TRUTHS]), tf.constant(QUERIES))
+    assert list(results(metric).values()) == pytest.approx([np.mean(ranks() <= 10)])
+    assert float(metric.count) == 60
+
+
 @pytest.mark.parametrize(
     ("metric", "message"),
     [
         (lambda: FactorizedTopK(CANDIDATES, ks=()), "`ks` must be integers of at least 1"),
         (lambda: FactorizedTopK(CANDIDATES, ks=(0,)), "`ks` must be integers of at least 1"),
+        (lambda: FactorizedTopK(CANDIDATES, ks=(1.5,)), "`ks` must be integers of at least 1"),
+        (lambda: FactorizedTopK(CANDIDATES, ks=5), "`ks` must be integers of at least 1, got 5"),
+        (lambda: NDCG(CANDIDATES, k=2.5), "`k` must be at least 1, got 2.5"),
+        (lambda: NDCG(None), "`candidate_embeddings` must have shape"),
+        (lambda: NDCG([]), "`batches` must give at least one batch|shape"),
+        (
+            lambda: NDCG(keras.layers.Dense(3)),
+            "must be a layer of `shortlist.layers`.* got .*Dense",
+        ),
+        (lambda: NDCG([CANDIDATES], IDS), "`candidate_ids` must be None with batches"),
+        (lambda: NDCG(CANDIDATES, [7] * 200), "`candidate_ids` must be unique, got 7"),
+        (lambda: NDCG(CANDIDATES, [1.5] * 200), "`candidate_ids` must be integers or text"),
         (lambda: NDCG(CANDIDATES, k=0), "`k` must be at least 1, got 0"),
         (lambda: MeanReciprocalRank(CANDIDATES, k=0), "`k` must be at least 1, got 0"),
         (lambda: NDCG(CANDIDATES, IDS[:3]), r"`candidate_ids` must have shape \(200,\)"),

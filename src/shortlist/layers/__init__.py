@@ -3,6 +3,7 @@
 from shortlist._extras import needs
 
 with needs("`shortlist.layers`", "keras"):
+    from shortlist.layers._candidate_retrieval import CandidateRetrieval
     from shortlist.layers._freshness import StaleCandidatesWarning
     from shortlist.layers.approximate_retrieval import ApproximateRetrieval
     from shortlist.layers.brute_force_retrieval import BruteForceRetrieval
@@ -13,6 +14,7 @@ with needs("`shortlist.layers`", "keras"):
 __all__ = [
     "ApproximateRetrieval",
     "BruteForceRetrieval",
+    "CandidateRetrieval",
     "ExportableRetrieval",
     "RefreshCandidates",
     "StaleCandidatesWarning",

@@ -206,6 +206,14 @@ class CandidateLayer(keras_rs.layers.Retrieval, abc.ABC):
         """How many candidates there are; 0 before the first."""
         return 0 if self._ids is None else len(self._ids)
 
+    @property
+    def ids_fit_tensors(self) -> bool:
+        """Whether the backend's tensors can hold the ids: no text, and on JAX 32 bits at most."""
+        return self._require_ids().fit_tensors
+
+    def take_shared(self) -> None:
+        """Takes what a shared variable holds now, in a layer that keeps a copy of it."""
+
     def _shared_embeddings(self) -> Array:
         """The values, now, of the variable that was assigned to `candidate_embeddings`."""
         try:

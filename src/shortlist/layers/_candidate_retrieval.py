@@ -10,9 +10,9 @@ from keras import ops
 from shortlist.layers._candidate_ids import tensor_dtype
 from shortlist.layers._candidate_layer import CandidateLayer, positive
 from shortlist.layers._exclusions import as_rows, check_dtype
-from shortlist.layers._host import is_concrete
 from shortlist.layers._top_k import ROWS_AT_A_TIME
 from shortlist.layers.exportable_retrieval import ExportableRetrieval
+from shortlist.layers.host import is_concrete
 
 
 class CandidateRetrieval(CandidateLayer, abc.ABC):

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.layers._host import HostFunction, finite_rows, is_concrete
+from shortlist.layers.host import HostFunction, finite_rows, is_concrete
 
 Array = NDArray[Any]
 

@@ -13,7 +13,7 @@ from shortlist.layers._candidate_ids import tensor_dtype
 from shortlist.layers._candidate_retrieval import CandidateRetrieval
 from shortlist.layers._candidates import Array, checked_embeddings
 from shortlist.layers._finite_check import require_finite
-from shortlist.layers._host import HostFunction, finite_rows, is_exporting, refuse_saved_models
+from shortlist.layers.host import HostFunction, finite_rows, is_exporting, refuse_saved_models
 
 
 class HostRetrieval(CandidateRetrieval, abc.ABC):

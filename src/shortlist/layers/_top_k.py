@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from shortlist.layers._host import is_concrete
+from shortlist.layers.host import is_concrete
 
 # Scores computed at a time: 64 MB of float32.
 SCORES_IN_MEMORY = 2**24

@@ -14,8 +14,8 @@ from shortlist.layers._candidate_ids import NO_ID, CandidateIds, tensor_dtype
 from shortlist.layers._candidate_retrieval import CandidateRetrieval
 from shortlist.layers._candidates import Array, arrays_of_ids, row_blocks, write_checked
 from shortlist.layers._finite_check import FiniteCheck
-from shortlist.layers._host import is_exporting
 from shortlist.layers.exportable_retrieval import ExportableRetrieval
+from shortlist.layers.host import is_exporting
 
 EXCLUSIONS_AT_A_TIME = 64
 

@@ -1,6 +1,7 @@
 """Share of queries whose true candidate is among the top k of all candidates."""
 
 from collections.abc import Sequence
+from operator import index
 from typing import Any
 
 import keras
@@ -27,11 +28,14 @@ class FactorizedTopK(RankMetric):
 
     Args:
         candidates: A layer of `shortlist.layers`, whose candidates at the time of each update
-            count; or (n, d) embeddings.
-        candidate_ids: (n,) ids of embeddings, integers or str; `None` numbers the rows. A layer
-            has its own.
-        ks: The ks, at least 1 (below 1,000 over an `ApproximateRetrieval`).
+            count; (n, d) embeddings; or batches of embeddings or of (ids, embeddings), such as a
+            `tf.data.Dataset`, which are read through at each update.
+        candidate_ids: (n,) ids of embeddings, integers or text; `None` numbers the rows. A layer
+            and batches have their own.
+        ks: The ks, at least 1 (below 10,000 over an `ApproximateRetrieval`).
         name: Name of the metric.
+        prefix: What the names of the results begin with. TensorFlow Recommenders' is
+            `"factorized_top_k/"`.
 
     Example:
         >>> candidates = np.array([[1.0], [2.0], [3.0]])
@@ -47,10 +51,15 @@ class FactorizedTopK(RankMetric):
         candidate_ids: Any = None,
         ks: Sequence[int] = (1, 5, 10, 50, 100),
         name: str = "factorized_top_k",
+        prefix: str = "",
     ) -> None:
-        self.ks = tuple(int(k) for k in ks)
+        try:
+            self.ks = tuple(dict.fromkeys(index(k) for k in ks))
+        except TypeError:
+            self.ks = ()
         if not self.ks or min(self.ks) < 1:
-            raise ValueError(f"`ks` must be integers of at least 1, got {tuple(ks)!r}.")
+            raise ValueError(f"`ks` must be integers of at least 1, got {ks!r}.")
+        self.prefix = prefix
         super().__init__(candidates, candidate_ids, depth=max(self.ks), name=name)
 
     def _values_of_ranks(self) -> NDArray[np.float64]:
@@ -58,10 +67,11 @@ class FactorizedTopK(RankMetric):
         return (ranks <= np.array(self.ks)).astype(np.float64)
 
     def result(self) -> dict[str, Any]:
-        """Returns the shares so far, by the names `top_{k}_categorical_accuracy`."""
+        """Returns the shares so far, by the names `{prefix}top_{k}_categorical_accuracy`."""
         means = self._means()
-        return {f"top_{k}_categorical_accuracy": means[i] for i, k in enumerate(self.ks)}
+        names = [f"{self.prefix}top_{k}_categorical_accuracy" for k in self.ks]
+        return {name: means[i] for i, name in enumerate(names)}
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
-        return {**super().get_config(), "ks": self.ks}
+        return {**super().get_config(), "ks": self.ks, "prefix": self.prefix}

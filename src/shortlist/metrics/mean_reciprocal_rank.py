@@ -16,8 +16,9 @@ class MeanReciprocalRank(TruncatedMean):
     Ids, ties and approximate layers are treated as in `FactorizedTopK`.
 
     Args:
-        candidates: A layer of `shortlist.layers`, or (n, d) embeddings.
-        candidate_ids: (n,) ids of embeddings; `None` numbers the rows. A layer has its own.
+        candidates: A layer of `shortlist.layers`, (n, d) embeddings, or batches of them.
+        candidate_ids: (n,) ids of embeddings; `None` numbers the rows. A layer and batches have
+            their own.
         k: Ranks beyond k count 0.
         name: Name of the metric.
 
