@@ -1,13 +1,22 @@
 """`shortlist.scann` keeps ScaNN's vocabulary, dtypes and signs."""
 
 import inspect
+import pickle
 
 import numpy as np
 import pytest
 
 from shortlist import scann
 from shortlist.index import Index, IndexConfig
-from shortlist.scann import IncrementalMode, ReorderType, builder, load_searcher
+from shortlist.scann import (
+    IncrementalMode,
+    ReorderType,
+    builder,
+    create_searcher,
+    load_searcher,
+    scann_builder,
+    scann_ops,
+)
 
 RNG = np.random.default_rng(0)
 DB = RNG.standard_normal((3_000, 16)).astype(np.float32)
@@ -193,6 +202,174 @@ def test_mistakes_are_named():
 def test_the_usual_ways_to_import_it_work():
     assert scann.scann_ops_pybind.builder is builder
     assert scann.scann_ops_pybind.load_searcher is load_searcher
+    assert scann_builder.ReorderType is ReorderType
+    assert (
+        scann_ops.builder(DB, 3, "dot_product").autopilot().build(shared_name="x").size() == 3_000
+    )
+
+
+def test_the_tensorflow_interface_takes_tensors_and_gives_arrays():
+    tf = pytest.importorskip("tensorflow")
+    tensor, queries = tf.constant(DB), tf.constant(QUERIES)
+    build = scann_ops.builder(tensor, 5, "squared_l2").tree(40, 8).score_ah(2).reorder(50)
+    searcher = build.build(container="", shared_name="films")
+    found = searcher.search_batched(queries)
+    plain = builder(DB, 5, "squared_l2").tree(40, 8).score_ah(2).reorder(50).build()
+    assert (found.indices.dtype, found.distances.dtype) == (np.int32, np.float32)
+    assert found.indices.tolist() == plain.search_batched(QUERIES).indices.tolist()
+    one = searcher.search(queries[0], final_num_neighbors=None, leaves_to_search=None)
+    assert one.indices.tolist() == found.indices[0].tolist()
+    module = pickle.loads(pickle.dumps(searcher.serialize_to_module()))
+    again = scann_ops.searcher_from_module(module, tensor).search_batched(queries)
+    assert [part.tolist() for part in again] == [part.tolist() for part in found]
+    few = scann_ops.builder(DB[:2], 3, "dot_product").score_brute_force().build()
+    assert few.search_batched(QUERIES).indices[:, 2].tolist() == [-1] * len(QUERIES)
+
+
+def test_numbers_may_be_those_of_numpy():
+    build = builder(DB, np.int64(4), "dot_product").tree(np.int64(50), np.uint8(9), np.int32(900))
+    searcher = build.score_ah(np.int64(2)).reorder(np.int64(40)).build()
+    assert searcher.search(QUERIES[0]).indices.shape == (4,)
+    found = searcher.search_batched(QUERIES, np.int64(6), np.int64(60), np.int64(20))
+    assert found.indices.shape == (20, 6)
+    for wrong in (True, 2.0, "2"):
+        with pytest.raises(ValueError, match="`num_leaves` must be an integer, got"):
+            builder(DB, 4, "dot_product").tree(wrong, 1)
+        with pytest.raises(ValueError, match="`num_neighbors` must be an integer, got"):
+            builder(DB, wrong, "dot_product")
+        with pytest.raises(ValueError, match="`leaves_to_search` must be an integer, got"):
+            searcher.search(QUERIES[0], leaves_to_search=wrong)
+
+
+def test_docids_are_listed_and_found():
+    docids = [f"d{i}" for i in range(len(DB))]
+    searcher = builder(DB, 3, "dot_product").score_ah(2).build(docids=docids)
+    assert searcher.docids == docids
+    assert searcher.docid_to_id["d77"] == 77
+    assert len(searcher.docid_to_id) == len(DB)
+    plain = builder(DB, 3, "dot_product").score_ah(2).build()
+    assert (plain.docids, plain.docid_to_id) == (None, None)
+    numbered = builder(DB, 3, "dot_product").score_brute_force().build(docids=range(5, 3_005))
+    indices = builder(DB, 3, "dot_product").score_brute_force().build().search(QUERIES[0]).indices
+    assert numbered.search(QUERIES[0]).indices == (indices.astype(int) + 5).tolist()
+
+
+BUILDERS = {
+    "brute force": lambda b: b.score_brute_force(),
+    "int8 brute force": lambda b: b.score_brute_force(ReorderType.INT8),
+    "tree and brute force": lambda b: b.tree(40, 5).score_brute_force(ReorderType.BFLOAT16),
+    "codes alone": lambda b: b.score_ah(2),
+    "tree": lambda b: b.tree(300, 30, min_partition_size=10, quantize_centroids=True).score_ah(2),
+    "two trees": lambda b: (
+        b.tree(300, 30).upper_tree(20, 5).score_ah(2, residual_quantization=True)
+    ),
+    "tree and reordering": lambda b: b.tree(60, 9, 2_000).score_ah(2).reorder(20, quantize=True),
+    "spherical": lambda b: b.tree(60, 9, spherical=True).score_ah(2).reorder(20),
+    "more leaves than rows": lambda b: b.tree(9_999, 9).score_ah(1),
+    "autopilot": lambda b: b.autopilot(quantize=ReorderType.BFLOAT16),
+}
+
+
+@pytest.mark.parametrize("measure", ["dot_product", "squared_l2"])
+@pytest.mark.parametrize("name", BUILDERS)
+def test_what_is_built_is_its_configuration_and_survives_files(name, measure, tmp_path):
+    build = BUILDERS[name](builder(DB, 7, measure))
+    searcher = build.build()
+    assert searcher.config() == build.create_config()
+    searcher.serialize(tmp_path)
+    found = searcher.search_batched(QUERIES)
+    for other in (
+        load_searcher(tmp_path),
+        create_searcher(DB, searcher.config()),
+        pickle.loads(pickle.dumps(searcher)),
+    ):
+        assert other.config() == searcher.config()
+        again = other.search_batched(QUERIES)
+        assert [part.tolist() for part in again] == [part.tolist() for part in found]
+
+
+def test_a_configuration_says_what_it_is_of():
+    assert "brute_force" in builder(DB, 3, "dot_product").autopilot().create_config()
+    large = builder(np.zeros((10_000, 2)), 3, "dot_product").autopilot().create_config()
+    assert "partitioning" in large
+    assert "asymmetric_hash" in large
+
+
+SCANN_WROTE = """
+  num_neighbors: 4
+  distance_measure {distance_measure: "SquaredL2Distance"}
+  # as ScaNN's builder writes it
+  partitioning {
+    num_children: 50
+    min_cluster_size: 50
+    max_clustering_iterations: 12
+    single_machine_center_initialization: RANDOM_INITIALIZATION
+    partitioning_distance { distance_measure: "SquaredL2Distance" }
+    query_spilling { spilling_type: FIXED_NUMBER_OF_CENTERS max_spill_centers: 20 }
+    expected_sample_size: 1000
+    query_tokenization_distance_override {distance_measure: "SquaredL2Distance"}
+    partitioning_type: GENERIC
+  }
+  hash { asymmetric_hash { lookup_type: INT8_LUT16 noise_shaping_threshold: nan
+    projection: < projection_type: CHUNK > } }
+  exact_reordering { approx_num_neighbors: 70 bfloat16 { enabled: True } }
+"""
+
+
+def test_text_that_was_written_for_scann_is_read():
+    searcher = create_searcher(DB, SCANN_WROTE, docids=[str(i) for i in range(3_000)])
+    build = builder(DB, 4, "squared_l2").tree(50, 20, training_sample_size=1_000).score_ah(2)
+    wanted = build.reorder(70, quantize=ReorderType.BFLOAT16).build().search_batched(QUERIES)
+    names, distances = searcher.search_batched(QUERIES)
+    assert [[int(name) for name in row] for row in names] == wanted.indices.tolist()
+    assert distances.tolist() == wanted.distances.tolist()
+
+
+MEASURE = 'num_neighbors: 1 distance_measure {distance_measure: "DotProductDistance"} '
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("num_neighbors 3", "is no ScaNN configuration: cannot read it at 'num_neighbors'"),
+        ("num_neighbors: 3 hash {", "is no ScaNN configuration: a '}' is missing"),
+        ("hash: }", "is no ScaNN configuration"),
+        ('"', "is no ScaNN configuration: cannot read it at '\"'"),
+        (MEASURE, "must have exactly one of `hash` and `brute_force`"),
+        (MEASURE + "brute_force {} hash {}", "must have exactly one of `hash` and `brute_force`"),
+        (MEASURE + "brute_force {} crowding {}", "must have no part but .*, got 'crowding'"),
+        (MEASURE.replace("1", "x") + "brute_force {}", "`num_neighbors` must be an integer"),
+        (MEASURE.replace("DotP", "P") + "hash {}", "`distance_measure` in `scann_config` must be"),
+    ],
+)
+def test_text_that_says_something_else_is_refused(text, message):
+    with pytest.raises(ValueError, match=message):
+        create_searcher(DB, text)
+
+
+def test_what_a_builder_calls_can_be_chosen():
+    calls = []
+
+    def record(db, config, threads, **kwargs):
+        calls.append((db.shape, config, threads, kwargs))
+        return "a searcher"
+
+    build = scann_builder.ScannBuilder(DB, 3, "dot_product").score_brute_force()
+    with pytest.raises(ValueError, match="`set_builder_lambda` before"):
+        build.build()
+    build = build.set_builder_lambda(record).set_n_training_threads(2)
+    assert build.build(docids=["x"], more=1) == "a searcher"
+    assert calls == [((3_000, 16), build.create_config(), 2, {"docids": ["x"], "more": 1})]
+
+
+def test_what_has_no_counterpart_says_what_to_do():
+    build = builder(DB, 3, "dot_product")
+    with pytest.raises(NotImplementedError, match=r"`pca` has no counterpart .* leave it out"):
+        build.pca(8)
+    with pytest.raises(NotImplementedError, match=r"build with db\[:, :8\] and search with"):
+        build.truncate(8)
+    with pytest.raises(ValueError, match="`upper_tree` needs `tree`"):
+        builder(DB, 3, "dot_product").upper_tree(10, 2).score_ah(2).build()
 
 
 # The signatures of scann 1.4.2: names, in order, and defaults.
@@ -201,7 +378,13 @@ SIGNATURES = {
     "training_iterations=12 spherical=False quantize_centroids=False random_init=True "
     "incremental_threshold=None avq=None soar_lambda=None overretrieve_factor=None",
     "score_ah": "dimensions_per_block anisotropic_quantization_threshold=nan "
-    "training_sample_size=100000 min_cluster_size=100 hash_type=lut16 training_iterations=10",
+    "training_sample_size=100000 min_cluster_size=100 hash_type=lut16 training_iterations=10 "
+    "residual_quantization=None",
+    "upper_tree": "num_leaves num_leaves_to_search avq=nan soar_lambda=None "
+    "overretrieve_factor=None scoring_mode=ReorderType.INT8 "
+    "anisotropic_quantization_threshold=nan",
+    "pca": "reduction_dim=None pca_significance_threshold=0.8 pca_truncation_threshold=0.6",
+    "truncate": "reduction_dim",
     "score_brute_force": "quantize=ReorderType.FLOAT32",
     "reorder": "reordering_num_neighbors quantize=ReorderType.FLOAT32 "
     "anisotropic_quantization_threshold=nan",
