@@ -94,6 +94,17 @@ def test_a_byte_order_mark_crlf_and_blank_lines_do_no_harm(tmp_path: Path) -> No
     assert interactions.frame.rows() == [(1, 7, 5.0), (2, 8, 4.0)]
 
 
+def test_columns_that_pandas_numbers_have_their_numbers_as_names() -> None:
+    frame = pd.DataFrame([[1, 7], [2, 8]])
+    read = Interactions.from_pandas(frame, columns={"user_id": 0, "item_id": "1"})  # type: ignore[dict-item]
+    assert read.frame.rows() == [(1, 7), (2, 8)]
+
+
+def test_a_lazy_frame_is_collected() -> None:
+    lazy = pl.LazyFrame({"user_id": [1], "item_id": [7]})
+    assert Interactions.from_polars(lazy, items=lazy).frame.rows() == [(1, 7)]  # type: ignore[arg-type]
+
+
 def test_another_encoding_may_be_said(tmp_path: Path) -> None:
     text = "user_id,item_id\nZoë,7\n".encode("latin-1")
     assert from_csv_text(tmp_path, text, encoding="latin-1").user_ids.tolist() == ["Zoë"]
@@ -201,6 +212,10 @@ HEAD = "user_id,item_id,rating,timestamp,weight\n"
     [
         ("", "ratings.csv is empty"),
         ("user_id,item_id\n", "ratings.csv has no rows"),
+        (
+            "user_id,item_id\n1,2\nuser_id,item_id\n3,4\n",
+            "'user_id', line 3: expected an id, and the header stands again, got 'user_id'",
+        ),
         ("userId,item_id\n1,2\n", "no column 'user_id'; did you mean 'userId'"),
         ("user_id,item_id\n1,2,3\n", "ratings.csv, line 2: 3 values, and the header has 2 columns"),
         ("user_id,item_id\n1,\n", "column 'item_id', line 2: the id is missing"),
@@ -288,6 +303,20 @@ def test_an_error_names_file_column_line_and_value(
         (
             lambda: Interactions.from_arrays([1], [2], users={"user": [1]}),
             "`users` has no column 'user_id'; did you mean 'user'",
+        ),
+        (
+            lambda: Interactions.from_pandas(pd.DataFrame([[1, 2, 3]], columns=[*"aab"])),
+            "the pandas frame has more than one column 'a'",
+        ),
+        (
+            lambda: Interactions.from_arrow(pa.table([pa.array([1])] * 2, names=["a", "a"])),
+            "the Arrow table has more than one column 'a'",
+        ),
+        (
+            lambda: Interactions.from_polars(
+                pl.DataFrame({"u": [1]}), columns={"user_id": "u", "item_id": "u"}
+            ),
+            "`columns` names the column 'u' more than once",
         ),
         (lambda: Interactions.from_polars([1]), "a table with named columns, got list"),  # type: ignore[arg-type]
     ],

@@ -87,7 +87,8 @@ def test_numbers_that_are_all_dates_are_dates_and_others_are_not() -> None:
         MIDNIGHT,
         int(datetime(2020, 2, 29, tzinfo=UTC).timestamp()),
     ]
-    assert read([20191001, 20191301]) == [20191001, 20191301]
+    assert read([20191001.0]) == [MIDNIGHT]
+    assert read([5, 20191001, 21000000, 20191301]) == [5, 20191001, 21000000, 20191301]
     assert read([20191001], time_unit="s") == [20191001]
     assert second(20191001) == MIDNIGHT
 
@@ -138,6 +139,12 @@ def test_a_fraction_of_a_second_is_dropped(seconds: int, parts: int) -> None:
         (["2019-10-01", "2019-13-01"], "row 1: .* got '2019-13-01'"),
         (["2019-10-01", "1569888000"], "row 1: expected a time written as the first, '2019-10-01'"),
         (["1569888000", "2019-10-01"], "row 1: expected seconds since 1970 .* got '2019-10-01'"),
+        ([20191001, 20191301], "row 1: expected a date such as 20191001, got 20191301"),
+        (["20191001", "1569888000"], "row 1: expected a date such as 20191001, got '1569888000'"),
+        (
+            [1569888000, 1569888001, 20191001],
+            "row 2: expected a time such as 1569888000, not a date, got 20191001",
+        ),
         (["2019-10-01", ""], "row 1: .* got ''"),
         (["2019-10-01", None], "row 1: the time is missing, got None"),
         ([1, None], "row 1: the time is missing, got None"),

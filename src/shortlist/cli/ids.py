@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 import numpy.typing as npt
 
 from shortlist.data import DataError
+from shortlist.ids import are_text, parse_id, unknown_id
 
 
 def known_id(ids: npt.NDArray[Any], text: str, what: str) -> Any:
@@ -29,12 +29,7 @@ def known_id(ids: npt.NDArray[Any], text: str, what: str) -> Any:
         Traceback (most recent call last):
         shortlist.data.errors.DataError: unknown user '10'; 2 users, ids like '7'…'9'
     """
-    names = [str(known) for known in ids]
-    if text in names:
-        return ids[names.index(text)].item() if ids.dtype.kind in "iu" else text
-    near = difflib.get_close_matches(text, names, n=1) if ids.dtype.kind not in "iu" else []
-    if near:
-        raise DataError(f"unknown {what} {text!r}; did you mean {near[0]!r}?")
-    raise DataError(
-        f"unknown {what} {text!r}; {len(names):,} {what}s, ids like {names[0]!r}…{names[-1]!r}"
-    )
+    parsed = parse_id(text, are_text(ids))
+    if parsed is None or not (ids == parsed).any():
+        raise DataError(unknown_id(what, text, ids))
+    return parsed

@@ -39,8 +39,8 @@ def read_tables(
     """Check and convert tables; arguments as in `Interactions.from_file`."""
     if duplicates not in ("keep", "merge", "error"):
         raise DataError(f"`duplicates` must be 'keep', 'merge' or 'error', got {duplicates!r}.")
-    names = dict(columns or {})
-    given = _columns_of(table)
+    names = {ours: str(theirs) for ours, theirs in (columns or {}).items()}
+    table, given = _with_names(table, source)
     for ours, theirs in names.items():
         if ours not in COLUMNS:
             raise DataError(f"`columns` has an unknown key {ours!r}{nearest(ours, COLUMNS)}")
@@ -48,12 +48,17 @@ def read_tables(
     for needed in ("user_id", "item_id"):
         if needed not in names:
             _check_column(needed, given, source, remedy=("columns", {needed: "NAME"}))
+    for theirs in names.values():
+        if list(names.values()).count(theirs) > 1:
+            raise DataError(f"`columns` names the column {theirs!r} more than once.")
     taken = {ours: names.get(ours, ours) for ours in COLUMNS if ours in names or ours in given}
     for theirs in taken.values():
         if theirs in source.repeated:
             raise DataError(f"{source.name} has more than one column {theirs!r}; rename one.")
     if not len(table[taken["user_id"]]):
         raise DataError(f"{source.name} has no rows.")
+    if not source.typed and table.schema[taken["user_id"]] == pl.String:
+        _check_header(table, taken["user_id"], taken["item_id"], source)
     kept: dict[str, pl.Series] = {}
     for ours, theirs in taken.items():
         if ours in ("user_id", "item_id"):
@@ -85,15 +90,29 @@ def _check_column(
     raise DataError(f"{source.name} has no column {name!r}{nearest(name, given)}", remedy=remedy)
 
 
-def _columns_of(table: Any) -> list[str]:
+def _check_header(table: pl.DataFrame, user: str, item: str, source: Source) -> None:
+    """Refuse files put one after the other with their headers."""
+    again = (table[user].str.strip_chars() == user) & (table[item].cast(pl.String) == item)
+    if again.any():
+        raise source.error(user, first(again), user, "expected an id, and the header stands again")
+
+
+def _with_names(table: Any, source: Source) -> tuple[Any, list[str]]:
+    """Return a table with the names of its columns, all of them text and different."""
+    if isinstance(table, pl.LazyFrame):
+        table = table.collect()
     if isinstance(table, Mapping):
-        return list(table)
-    names = (
-        table.column_names if hasattr(table, "column_names") else getattr(table, "columns", None)
-    )
+        return table, list(table)
+    names = table.column_names if hasattr(table, "column_names") else None
+    names = getattr(table, "columns", None) if names is None else names
     if names is None:
         raise DataError(f"expected a table with named columns, got {type(table).__name__}.")
-    return [str(name) for name in names]
+    given = [str(name) for name in names]
+    if repeated := [name for name in given if given.count(name) > 1]:
+        raise DataError(f"{source.name} has more than one column {repeated[0]!r}; rename one.")
+    if given != list(names):  # pandas numbers columns without a header
+        table = table.set_axis(given, axis=1)
+    return table, given
 
 
 def _duplicates(frame: pl.DataFrame, source: Source, duplicates: Duplicates) -> pl.DataFrame:
@@ -140,7 +159,7 @@ def _opened(
         table, source = read_features(
             table, (mapped, key), TITLE, separator=separator, encoding=encoding
         )
-    given = _columns_of(table)
+    table, given = _with_names(table, source)
     theirs = mapped if mapped in given else key
     _check_column(theirs, given, source)
     if source.repeated:
@@ -163,7 +182,7 @@ def _features(
             f"are as {ids[0]!r}, those of the interactions as {known[0]!r}."
         )
     features: dict[str, pl.Series] = {}
-    for name in _columns_of(table):
+    for name in _with_names(table, source)[1]:
         if name != theirs:
             series = as_series(table[name], name, source)
             ours = own_name(key) if name == key else name

@@ -14,6 +14,7 @@ UNITS: tuple[TimeUnit, ...] = get_args(TimeUnit)
 
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _SECONDS_BELOW = 1e11  # as seconds this is the year 5138; as milliseconds 1973
+_SURELY_EPOCH = 300_000_000  # in 1979: relative times seldom get there
 _COMPACT = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 _FORMS = (
     "%Y-%m-%d %H:%M:%S%.f",
@@ -76,7 +77,9 @@ def _of_numbers(series: pl.Series, source: Source, unit: TimeUnit | None) -> pl.
                 row = first(bad)
                 raise source.error(series.name, row, series[row], "expected a finite number")
     if unit is None:
-        dates = _compact(numbers)
+        if numbers.dtype == pl.Float64 and (numbers.floor() == numbers).all():
+            numbers = numbers.cast(pl.Int64, strict=False).fill_null(0)
+        dates = _compact(numbers, series, source)
         if dates is not None:
             return dates
         unit = _unit_of(numbers, series, source)
@@ -119,19 +122,36 @@ def _range(unit: TimeUnit) -> tuple[float, float]:
     return low, _SECONDS_BELOW * _PER_SECOND[unit]
 
 
-def _compact(numbers: pl.Series) -> pl.Series | None:
-    """Return the seconds of numbers that are all calendar dates, such as 20240531; else None."""
+def _compact(numbers: pl.Series, series: pl.Series, source: Source) -> pl.Series | None:
+    """Return the seconds of numbers that are calendar dates, such as 20240531; else None.
+
+    Dates are known by all being valid: of other numbers of 8 digits one in 25 is. A few among the
+    others, or a few others among dates, are an error.
+    """
     if numbers.is_empty() or numbers.dtype != pl.Int64:
         return None
-    digits = len(str(numbers[0]))
-    if digits not in _COMPACT:
-        return None
-    year = 10 ** (digits - 4)
-    if not numbers.is_between(1900 * year, 2100 * year).all():
+    digits = max(_COMPACT, key=lambda count: int(_of_digits(numbers, count).sum()))
+    able = _of_digits(numbers, digits)
+    if not able.any():
         return None
     text = numbers.cast(pl.String) + "0" * (14 - digits)
     times = text.str.to_datetime("%Y%m%d%H%M%S", strict=False, time_unit="us")
-    return None if times.null_count() else times.dt.epoch("s").alias(numbers.name)
+    dates = able & times.is_not_null()
+    if dates.all():
+        return times.dt.epoch("s").alias(numbers.name)
+    others = numbers.filter(~dates)
+    if 2 * int(dates.sum()) >= len(dates):
+        row, problem = first(~dates), f"expected a date such as {numbers[first(dates)]}"
+    elif dates.any() and (others.abs() >= _SURELY_EPOCH).all():
+        row, problem = first(dates), f"expected a time such as {others[0]}, not a date"
+    else:
+        return None
+    raise source.error(series.name, row, series[row], problem, ("time_unit", "s"))
+
+
+def _of_digits(numbers: pl.Series, digits: int) -> pl.Series:
+    year = 10 ** (digits - 4)
+    return numbers.is_between(1900 * year, 2100 * year)
 
 
 def _of_text(series: pl.Series, text: pl.Series, source: Source) -> pl.Series:
