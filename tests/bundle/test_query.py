@@ -1,12 +1,13 @@
 from pathlib import Path
 
+import keras
 import numpy as np
 import polars as pl
 import pytest
 
 from shortlist.bundle import Bundle, BundleError
 from shortlist.bundle.manifest import MANIFEST, write_manifest
-from shortlist.data import Interactions
+from shortlist.data import Histories, Interactions
 from shortlist.data.features import Bucket, Category, FeatureSpec
 from shortlist.models import Catalogue, TwoTower
 
@@ -113,3 +114,50 @@ def test_embeddings_that_do_not_fit_are_refused(model: TwoTower, views: Interact
         write_manifest(tmp_path / "1", "test")
         with pytest.raises(BundleError, match=r"users\.npy|embeddings of the users"):
             Bundle.load(tmp_path / "1")
+
+
+def test_a_tower_that_calls_its_inputs_otherwise_is_refused(views: Interactions, tmp_path: Path):
+    first = TwoTower.from_interactions(views, embedding_dim=4, history=True)
+    user = keras.Input((), dtype="int32", name="viewer")
+    past = keras.Input((None,), dtype="int32", name="history")
+    table = keras.layers.Embedding(first.items.size, 4)
+    tower = keras.Model(
+        {"viewer": user, "history": past},
+        keras.layers.Embedding(first.users.size, 4)(user) + keras.ops.mean(table(past), axis=1),
+    )
+    model = TwoTower(
+        tower,
+        first.candidate_tower,
+        first.users,
+        first.items,
+        query_inputs=lambda indices: {"viewer": indices.astype(np.int32)},
+        history=True,
+    )
+    model.seen = Histories.from_interactions(views)
+    items = pl.DataFrame({"id": model.items.ids})
+    message = r"has the inputs \['viewer', 'history'\], and a bundle can give it \['user_id', 'h"
+    with pytest.raises(BundleError, match=message):
+        Bundle.save_model(tmp_path / "1", model, items=items)
+    assert list(tmp_path.iterdir()) == []
+    Bundle.save(
+        tmp_path / "1",
+        query_tower=model.user_table(),
+        users=model.users,
+        index=model.index(),
+        items=items,
+    )
+    assert "by the mean of the items" in (tmp_path / "1" / "README.md").read_text()
+
+
+def test_a_bundle_says_how_those_it_does_not_know_are_served(model: TwoTower, bundle: Bundle):
+    expected = [
+        *(["their history"] if model.history else []),
+        *(["user_id", "age", "work"] if model.query_inputs.features else []),
+    ]
+    by = ", ".join(expected) or "the mean of the items in their history"
+    assert bundle.tower.newcomers == f"by {by}"
+
+
+def test_nobody_asked_is_nothing_answered(bundle: Bundle):
+    assert bundle.tower.embed([]).shape == (0, 8)
+    assert bundle.recommend([], 3).ids.shape == (0, 3)

@@ -1,8 +1,12 @@
+from typing import get_args
+
 import numpy as np
 import pytest
 from keras import ops
 
+from shortlist.cli.config import Objective
 from shortlist.models import Rating, Retrieval
+from shortlist.models.objectives import OBJECTIVES
 
 RNG = np.random.default_rng(0)
 QUERIES = RNG.normal(size=(4, 3)).astype("float32")
@@ -51,3 +55,7 @@ def test_bad_settings_are_refused_at_once() -> None:
         Retrieval(temperature=0)
     with pytest.raises(ValueError, match="`reduction`"):
         Retrieval(reduction="max")
+
+
+def test_the_command_line_offers_every_objective() -> None:
+    assert get_args(Objective) == tuple(OBJECTIVES)

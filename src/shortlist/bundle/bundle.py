@@ -107,7 +107,7 @@ class Bundle(Answering):
             ordered.write_parquet(folder / "items.parquet")
             if interactions is not None:
                 histories.write_parquet(folder / HISTORIES)
-            write_run(folder, run, index, users, histories)
+            write_run(folder, run, index, tower, histories)
             return cls._sealed(folder)
 
     @classmethod
@@ -175,7 +175,7 @@ class Bundle(Answering):
             for name in bundle.manifest.files:
                 shutil.copyfile(folder / name, new / name)
             bundle.index.save(new / "index.slx")
-            write_run(new, known, bundle.index, bundle.tower.users, bundle.histories)
+            write_run(new, known, bundle.index, bundle.tower, bundle.histories)
             return cls._sealed(new)
 
     @classmethod

@@ -12,7 +12,8 @@ import onnxruntime
 
 from shortlist.bundle.card import model_card
 from shortlist.bundle.manifest import BundleError
-from shortlist.data import Histories, Vocabulary
+from shortlist.bundle.tower import QueryTower
+from shortlist.data import Histories
 from shortlist.index import Index
 
 
@@ -32,7 +33,7 @@ def write_run(
     folder: Path,
     run: Mapping[str, Any],
     index: Index,
-    users: Vocabulary,
+    tower: QueryTower,
     histories: Histories,
 ) -> None:
     """Write `run.json`, and the model card for people."""
@@ -41,10 +42,11 @@ def write_run(
     )
     facts = {
         "candidates": len(index),
-        "users": len(users),
+        "users": len(tower.users),
         "dimensions": index.dim,
         "metric": index.metric,
         "users with a history": len(histories),
+        "users not known are served": tower.newcomers,
     }
     (folder / "README.md").write_text(model_card(run, facts), encoding="utf-8")
 

@@ -29,16 +29,26 @@ def query_parts(model: "TwoTower") -> dict[str, Any]:
 
     Args:
         model: A fitted model.
+
+    Raises:
+        BundleError: The tower takes features or a history, by other names than these have.
     """
     table = model.user_table()
     features = getattr(model.query_inputs, "features", None)
     moments = getattr(model, "moments", None)
     if moments is not None:
         features = FeatureSpec({**(features or {}), **moments.features})
-    named = {"user_id"} if features is None else set(features)
-    inputs = {tensor.name for tensor in model.query_tower.inputs}
-    if (features is None and not model.history) or not inputs <= {HISTORY, *named}:
+    if features is None and not model.history:
         return {"query_tower": table, "users": model.users}
+    named = ["user_id"] if features is None else list(features)
+    inputs = [tensor.name for tensor in getattr(model.query_tower, "inputs", None) or ()]
+    known = [*named, HISTORY] if model.history else named
+    if not set(inputs) <= set(known):
+        raise BundleError(
+            f"the query tower has the inputs {inputs}, and a bundle can give it {known}. Call the "
+            "inputs so, or serve known users alone, from a table: "
+            "Bundle.save(query_tower=model.user_table(), users=model.users, ...)."
+        )
     return {
         "query_tower": model.query_tower,
         "users": model.users,

@@ -93,6 +93,13 @@ class QueryTower:
         """Whether somebody it does not know can be embedded by values known of them."""
         return self.features is not None
 
+    @property
+    def newcomers(self) -> str:
+        """By what somebody it does not know is served, as people say it."""
+        features = [] if self.features is None else list(self.features.columns)
+        known = [*(["their history"] if self.takes_history else []), *features]
+        return f"by {', '.join(known)}" if known else "by the mean of the items in their history"
+
     def embed(self, users: Sequence[int | str]) -> npt.NDArray[np.float32]:
         """Return the embedding of each user.
 
@@ -162,7 +169,7 @@ class QueryTower:
         except Exception as error:  # as above
             raise BundleError(f"the query tower fails: {_first_line(error)}") from None
         array = np.ascontiguousarray(embeddings, dtype=np.float32)
-        return array.reshape(len(array), -1)
+        return array.reshape(len(array), int(np.prod(array.shape[1:])))
 
 
 class UnknownUserError(ValueError):

@@ -6,9 +6,12 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from shortlist.cli.datasets import NAMES, one_separator
+
+# The names of `shortlist.models.objectives.OBJECTIVES`, here without importing Keras.
+Objective = Literal["retrieval", "rating", "multitask", "catalogue"]
 
 # What each table may hold: the name of the setting of `Recipe`, and its type or choices.
 _SETTINGS: dict[str, dict[str, tuple[str, Any]]] = {
@@ -17,7 +20,7 @@ _SETTINGS: dict[str, dict[str, tuple[str, Any]]] = {
         "test": ("test", float),
     },
     "model": {
-        "objective": ("objective", ("retrieval", "rating", "multitask", "catalogue")),
+        "objective": ("objective", get_args(Objective)),
         "embedding_dim": ("embedding_dim", int),
         "layer_sizes": ("layer_sizes", list),
         "cross_layers": ("cross_layers", int),

@@ -69,6 +69,7 @@ def _document(path: Path, bundle: Bundle) -> dict[str, Any]:
         "created_by": manifest.created_by,
         "users": len(bundle.tower.users),
         "users_with_history": len(bundle.histories),
+        "newcomers": bundle.tower.newcomers,
         "candidates": len(index),
         "dimensions": index.dim,
         "metric": index.metric,
@@ -82,6 +83,7 @@ def _facts(bundle: Bundle) -> dict[str, str]:
     manifest, index, settings = bundle.manifest, bundle.index, bundle.index.settings
     facts = {
         "users": f"{len(bundle.tower.users):,}, {len(bundle.histories):,} with a history",
+        "newcomers": f"served {bundle.tower.newcomers}",
         "candidates": f"{len(index):,} of {index.dim} dimensions, by {index.metric}",
         "search": "exact"
         if settings.exact

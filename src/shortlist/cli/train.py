@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from shortlist.cli.config import Objective
 from shortlist.cli.datasets import (
     NAMES,
     DataDir,
@@ -64,7 +65,7 @@ def train(
         typer.Option(help="What numbers in timestamp count since 1970; if not said, detected."),
     ] = None,
     objective: Annotated[
-        Literal["retrieval", "rating", "multitask", "catalogue"] | None,
+        Objective | None,
         typer.Option(help="What the model learns; retrieval if not said. catalogue finds most."),
     ] = None,
     embedding_dim: Annotated[

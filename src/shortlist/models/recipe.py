@@ -11,6 +11,7 @@ import keras
 from shortlist.data import Histories, Interactions, Split, hold_out, split_random
 from shortlist.data.features import FeatureSpec
 from shortlist.data.splits import Manner
+from shortlist.models.objectives import objective_of
 from shortlist.models.training_log import TrainingLog
 from shortlist.models.two_tower import TwoTower
 
@@ -48,7 +49,7 @@ class Recipe:
 
     split: Manner = "random"
     test: float = 0.2
-    objective: Literal["retrieval", "rating", "multitask", "catalogue"] = "retrieval"
+    objective: str = "retrieval"
     embedding_dim: int = 32
     layer_sizes: tuple[int, ...] = ()
     cross_layers: int = 0
@@ -68,6 +69,7 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        objective_of(self.objective)
         for name, holds, expected in (
             ("test", 0 < self.test < 1, "between 0 and 1"),
             ("embedding_dim", self.embedding_dim >= 1, "at least 1"),

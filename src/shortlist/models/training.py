@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
+import numpy as np
+import numpy.typing as npt
 
 from shortlist.models.objectives import Objective
 from shortlist.models.progress import TrainingProgress
+from shortlist.models.retriever import NotFiniteError
 from shortlist.models.training_log import TrainingLog
 
 
@@ -85,19 +88,21 @@ def train_epochs(
         measure: Gives the figure to watch, after every epoch; None trains for all epochs.
         monitor: What the figure is called.
         patience: Epochs without improvement after which training stops.
-        progress: Whether to show a bar on stderr; None shows it on a terminal.
+        progress: See `TrainingProgress`.
 
     Returns:
         The course of the training.
+
+    Raises:
+        ValueError: The training diverged.
     """
     started = time.perf_counter()
     towers.compile(optimizer=optimizer)
-    learning_rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+    learning_rate = _learning_rate(optimizer)
     losses: list[float] = []
     measured: list[float] = []
     best, best_weights = 0, None
-    shown = sys.stderr.isatty() if progress is None else progress
-    with TrainingProgress(epochs, len(batches), shown) as bar:
+    with TrainingProgress(epochs, len(batches), progress) as shown:
         for epoch in range(epochs):
             if decay:
                 optimizer.learning_rate = learning_rate * (1 - epoch / epochs)
@@ -107,18 +112,26 @@ def train_epochs(
                 epochs=epoch + 1,
                 shuffle=False,  # Keras would shuffle again, by its global seed
                 verbose=0,
-                callbacks=[_Advance(bar.advance)] if shown else [],
+                callbacks=[_Watch(towers, shown.advance if shown.shown else None)],
             )
             losses.append(float(result.history["loss"][-1]))
+            if not np.isfinite(losses[-1]):
+                raise _diverged(epoch, f"the loss became {losses[-1]}", optimizer)
+            if not _are_finite(towers.trainable_variables):
+                raise _diverged(epoch, "weights became infinite or NaN", optimizer)
             if measure is not None:
-                measured.append(measure())
+                shown.measuring(monitor)
+                try:
+                    measured.append(measure())
+                except NotFiniteError:
+                    raise _diverged(epoch, "embeddings became too large", optimizer) from None
                 if measured[-1] > max(measured[:-1], default=-1.0):
-                    best, best_weights = epoch, towers.get_weights()
-            bar.epoch(losses[-1], monitor, measured[-1] if measured else None)
+                    best, best_weights = epoch, _values(towers.weights)
+            shown.epoch(losses[-1], monitor, measured[-1] if measured else None)
             if measure is not None and epoch - best >= patience:
                 break
     if best_weights is not None:
-        towers.set_weights(best_weights)
+        _assign(towers.weights, best_weights)
     return TrainingLog(
         loss=tuple(losses),
         validation=tuple(measured),
@@ -128,14 +141,66 @@ def train_epochs(
     )
 
 
-class _Advance(keras.callbacks.Callback):
-    """Calls a function after every batch."""
+@contextmanager
+def all_or_nothing(towers: keras.Model, optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
+    """Puts weights, random states and the optimizer back as they were if the training fails.
 
-    def __init__(self, advance: Callable[[], None]) -> None:
+    An interrupt (Ctrl-C) is a failure like any other.
+
+    Args:
+        towers: What is trained, its weights already made.
+        optimizer: What trains it.
+    """
+    if not optimizer.built:
+        optimizer.build(towers.trainable_variables)
+    variables = [*towers.variables, *optimizer.variables]
+    before = _values(variables)
+    try:
+        yield
+    except BaseException:
+        _assign(variables, before)
+        raise
+
+
+def _values(variables: Iterable[Any]) -> list[npt.NDArray[Any]]:
+    """Copies of the values, since a backend may reuse the memory of a variable."""
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+
+
+def _assign(variables: Iterable[Any], values: Iterable[npt.NDArray[Any]]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def _are_finite(variables: Iterable[Any]) -> bool:
+    return all(bool(keras.ops.all(keras.ops.isfinite(variable))) for variable in variables)
+
+
+def _learning_rate(optimizer: keras.optimizers.Optimizer) -> float:
+    return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+
+
+def _diverged(epoch: int, what: str, optimizer: keras.optimizers.Optimizer) -> ValueError:
+    return ValueError(
+        f"training diverged in epoch {epoch + 1}: {what}. Lower the learning rate, which was "
+        f"{_learning_rate(optimizer):g}. The model is as it was before this training."
+    )
+
+
+class _Watch(keras.callbacks.Callback):
+    """After every batch reports it, and ends the epoch where the loss is no number any more."""
+
+    async_safe = True  # Keras need not wait for the batch to be done
+
+    def __init__(self, towers: Towers, advance: Callable[[], None] | None) -> None:
         super().__init__()
+        self._towers = towers  # Keras's own `model` puts back the weights in mid-epoch on JAX
         self._advance = advance
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Reports one batch done."""
-        del batch, logs
-        self._advance()
+        del batch
+        if self._advance is not None:
+            self._advance()
+        if logs is not None and not np.isfinite(logs["loss"]):
+            self._towers.stop_training = True

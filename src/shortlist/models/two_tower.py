@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from operator import index
 from typing import Any
 
 import keras
@@ -13,6 +14,7 @@ from shortlist.data import Histories, Interactions, Vocabulary
 from shortlist.data.features import FeatureSpec
 from shortlist.evaluation import evaluate
 from shortlist.evaluation.metrics import rank_of
+from shortlist.ids import as_ids, check_kind
 from shortlist.models.batches import PairBatches, UserBatches
 from shortlist.models.catalogue import Catalogue
 from shortlist.models.inputs import (
@@ -27,7 +29,7 @@ from shortlist.models.inputs import (
 from shortlist.models.objectives import MultiTask, Objective, Retrieval, objective_of
 from shortlist.models.retriever import Retriever
 from shortlist.models.tower import Tower
-from shortlist.models.training import Towers, train_epochs
+from shortlist.models.training import Towers, all_or_nothing, train_epochs
 from shortlist.models.training_log import TrainingLog
 
 
@@ -86,10 +88,21 @@ class TwoTower(Retriever):
             moments=moments,
             seed=seed,
         )
-        self.objective = objective_of(objective)
-        if moments is not None and isinstance(self.objective, Catalogue):
-            raise ValueError("Catalogue learns user by user and can have no time features.")
+        self.objective = objective
         self.rating_range = rating_range
+        _check_range(rating_range)
+
+    @property
+    def objective(self) -> Objective:
+        """What the model is trained to do; may be set to another, or to the name of one."""
+        return self._objective
+
+    @objective.setter
+    def objective(self, objective: str | Objective) -> None:
+        objective = objective_of(objective)
+        if self.moments is not None and isinstance(objective, Catalogue):
+            raise ValueError("Catalogue learns user by user and can have no time features.")
+        self._objective = objective
 
     @classmethod
     def from_interactions(
@@ -195,42 +208,58 @@ class TwoTower(Retriever):
                 epoch are kept.
             monitor: The metric of `evaluation.evaluate` that decides.
             patience: Epochs without improvement after which training stops.
-            progress: Whether to show a progress bar on stderr; None shows it on a terminal.
+            progress: True shows a progress bar on stderr, False nothing; None shows the bar on a
+                terminal, and elsewhere a line an epoch and at least one a minute, with the rate
+                and the time left.
 
         Returns:
             The course of the training.
 
         Raises:
-            ValueError: Numbers out of range, ratings missing, or no interaction.
+            ValueError: A number out of range, ids of another type than the model's, ratings or
+                times that are missing or all equal, an optimizer that there is not, or a training
+                that diverged.
+
+        A call that fails, or is interrupted (Ctrl-C), changes nothing: weights, seen items and the
+        optimizer's state are what they were before.
         """
-        for argument, value in (
-            ("epochs", epochs),
-            ("batch_size", batch_size),
-            ("patience", patience),
-        ):
-            if value < 1:
-                raise ValueError(f"`{argument}` must be at least 1, got {value}.")
+        epochs = _at_least_1(epochs, "epochs")
+        batch_size = _at_least_1(batch_size, "batch_size")
+        patience = _at_least_1(patience, "patience")
         rank = rank_of(monitor)
-        self.seen = Histories.from_interactions(train)
+        optimizer = _optimizer(optimizer, decay)
+        self._check(train, "train")
+        if validation is not None:
+            self._check(validation, "validation")
+        seen = Histories.from_interactions(train)
+        rating_range = self._range_of(train)
 
         def measure(held_out: Interactions) -> float:
             self._indexes.clear()
             return evaluate(self, held_out, train=train, ks=(rank,), baselines={})[monitor]
 
-        towers, batches = self._training(train, batch_size)
-        history = train_epochs(
-            towers,
-            batches,
-            keras.optimizers.get(optimizer),
-            epochs=epochs,
-            decay=decay,
-            measure=None if validation is None else partial(measure, validation),
-            monitor=monitor,
-            patience=patience,
-            progress=progress,
-        )
-        self._indexes.clear()
-        return history
+        kept = self._seen, self.rating_range, self._indexes
+        self._seen, self.rating_range, self._indexes = seen, rating_range, {}
+        try:
+            self._check_dimensions()
+            towers, batches = self._training(train, batch_size)
+            with all_or_nothing(towers, optimizer):
+                log = train_epochs(
+                    towers,
+                    batches,
+                    optimizer,
+                    epochs=epochs,
+                    decay=decay,
+                    measure=None if validation is None else partial(measure, validation),
+                    monitor=monitor,
+                    patience=patience,
+                    progress=progress,
+                )
+        except BaseException:
+            self._seen, self.rating_range, self._indexes = kept
+            raise
+        self._indexes = {}
+        return log
 
     def loss(self, interactions: Interactions, *, batch_size: int = 1024) -> float:
         """Returns the objective's loss on interactions, without training, mean over batches.
@@ -244,6 +273,7 @@ class TwoTower(Retriever):
         """
         if isinstance(self.objective, Catalogue):
             raise ValueError("Catalogue has no loss of held-out interactions; use `evaluate`.")
+        self._check(interactions, "interactions")
         towers = Towers(self.query_tower, self.candidate_tower, self.objective)
         towers.compile()
         return float(towers.evaluate(self._pairs(interactions, batch_size, None), verbose=0))
@@ -264,8 +294,6 @@ class TwoTower(Retriever):
     def _pairs(self, interactions: Interactions, batch_size: int, seed: int | None) -> PairBatches:
         moments = None
         if self.moments is not None:
-            if TIMESTAMP not in interactions.frame.columns:
-                raise ValueError("Time features need interactions with a column 'timestamp'.")
             moments = self.moments.to_learn_from(interactions.frame[TIMESTAMP].to_numpy(), seed)
         return PairBatches(
             self._columns(interactions),
@@ -290,15 +318,91 @@ class TwoTower(Retriever):
         if "weight" in frame.columns:
             columns["weight"] = frame["weight"].to_numpy().astype(np.float32)
         if self.objective.needs_ratings:
-            if "rating" not in frame.columns:
-                raise ValueError("The rating objective needs interactions with ratings.")
-            columns["rating"] = self._scaled(frame["rating"].to_numpy())
+            low, high = self._range_of(interactions) or (0.0, 1.0)
+            ratings = frame["rating"].to_numpy()
+            columns["rating"] = ((ratings - low) / (high - low)).astype(np.float32)
         return columns
 
-    def _scaled(self, ratings: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        if self.rating_range is None:
-            self.rating_range = float(ratings.min()), float(ratings.max())
-        low, high = self.rating_range
+    def _range_of(self, interactions: Interactions) -> tuple[float, float] | None:
+        """The ratings that scale to 0 and 1: those given or first trained on, or these."""
+        if not self.objective.needs_ratings:
+            return self.rating_range
+        if "rating" not in interactions.frame.columns:
+            raise ValueError("The rating objective needs interactions with ratings.")
+        if self.rating_range is not None:
+            _check_range(self.rating_range)
+            return self.rating_range
+        ratings = interactions.frame["rating"].to_numpy()
+        low, high = float(ratings.min()), float(ratings.max())
         if not high > low:
-            raise ValueError(f"`rating_range` must go from low to high, got {self.rating_range}.")
-        return ((ratings - low) / (high - low)).astype(np.float32)
+            raise ValueError(
+                f"the ratings must differ to be learnt from, and all are {low:g}; give "
+                "`rating_range`, or learn choices by objective='retrieval'."
+            )
+        return low, high
+
+    def _check_dimensions(self) -> None:
+        """Refuses towers whose embeddings cannot be multiplied; makes weights not made yet."""
+        nobody = np.zeros(1, np.int64)
+        queries = self._embed_users(nobody, self._history_of_users() if self.history else None)
+        candidates = self._embed("candidate", self.candidate_inputs, nobody, 1)
+        if queries.shape != candidates.shape:
+            raise ValueError(
+                "the towers must give embeddings of one length, got "
+                f"{queries.shape[1:]} for queries and {candidates.shape[1:]} for candidates."
+            )
+
+    def _check(self, interactions: Any, argument: str) -> None:
+        """Refuses what cannot be learnt from or measured, before anything is changed."""
+        if not isinstance(interactions, Interactions):
+            raise ValueError(
+                f"`{argument}` must be Interactions, got {type(interactions).__name__}; "
+                "Interactions.from_polars, from_pandas and from_arrow read tables."
+            )
+        frame = interactions.frame
+        if frame.is_empty():
+            raise ValueError(f"`{argument}` must hold at least one interaction, and has none.")
+        for column, vocabulary in (("user_id", self.users), ("item_id", self.items)):
+            what = column.removesuffix("_id")
+            ids = as_ids(frame[column].head(1), argument)
+            check_kind(ids, vocabulary.id_type is str, f"{argument}: {column}", f"the {what}s")
+        if not self.items.encode(frame["item_id"]).any():
+            raise ValueError(
+                f"`{argument}` holds none of the items of this model; build a model for it by "
+                "TwoTower.from_interactions."
+            )
+        if self.timed and TIMESTAMP not in frame.columns:
+            raise ValueError(
+                f"`{argument}`: time features need interactions with a column 'timestamp'."
+            )
+
+
+def _check_range(rating_range: tuple[float, float] | None) -> None:
+    if rating_range is not None and not rating_range[1] > rating_range[0]:
+        raise ValueError(f"`rating_range` must go from low to high, got {rating_range}.")
+
+
+def _at_least_1(value: Any, argument: str) -> int:
+    try:
+        number = index(value)
+    except TypeError:
+        raise ValueError(f"`{argument}` must be a whole number, got {value!r}.") from None
+    if number < 1:
+        raise ValueError(f"`{argument}` must be at least 1, got {value!r}.")
+    return number
+
+
+def _optimizer(given: Any, decay: bool) -> keras.optimizers.Optimizer:
+    """The optimizer itself, by its name where it is one."""
+    try:
+        optimizer = keras.optimizers.get(given)
+    except (ValueError, TypeError):
+        optimizer = None
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
+        raise ValueError(
+            "`optimizer` must be a Keras optimizer or the name of one, such as 'adam' or "
+            f"'adagrad', got {given!r}."
+        )
+    if decay and isinstance(optimizer.get_config()["learning_rate"], dict):
+        raise ValueError("`decay` needs an optimizer without a schedule of its own; drop one.")
+    return optimizer
