@@ -274,7 +274,7 @@ def test_an_update_ends_the_sharing_and_leaves_the_variable_alone(make):
 def test_ids_cannot_be_assigned(make):
     layer = make(CANDIDATES, k=5)
     with pytest.raises(ValueError, match=r"call `update_candidates\(embeddings, ids\)`"):
-        layer.candidate_ids = keras.Variable(IDS, dtype="int32")
+        layer.candidate_ids = keras.Variable(IDS, dtype="int32", trainable=False)
     assert_same(layer(QUERIES), expected(5))
 
 
