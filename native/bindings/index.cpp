@@ -60,7 +60,10 @@ std::size_t count_or(nb::handle value, const char* argument, std::size_t automat
     fail("`" + std::string(argument) + "` must be an integer, got " + nb::repr(value).c_str() + ".");
   }
   const Py_ssize_t count = PyNumber_AsSsize_t(value.ptr(), nullptr);
-  if (count == -1 && PyErr_Occurred()) throw nb::python_error();
+  if (count == -1 && PyErr_Occurred()) {  // of NumPy, for an array that is no single integer
+    PyErr_Clear();
+    fail("`" + std::string(argument) + "` must be an integer, got " + nb::repr(value).c_str() + ".");
+  }
   if (count < static_cast<Py_ssize_t>(least) || count > static_cast<Py_ssize_t>(most)) {
     fail("`" + std::string(argument) + "` must be from " + std::to_string(least) + " to " + std::to_string(most) +
          ", got " + nb::str(value).c_str() + ".");

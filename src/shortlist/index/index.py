@@ -114,7 +114,7 @@ class Index:
         config = IndexConfig() if config is None else config
         if not isinstance(config, IndexConfig):
             raise TypeError(f"`config` must be an IndexConfig, got {type(config).__name__}.")
-        if metric not in _METRICS:
+        if not isinstance(metric, str) or metric not in _METRICS:
             raise ValueError(_unknown_metric(metric))
         fields = dataclasses.asdict(config)
         exact = fields.pop("exact")
@@ -172,6 +172,8 @@ class Index:
         """
         if type(queries) is not np.ndarray or queries.dtype is not _FLOAT32:
             queries = as_embeddings(queries, "queries")
+        if k is None:
+            raise ValueError("`k` must be an integer, got None.")
         chosen = None if settings is None else _engine_settings(settings)
         if exclude is None and allow is None:
             return self._search(queries, k, chosen, None, None, None, threads)
@@ -338,10 +340,10 @@ class Index:
     def __contains__(self, candidate: object) -> bool:
         """Whether this is the id of a candidate."""
         try:
-            ids = as_ids([as_id(candidate)])
+            found = self._engine.find(as_ids([as_id(candidate)]))
         except ValueError:
             return False
-        return bool(self._engine.find(ids)[0] >= 0)
+        return bool(found[0] >= 0)
 
     def __iter__(self) -> Iterator[int | str]:
         """The ids by row."""
