@@ -1,5 +1,6 @@
 """Where an extra is missing, its name is said."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -195,3 +196,41 @@ def test_importing_sets_no_backend(tmp_path: Path) -> None:
     (tmp_path / "keras.json").write_text('{"backend": "jax"}')
     code = "import os, shortlist.models; print('KERAS_BACKEND' in os.environ)"
     assert without("none", code, KERAS_HOME=str(tmp_path)).stdout == "False\n"
+
+
+# The extra that each part of the source needs to be imported; the longest beginning counts.
+EXTRA_OF = {
+    "": None,
+    "data/": "data",
+    "evaluation/": "data",
+    "evaluation/report/plots.py": "report",
+    "layers/": "keras",
+    "losses/": "keras",
+    "metrics/": "keras",
+    "models/": "train",
+    "bundle/": "bundle",
+    "bundle/export.py": "train",
+    "bundle/layers.py": "train",
+    "serving/": "serve",
+    "cli/": "bundle",
+}
+SOURCE = Path(_extras.__file__).parent
+
+
+def packages_imported_by(path: Path) -> set[str]:
+    """The packages of others that a source file imports at its top."""
+    found = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").partition(".")[0])
+    return found - set(sys.stdlib_module_names) - {"shortlist"}
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: p.stem)
+def test_a_file_imports_only_what_its_extra_brings(path: Path) -> None:
+    name = str(path.relative_to(SOURCE))
+    extra = EXTRA_OF[max((part for part in EXTRA_OF if name.startswith(part)), key=len)]
+    brought = {"numpy", *(EXTRAS[extra] if extra else ())}
+    assert packages_imported_by(path) <= brought

@@ -10,7 +10,8 @@ The engine's names stand here, so that an array of vectors needs one import::
 Everything else is in its room: `shortlist.data`, `shortlist.models`, `shortlist.layers`,
 `shortlist.losses`, `shortlist.metrics`, `shortlist.evaluation`, `shortlist.bundle`,
 `shortlist.serving` and `shortlist.scann`. Names are imported when they are first used, so
-`import shortlist` is quick and imports no framework.
+`import shortlist` is quick and imports no framework. A room whose packages are not installed says
+which extra brings them, such as `pip install 'shortlist[train]'`.
 """
 
 from importlib import import_module as _import_module
