@@ -136,7 +136,10 @@ def test_all_that_is_missing_is_told_at_once(monkeypatch: pytest.MonkeyPatch) ->
     ("attribute", "hidden"),
     [
         ("index.tuning import Tuning; Tuning.plot(None)", "matplotlib"),
-        ("models.history import History; History((), (), '', 1, 0.0).plot()", "matplotlib"),
+        (
+            "models.training_log import TrainingLog; TrainingLog((), (), '', 1, 0.0).plot()",
+            "matplotlib",
+        ),
         ("evaluation.report import render; render('', {}, {}, {}, [])", "jinja2"),
     ],
 )

@@ -29,9 +29,6 @@ FLOORS = {
     "cli": 6,
 }
 
-# Files that still import what is private to another room. None may be added.
-STRANGERS = ("metrics/_rank_metric.py",)
-
 
 def imports_of(path: Path) -> set[str]:
     """The rooms of Shortlist that a source file imports, wherever in the file it does."""
@@ -149,7 +146,7 @@ def test_what_is_private_to_a_room_stays_in_it() -> None:
         if any(part.startswith("_") for part in name.split(".")[2:])
         and name.split(".")[1] != room_of(path)
     }
-    assert {line for line in strangers if not line.startswith(STRANGERS)} == set()
+    assert strangers == set()
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ class TrainingLog:
         Raises:
             MissingExtraError: Matplotlib is missing; it comes with `shortlist[report]`.
         """
-        with needs("`History.plot`", "report"):
+        with needs("`TrainingLog.plot`", "report"):
             from shortlist.evaluation.report.plots import training_figure
 
         return training_figure(self.to_dict())
