@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from shortlist.data import Interactions
-from shortlist.evaluation.baselines import EASE, IALS, ItemKNN
+from shortlist.evaluation.baselines import EASE, IALS, ItemKNN, Popularity
 
 BASELINES = [EASE, IALS, ItemKNN]
 # Users 1 to 6 choose among a, b, c; users 7 to 12 among x, y, z; 13 and 14 are given by one item.
@@ -47,3 +47,19 @@ def test_how_often_an_item_was_chosen_does_not_count(baseline: type) -> None:
     once, twice = (baseline(train).recommend([13, 14], k=3) for train in (TRAIN, repeated))
     np.testing.assert_array_equal(once.ids, twice.ids)
     np.testing.assert_allclose(once.scores, twice.scores)
+
+
+@pytest.mark.parametrize("baseline", [*BASELINES, Popularity])
+@pytest.mark.parametrize(
+    ("users", "items"), [([1], [5]), ([1, 1], [5, 6]), ([1, 2], [5, 5]), ([1, 1], [5, 5])]
+)
+def test_one_user_or_one_item_is_enough(baseline: type, users: list, items: list) -> None:
+    fitted = baseline(Interactions.from_arrays(users, items))
+    result = fitted.recommend([1, 9], k=3, exclude_seen=False)
+    count = len(set(items))
+    assert np.isfinite(result.scores[:, :count]).all()
+    assert sorted(result.ids[0, :count]) == sorted(set(items))
+    assert np.isneginf(result.scores[:, count:]).all()
+    assert np.isneginf(fitted.recommend([1], k=1).scores).all()  # everything was seen
+    assert fitted.recommend_from([[], [77]], k=1).ids.tolist() == [[5], [5]]
+    assert fitted.recommend([], k=3).ids.shape == (0, 3)
