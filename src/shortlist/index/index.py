@@ -24,7 +24,7 @@ from shortlist.index.results import RangeResult, SearchResult
 if TYPE_CHECKING:
     from shortlist._native import IdArray, Metric
 
-_FLOAT32 = np.dtype(np.float32)
+_ARRAY, _FLOAT32 = np.ndarray, np.dtype(np.float32)
 _METRICS = {
     "dot": "whose score is the inner product, higher is better",
     "cosine": "whose score is the cosine, higher is better",
@@ -170,7 +170,7 @@ class Index:
             array([[1, 2],
                    [3, 2]])
         """
-        if type(queries) is not np.ndarray or queries.dtype is not _FLOAT32:
+        if type(queries) is not _ARRAY or queries.dtype is not _FLOAT32:
             queries = as_embeddings(queries, "queries")
         if k is None:
             raise ValueError("`k` must be an integer, got None.")
