@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 
@@ -100,6 +101,38 @@ def test_bodies_are_limited(models, path: str):
         status, answer = served.json(path, bodies[path].ljust(201))
         assert status == 413
         assert "200 bytes after decompression (limit `body_bytes`); it has more" in answer["error"]
+
+
+@pytest.mark.parametrize("name", ["rows", "k", "ids", "body_bytes"])
+def test_a_limit_lets_something_through(name: str):
+    with pytest.raises(ValueError, match=f"`{name}` must be at least 1, got 0"):
+        Limits(**{name: 0})
+
+
+def test_the_limit_on_k_is_at_most_what_an_index_returns(models):
+    with pytest.raises(ValueError, match="`k` must be at most 10000, which an index returns"):
+        Limits(k=10_001)
+    with running(models, ServiceSettings(name="m", limits=Limits(k=10_000))) as served:
+        for path, body in K.values():
+            assert served.request(path, body(10_000))[0] == 200
+
+
+@pytest.mark.parametrize("name", ["a b", "m:predict", "naïve", "%2F", "v1", "."])
+def test_a_model_has_any_name_that_is_a_part_of_a_path(models, name: str):
+    part = quote(name, safe="").replace(".", "%2E")
+    with running(models, ServiceSettings(name=name)) as served:
+        asked = {"instances": ["u0"]}
+        assert served.request(f"/v1/models/{part}:predict", asked)[0] == 200
+        assert served.request(f"/v1/models/{part}/versions/1:predict", asked)[0] == 200
+        assert served.request(f"/v1/models/{part}")[0] == 200
+        assert served.request(f"/v2/models/{part}/infer", _tensors(1, 1))[0] == 200
+        assert served.request("/v1/models/other:predict", asked)[0] == 404
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "/"])
+def test_a_name_that_is_no_part_of_a_path_is_refused(name: str):
+    with pytest.raises(ValueError, match="`name` must be a part of a path"):
+        ServiceSettings(name=name)
 
 
 def test_the_limits_can_be_read_and_stand_in_the_description(small: Running):

@@ -35,9 +35,12 @@ def serve(
     handler = RichHandler(console=Console(stderr=True), show_path=False, markup=False)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
-    settings = ServiceSettings(
-        name=name, host=host, port=port, keys=tuple(key or ()), insecure=insecure
-    )
+    try:
+        settings = ServiceSettings(
+            name=name, host=host, port=port, keys=tuple(key or ()), insecure=insecure
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--name") from None
     try:
         check_address(settings)
     except ValueError as error:

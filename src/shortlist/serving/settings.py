@@ -4,6 +4,7 @@ from collections.abc import Sized
 
 import msgspec
 
+from shortlist import _native
 from shortlist.serving.errors import RequestError
 
 
@@ -21,6 +22,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             the pace; and a connection that sends nothing is closed after as long.
         send_seconds: A client that takes nothing of its answer for so long is closed.
         drain_seconds: How long requests under way may take after SIGTERM.
+
+    Raises:
+        ValueError: A limit that would let nothing through, or `k` beyond what an index returns.
     """
 
     body_bytes: int = 1 << 20
@@ -32,6 +36,15 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     receive_seconds: float = 5.0
     send_seconds: float = 10.0
     drain_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name in ("body_bytes", "rows", "k", "ids"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}.")
+        if self.k > _native.MAX_K:
+            raise ValueError(
+                f"`k` must be at most {_native.MAX_K}, which an index returns, got {self.k}."
+            )
 
     def check_rows(self, count: int) -> None:
         """Refuse a request for nobody, or for too many.
@@ -79,6 +92,9 @@ class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         insecure: Whether a public address without a key is allowed.
         poll_seconds: How often to look for a new version.
         limits: What a request may ask for.
+
+    Raises:
+        ValueError: A name that is no part of a path.
     """
 
     name: str = "shortlist"
@@ -88,3 +104,7 @@ class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     insecure: bool = False
     poll_seconds: float = 1.0
     limits: Limits = msgspec.field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        if not self.name or "/" in self.name:
+            raise ValueError(f"`name` must be a part of a path, without `/`, got {self.name!r}.")
