@@ -292,11 +292,11 @@ Ids read_ids(nb::handle object, std::size_t size) {
   return ids;
 }
 
-Array<std::uint32_t> find_rows(const Ids& ids, nb::handle object, const char* argument) {
+Array<std::uint32_t> find_rows(const Snapshot& snapshot, nb::handle object, const char* argument) {
   const IdArray given(object, argument);
   Array<std::uint32_t> rows(given.size());
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    rows[i] = given.are_text() ? ids.find(given.text(i)) : ids.find(given.integers()[i]);
+    rows[i] = given.are_text() ? snapshot.find(given.text(i)) : snapshot.find(given.integers()[i]);
   }
   return rows;
 }

@@ -11,6 +11,7 @@
 
 #include "array.h"
 #include "ids.h"
+#include "index.h"
 
 namespace shortlist::bindings {
 
@@ -79,6 +80,6 @@ class Mask {
 Ids read_ids(nb::handle object, std::size_t size);
 
 // The rows called `ids`, kNone where there is none.
-Array<std::uint32_t> find_rows(const Ids& ids, nb::handle object, const char* argument);
+Array<std::uint32_t> find_rows(const Snapshot& snapshot, nb::handle object, const char* argument);
 
 }  // namespace shortlist::bindings

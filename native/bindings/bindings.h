@@ -4,6 +4,7 @@
 
 namespace shortlist::bindings {
 
+void bind_codebook(nanobind::module_& m);
 void bind_index(nanobind::module_& m);
 
 }  // namespace shortlist::bindings

@@ -12,8 +12,10 @@
 
 #include "arrays.h"
 #include "bindings.h"
+#include "codebook_type.h"
 #include "file/file.h"
-#include "threads.h"
+#include "options.h"
+#include "search/search.h"
 
 namespace shortlist::bindings {
 namespace {
@@ -26,96 +28,24 @@ struct PyIndex {
   nb::object result_type = nb::borrow(reinterpret_cast<PyObject*>(&PyTuple_Type));
 };
 
-[[noreturn]] void fail(const std::string& message) { throw nb::value_error(message.c_str()); }
-
-template <typename Enum>
-struct Name {
-  const char* name;
-  Enum value;
-};
-constexpr Name<RowCodes> kCodes[] = {{"int8", RowCodes::int8}, {"int4", RowCodes::int4}, {"pq4", RowCodes::pq4}};
-constexpr Name<Store> kStores[] = {{"float32", Store::float32}, {"bfloat16", Store::bfloat16}, {"int8", Store::int8}};
-constexpr Name<Metric> kMetrics[] = {{"dot", Metric::dot}, {"cosine", Metric::cosine}, {"l2", Metric::l2}};
-
-template <typename Enum, std::size_t N>
-Enum parse(const Name<Enum> (&names)[N], const std::string& name, const char* argument) {
-  std::string expected;
-  for (const auto& entry : names) {
-    if (name == entry.name) return entry.value;
-    expected += (expected.empty() ? "'" : ", '") + std::string(entry.name) + "'";
-  }
-  fail("`" + std::string(argument) + "` must be one of " + expected + ", got '" + name + "'.");
-}
-
-template <typename Enum, std::size_t N>
-const char* name_of(const Name<Enum> (&names)[N], Enum value) {
-  return std::find_if(std::begin(names), std::end(names), [&](const auto& e) { return e.value == value; })->name;
-}
-
-// None = `automatic`; otherwise an integer within the bounds.
-std::size_t count_or(nb::handle value, const char* argument, std::size_t automatic, std::size_t least,
-                     std::size_t most) {
-  if (value.is_none()) return automatic;
-  if (PyBool_Check(value.ptr()) || !PyIndex_Check(value.ptr())) {
-    fail("`" + std::string(argument) + "` must be an integer, got " + nb::repr(value).c_str() + ".");
-  }
-  const Py_ssize_t count = PyNumber_AsSsize_t(value.ptr(), nullptr);
-  if (count == -1 && PyErr_Occurred()) {  // of NumPy, for an array that is no single integer
-    PyErr_Clear();
-    fail("`" + std::string(argument) + "` must be an integer, got " + nb::repr(value).c_str() + ".");
-  }
-  if (count < static_cast<Py_ssize_t>(least) || count > static_cast<Py_ssize_t>(most)) {
-    fail("`" + std::string(argument) + "` must be from " + std::to_string(least) + " to " + std::to_string(most) +
-         ", got " + nb::str(value).c_str() + ".");
-  }
-  return static_cast<std::size_t>(count);
-}
-
-constexpr std::size_t kMaxThreads = 1024;
-
-Progress report_to(nb::handle callback) {
-  return [callback](const char* stage, double fraction) {
-    const nb::gil_scoped_acquire gil;
-    if (PyErr_CheckSignals() != 0) throw nb::python_error();
-    if (!callback.is_none()) callback(stage, fraction);
-  };
-}
-
 PyIndex* build_index(nb::handle embeddings, nb::handle ids, const std::string& metric, nb::handle leaves,
                      nb::handle codes, const std::string& store, nb::handle tier, nb::handle spread, nb::handle sample,
-                     nb::handle iterations, std::uint64_t seed, nb::handle threads, nb::handle progress) {
-  BuildOptions options;
-  options.metric = parse(kMetrics, metric, "metric");
-  options.seed = seed;
+                     nb::handle iterations, std::uint64_t seed, nb::handle threads, nb::handle progress,
+                     const PyCodebook* codebook) {
+  BuildOptions options{read_options(metric, {leaves, codes, tier, spread, sample, iterations}, seed)};
   options.threads = count_or(threads, "threads", 0, 1, kMaxThreads);
-  constexpr std::size_t kMost = Ids::kNone - 1;
-  options.leaves = count_or(leaves, "leaves", kAutomatic, 1, kMost);
-  options.tier = count_or(tier, "tier", kAutomatic, 0, kMost);
-  if (!spread.is_none()) {
-    options.spread = nb::cast<float>(spread);
-    if (!(*options.spread >= 0.0f && *options.spread <= 100.0f)) {
-      fail("`spread` must be from 0 to 100, got " + nb::cast<std::string>(nb::str(spread)) + ".");
-    }
-  }
-  options.sample = count_or(sample, "sample", kAutomatic, 1, kMost);
-  options.iterations = count_or(iterations, "iterations", kAutomatic, 1, 1000);
-  if (!codes.is_none()) options.codes = parse(kCodes, nb::cast<std::string>(codes), "codes");
   options.store = parse(kStores, store, "store");
-  const FloatMatrix matrix(embeddings, "embeddings", 0, false, options.metric != Metric::cosine);
-  if (matrix.rows() == 0)
-    fail("`embeddings` must have at least one row, got shape (0, " + std::to_string(matrix.dim()) + ").");
-  if (matrix.rows() >= Ids::kNone)
-    fail("`embeddings` must have fewer than 2**32 - 1 rows, got " + std::to_string(matrix.rows()) + ".");
-  if (options.leaves != kAutomatic && options.leaves > matrix.rows()) {
-    fail("`leaves` must be at most the number of rows, " + std::to_string(matrix.rows()) + ", got " +
-         std::to_string(options.leaves) + ".");
-  }
+  const std::size_t dim = codebook == nullptr ? 0 : codebook->codebook->dim;
+  const bool cosine = (codebook == nullptr ? options.metric : codebook->codebook->metric) == Metric::cosine;
+  const FloatMatrix matrix(embeddings, "embeddings", dim, false, !cosine);
+  check_rows(matrix.rows(), matrix.dim(), options, "embeddings");
   Ids own = read_ids(ids, matrix.rows());
   const Progress report = report_to(progress);
   auto result = std::make_unique<PyIndex>();
   {
     const nb::gil_scoped_release release;
-    result->index = build(matrix.data(), matrix.rows(), matrix.dim(), std::move(own), options, report);
+    result->index = build(matrix.data(), matrix.rows(), matrix.dim(), std::move(own), options, report,
+                          codebook == nullptr ? nullptr : codebook->codebook);
   }
   return result.release();
 }
@@ -132,32 +62,34 @@ nb::object make_result(nb::handle type, nb::object scores, nb::object ids, nb::o
   return result;
 }
 
-nb::object ids_of_rows(const Ids& ids, const std::int64_t* rows, std::size_t num, std::size_t k, bool is_vector) {
-  if (ids.kind() != Ids::Kind::strings) {
+nb::object ids_of_rows(const Snapshot& snapshot, const std::int64_t* rows, std::size_t num, std::size_t k,
+                       bool is_vector) {
+  if (snapshot.id_kind() != Ids::Kind::strings) {
     auto result = new_integers(num, k, is_vector);
     for (std::size_t i = 0; i < num * k; ++i) {
-      result.values[i] = rows[i] < 0 ? -1 : ids.integer(static_cast<std::size_t>(rows[i]));
+      result.values[i] = rows[i] < 0 ? -1 : snapshot.integer_id(static_cast<std::size_t>(rows[i]));
     }
     return result.object;
   }
   auto result = new_objects(num, k, is_vector);
   for (std::size_t i = 0; i < num * k; ++i) {
-    const std::string_view id = rows[i] < 0 ? std::string_view() : ids.string(static_cast<std::size_t>(rows[i]));
+    const std::string_view id =
+        rows[i] < 0 ? std::string_view() : snapshot.string_id(static_cast<std::size_t>(rows[i]));
     result.values[i] = PyUnicode_DecodeUTF8(id.data(), static_cast<Py_ssize_t>(id.size()), nullptr);
     if (result.values[i] == nullptr) throw nb::python_error();
   }
   return result.object;
 }
 
-void check_filter(const Index& index, const Filter& filter) {
-  if (filter.row_of.data() == index.row_of.data()) return;
+void check_filter(const Snapshot& snapshot, const Filter& filter) {
+  if (filter.snapshot == snapshot.number) return;
   fail("`allow` must be a filter made by this index or a copy of it, got another's; make one of this index.");
 }
 
 // What searches for `num_queries` queries may return, and the memory that says so.
 class GivenLimits {
  public:
-  GivenLimits(const Index& index, std::size_t num_queries, nb::handle exclude, nb::handle exclude_offsets,
+  GivenLimits(const Snapshot& snapshot, std::size_t num_queries, nb::handle exclude, nb::handle exclude_offsets,
               const Filter* allow);
   const Limits& limits() const { return limits_; }
 
@@ -167,14 +99,14 @@ class GivenLimits {
   Limits limits_;
 };
 
-GivenLimits::GivenLimits(const Index& index, std::size_t num_queries, nb::handle exclude, nb::handle exclude_offsets,
-                         const Filter* allow) {
+GivenLimits::GivenLimits(const Snapshot& snapshot, std::size_t num_queries, nb::handle exclude,
+                         nb::handle exclude_offsets, const Filter* allow) {
   if (allow != nullptr) {
-    check_filter(index, *allow);
+    check_filter(snapshot, *allow);
     limits_.allow = allow;
   }
   if (!exclude.is_none()) {
-    excluded_ = find_rows(index.ids, exclude, "exclude");
+    excluded_ = find_rows(snapshot, exclude, "exclude");
     if (!exclude_offsets.is_none()) {
       const std::int64_t total = static_cast<std::int64_t>(excluded_.size());
       offsets_ = Array<std::int64_t>(num_queries + 1);
@@ -194,34 +126,36 @@ GivenLimits::GivenLimits(const Index& index, std::size_t num_queries, nb::handle
 
 nb::object search_index(const PyIndex& self, nb::handle queries, nb::handle k, const Settings* settings,
                         nb::handle exclude, nb::handle exclude_offsets, const Filter* allow, nb::handle threads) {
-  const Index& index = self.index;
-  const FloatMatrix matrix(queries, "queries", index.dim, true, index.metric != Metric::cosine);
+  const std::shared_ptr<const Snapshot> snapshot = self.index.snapshot;
+  const Codebook& codebook = *snapshot->codebook;
+  const FloatMatrix matrix(queries, "queries", codebook.dim, true, codebook.metric != Metric::cosine);
   const std::size_t kept = count_or(k, "k", 10, 1, kMaxK);
   const std::size_t workers = count_or(threads, "threads", matrix.rows() == 1 ? 1 : 0, 1, kMaxThreads);
-  const GivenLimits given(index, matrix.rows(), exclude, exclude_offsets, allow);
+  const GivenLimits given(*snapshot, matrix.rows(), exclude, exclude_offsets, allow);
   // A copy: another thread may set those of the index meanwhile.
-  const Settings chosen = settings != nullptr ? *settings : index.settings;
+  const Settings chosen = settings != nullptr ? *settings : self.index.settings;
   auto scores = new_floats(matrix.rows(), kept, matrix.is_vector());
   auto rows = new_integers(matrix.rows(), kept, matrix.is_vector());
   {
     const nb::gil_scoped_release release;
-    search(index, matrix.data(), matrix.rows(), kept, chosen, given.limits(), workers, scores.values, rows.values);
+    search(*snapshot, matrix.data(), matrix.rows(), kept, chosen, given.limits(), workers, scores.values, rows.values);
   }
-  nb::object ids = ids_of_rows(index.ids, rows.values, matrix.rows(), kept, matrix.is_vector());
+  nb::object ids = ids_of_rows(*snapshot, rows.values, matrix.rows(), kept, matrix.is_vector());
   return make_result(self.result_type, std::move(scores.object), std::move(ids), std::move(rows.object));
 }
 
 nb::object range_search_index(const PyIndex& self, nb::handle queries, float least, nb::handle exclude,
                               nb::handle exclude_offsets, const Filter* allow, nb::handle threads) {
-  const Index& index = self.index;
-  const FloatMatrix matrix(queries, "queries", index.dim, true, index.metric != Metric::cosine);
+  const std::shared_ptr<const Snapshot> snapshot = self.index.snapshot;
+  const Codebook& codebook = *snapshot->codebook;
+  const FloatMatrix matrix(queries, "queries", codebook.dim, true, codebook.metric != Metric::cosine);
   if (std::isnan(least)) fail("`least` must be a number, got NaN.");
   const std::size_t workers = count_or(threads, "threads", matrix.rows() == 1 ? 1 : 0, 1, kMaxThreads);
-  const GivenLimits given(index, matrix.rows(), exclude, exclude_offsets, allow);
+  const GivenLimits given(*snapshot, matrix.rows(), exclude, exclude_offsets, allow);
   std::vector<std::vector<Scored>> found;
   {
     const nb::gil_scoped_release release;
-    found = range_search(index, matrix.data(), matrix.rows(), least, given.limits(), workers);
+    found = range_search(*snapshot, matrix.data(), matrix.rows(), least, given.limits(), workers);
   }
   auto offsets = new_integers(1, matrix.rows() + 1, true);
   offsets.values[0] = 0;
@@ -238,12 +172,12 @@ nb::object range_search_index(const PyIndex& self, nb::handle queries, float lea
       rows.values[at++] = static_cast<std::int64_t>(one.row);
     }
   }
-  nb::object ids = ids_of_rows(index.ids, rows.values, 1, total, true);
+  nb::object ids = ids_of_rows(*snapshot, rows.values, 1, total, true);
   return nb::make_tuple(scores.object, ids, rows.object, offsets.object);
 }
 
 nb::object find_ids(const PyIndex& self, nb::handle ids) {
-  const Array<std::uint32_t> found = find_rows(self.index.ids, ids, "ids");
+  const Array<std::uint32_t> found = find_rows(*self.index.snapshot, ids, "ids");
   auto rows = new_integers(1, found.size(), true);
   std::transform(found.begin(), found.end(), rows.values, [](std::uint32_t row) {
     return row == Ids::kNone ? std::int64_t{-1} : static_cast<std::int64_t>(row);
@@ -251,82 +185,86 @@ nb::object find_ids(const PyIndex& self, nb::handle ids) {
   return rows.object;
 }
 
-const char* codes_of(const Index& index) {
-  return name_of(kCodes, static_cast<RowCodes>(index.codes.quantizer.dims_per_code));
-}
-
-// In standard deviations.
-double spread_of(const Index& index) {
-  return std::round(static_cast<double>(index.spread) * std::sqrt(static_cast<double>(index.augmentation.coded_dim())) *
-                    1e6) /
-         1e6;
-}
+// What is stored how; segments are alike.
+const char* store_of(const Snapshot& snapshot) { return name_of(kStores, snapshot.parts[0].segment->rows.store); }
 
 nb::dict describe(const PyIndex& self) {
-  const Index& index = self.index;
+  const Snapshot& snapshot = *self.index.snapshot;
+  const Codebook& codebook = *snapshot.codebook;
+  std::size_t codes = 0, rows = 0, order = 0, ids = 0;
+  for (const Part& part : snapshot.parts) {
+    codes += part.segment->codes.bytes();
+    rows += part.segment->rows.bytes();
+    order += part.segment->row_of.bytes() + part.segment->position_of.bytes();
+    ids += part.segment->ids.bytes();
+  }
   nb::dict bytes;
-  bytes["codes"] = index.codes.bytes();
-  bytes["rows"] = index.rows.bytes();
-  bytes["centroids"] = index.centroids.bytes() + index.group_centroids.bytes() + index.groups.blocks.bytes();
-  bytes["order"] = index.row_of.bytes() + index.position_of.bytes();
-  bytes["ids"] = index.ids.bytes();
+  bytes["codes"] = codes;
+  bytes["rows"] = rows;
+  bytes["centroids"] = codebook.bytes();
+  bytes["order"] = order;
+  bytes["ids"] = ids;
   nb::dict result;
-  result["rows"] = index.size;
-  result["dim"] = index.dim;
-  result["metric"] = name_of(kMetrics, index.metric);
-  result["groups"] = index.centroids.num_cells();
-  result["leaves"] = index.num_leaves();
-  result["rows_per_leaf"] = static_cast<double>(index.size - index.tier()) / static_cast<double>(index.num_leaves());
-  result["tier"] = index.tier();
-  result["spread"] = spread_of(index);
-  result["codes"] = codes_of(index);
-  result["store"] = name_of(kStores, index.rows.store);
+  result["rows"] = snapshot.num_live;
+  result["dim"] = codebook.dim;
+  result["metric"] = name_of(kMetrics, codebook.metric);
+  result["groups"] = codebook.centroids.num_cells();
+  result["leaves"] = codebook.num_leaves();
+  result["rows_per_leaf"] =
+      static_cast<double>(snapshot.size - snapshot.tier()) / static_cast<double>(codebook.num_leaves());
+  result["tier"] = snapshot.tier();
+  result["spread"] = spread_of(codebook);
+  result["codes"] = codes_of(codebook);
+  result["store"] = store_of(snapshot);
   result["bytes"] = bytes;
   return result;
 }
 
 Filter* filter_ids(const PyIndex& self, nb::handle ids) {
-  const Array<std::uint32_t> rows = find_rows(self.index.ids, ids, "allow");
+  const std::shared_ptr<const Snapshot> snapshot = self.index.snapshot;
+  const Array<std::uint32_t> rows = find_rows(*snapshot, ids, "allow");
   const nb::gil_scoped_release release;
-  Array<std::uint8_t> allowed(self.index.size, 0);
+  Array<std::uint8_t> allowed(snapshot->size, 0);
   for (const std::uint32_t row : rows) {
     if (row != Ids::kNone) allowed[row] = 1;
   }
-  return new Filter(make_filter(self.index, allowed));
+  return new Filter(make_filter(*snapshot, allowed));
 }
 
 Filter* filter_rows(const PyIndex& self, nb::handle mask) {
-  const Mask allowed(mask, "allow", self.index.size);
+  const std::shared_ptr<const Snapshot> snapshot = self.index.snapshot;
+  const Mask allowed(mask, "allow", snapshot->size);
   const nb::gil_scoped_release release;
-  return new Filter(make_filter(self.index, allowed.values()));
+  return new Filter(make_filter(*snapshot, allowed.values()));
 }
 
 nb::object rows_of_filter(const PyIndex& self, const Filter& filter) {
-  check_filter(self.index, filter);
-  auto allowed = new_bools(self.index.size);
-  read_filter(self.index, filter, {allowed.values, self.index.size});
+  const Snapshot& snapshot = *self.index.snapshot;
+  check_filter(snapshot, filter);
+  auto allowed = new_bools(snapshot.size);
+  read_filter(snapshot, filter, {allowed.values, snapshot.size});
   return allowed.object;
 }
 
 nb::object all_ids(const PyIndex& self) {
-  auto rows = new_integers(1, self.index.size, true);
-  for (std::size_t i = 0; i < self.index.size; ++i) rows.values[i] = static_cast<std::int64_t>(i);
-  if (self.index.ids.kind() == Ids::Kind::rows) return rows.object;
-  return ids_of_rows(self.index.ids, rows.values, 1, self.index.size, true);
+  const Snapshot& snapshot = *self.index.snapshot;
+  auto rows = new_integers(1, snapshot.size, true);
+  for (std::size_t i = 0; i < snapshot.size; ++i) rows.values[i] = static_cast<std::int64_t>(i);
+  if (snapshot.id_kind() == Ids::Kind::rows && snapshot.parts.size() == 1) return rows.object;
+  return ids_of_rows(snapshot, rows.values, 1, snapshot.size, true);
 }
 
 nb::object vectors_of_rows(const PyIndex& self, nb::handle rows) {
   const Integers wanted(rows, "rows");
-  const Index& index = self.index;
-  auto result = new_floats(wanted.values().size(), index.dim, false);
+  const Snapshot& snapshot = *self.index.snapshot;
+  auto result = new_floats(wanted.values().size(), snapshot.codebook->dim, false);
   float* out = result.values;
   for (const std::int64_t row : wanted.values()) {
-    if (row < 0 || row >= static_cast<std::int64_t>(index.size)) {
-      fail("`rows` must be from 0 to " + std::to_string(index.size - 1) + ", got " + std::to_string(row) + ".");
+    if (row < 0 || row >= static_cast<std::int64_t>(snapshot.size)) {
+      fail("`rows` must be from 0 to " + std::to_string(snapshot.size - 1) + ", got " + std::to_string(row) + ".");
     }
-    const std::size_t position = index.position_of[static_cast<std::size_t>(row)];
-    index.rows.read(position, out);
-    out += index.dim;
+    snapshot.read_row(static_cast<std::size_t>(row), out);
+    out += snapshot.codebook->dim;
   }
   return result.object;
 }
@@ -347,39 +285,25 @@ std::string path_of(nb::handle path) {
 
 void save_index(const PyIndex& self, nb::handle path) {
   const std::string name = path_of(path);
-  // Copies: another thread may set them meanwhile.
-  const Settings settings = self.index.settings;
-  const std::string note = self.index.note;
+  const Index index = self.index;  // a copy: another thread may set its settings meanwhile
   try {
     const nb::gil_scoped_release release;
-    save(self.index, settings, note, name);
+    save(index, name);
   } catch (const std::system_error& error) {
     raise_os_error(error, path);
   }
 }
 
 nb::object index_to_bytes(const PyIndex& self) {
-  nb::object bytes;
-  const Settings settings = self.index.settings;
-  const std::string note = self.index.note;
-  const nb::gil_scoped_release release;
-  save(self.index, settings, note, [&](std::size_t size) {
-    const nb::gil_scoped_acquire acquire;
-    bytes = nb::steal(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(size)));
-    if (!bytes.is_valid()) throw nb::python_error();
-    return PyBytes_AsString(bytes.ptr());
-  });
-  return bytes;
+  return to_bytes([index = self.index](const auto& allocate) { save(index, allocate); });
 }
 
 PyIndex* index_from_bytes(nb::handle data) {
-  Py_buffer view;
-  if (PyObject_GetBuffer(data.ptr(), &view, PyBUF_SIMPLE) != 0) throw nb::python_error();
-  const std::unique_ptr<Py_buffer, decltype(&PyBuffer_Release)> held(&view, &PyBuffer_Release);
+  const Buffer buffer(data);
   auto result = std::make_unique<PyIndex>();
   {
     const nb::gil_scoped_release release;
-    result->index = load(std::span(static_cast<const char*>(view.buf), static_cast<std::size_t>(view.len)));
+    result->index = load(buffer.bytes());
   }
   return result.release();
 }
@@ -432,7 +356,7 @@ void bind_index(nb::module_& m) {
       .def_static("build", &build_index, "embeddings"_a, "ids"_a = nb::none(), nb::kw_only(), "metric"_a = "dot",
                   "leaves"_a = nb::none(), "codes"_a = nb::none(), "store"_a = "float32", "tier"_a = nb::none(),
                   "spread"_a = nb::none(), "sample"_a = nb::none(), "iterations"_a = nb::none(), "seed"_a = 0,
-                  "threads"_a = nb::none(), "progress"_a = nb::none())
+                  "threads"_a = nb::none(), "progress"_a = nb::none(), "codebook"_a.none() = nb::none())
       .def("save", &save_index, "path"_a)
       .def_static("load", &load_index, "path"_a, nb::kw_only(), "mmap"_a = false)
       .def("search", &search_index, "queries"_a, "k"_a = 10, "settings"_a.none() = nb::none(), "exclude"_a = nb::none(),
@@ -447,22 +371,25 @@ void bind_index(nb::module_& m) {
       .def("rows_of_filter", &rows_of_filter, "filter"_a)
       .def("find", &find_ids, "ids"_a)
       .def("vectors", &vectors_of_rows, "rows"_a)
-      .def("__len__", [](const PyIndex& self) { return self.index.size; })
-      .def_prop_ro("dim", [](const PyIndex& self) { return self.index.dim; })
-      .def_prop_ro("metric", [](const PyIndex& self) { return name_of(kMetrics, self.index.metric); })
+      .def("__len__", [](const PyIndex& self) { return self.index.snapshot->num_live; })
+      .def_prop_ro("dim", [](const PyIndex& self) { return self.index.snapshot->codebook->dim; })
+      .def_prop_ro("metric",
+                   [](const PyIndex& self) { return name_of(kMetrics, self.index.snapshot->codebook->metric); })
       .def_prop_ro("ids", &all_ids)
-      .def_prop_ro("ids_are_text", [](const PyIndex& self) { return self.index.ids.kind() == Ids::Kind::strings; })
-      .def_prop_ro("num_leaves", [](const PyIndex& self) { return self.index.num_leaves(); })
-      .def_prop_ro("tier", [](const PyIndex& self) { return self.index.tier(); })
-      .def_prop_ro("spread", [](const PyIndex& self) { return spread_of(self.index); })
-      .def_prop_ro("codes", [](const PyIndex& self) { return codes_of(self.index); })
-      .def_prop_ro("store", [](const PyIndex& self) { return name_of(kStores, self.index.rows.store); })
+      .def_prop_ro("ids_are_text",
+                   [](const PyIndex& self) { return self.index.snapshot->id_kind() == Ids::Kind::strings; })
+      .def_prop_ro("num_leaves", [](const PyIndex& self) { return self.index.snapshot->codebook->num_leaves(); })
+      .def_prop_ro("tier", [](const PyIndex& self) { return self.index.snapshot->tier(); })
+      .def_prop_ro("spread", [](const PyIndex& self) { return spread_of(*self.index.snapshot->codebook); })
+      .def_prop_ro("codes", [](const PyIndex& self) { return codes_of(*self.index.snapshot->codebook); })
+      .def_prop_ro("store", [](const PyIndex& self) { return store_of(*self.index.snapshot); })
       .def_prop_ro("nbytes",
                    [](const PyIndex& self) {
-                     const Index& index = self.index;
-                     return index.rows.bytes() + index.codes.bytes() + index.centroids.bytes() + index.ids.bytes() +
-                            index.row_of.bytes() + index.position_of.bytes();
+                     std::size_t bytes = self.index.snapshot->codebook->bytes();
+                     for (const Part& part : self.index.snapshot->parts) bytes += part.segment->bytes();
+                     return bytes;
                    })
+      .def_prop_ro("codebook", [](const PyIndex& self) { return new PyCodebook{self.index.snapshot->codebook}; })
       .def("describe", &describe)
       .def_prop_rw(
           "result_type", [](const PyIndex& self) { return self.result_type; },

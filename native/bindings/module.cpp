@@ -21,6 +21,7 @@ NB_MODULE(_native, m) {
   m.attr("MAX_DIM") = shortlist::kMaxDim;
   m.attr("MAX_K") = shortlist::kMaxK;
   shortlist::bindings::import_numpy();
+  shortlist::bindings::bind_codebook(m);
   shortlist::bindings::bind_index(m);
   m.def(
       "simd_level", [] { return std::string(shortlist::active_kernels().name); },

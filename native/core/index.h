@@ -1,50 +1,28 @@
-// An index: rows in leaf order, their codes, and how to search them.
+// An index: a codebook, segments encoded with it, and which of their rows are deleted.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
-#include <optional>
+#include <mutex>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "array.h"
-#include "codes/codes.h"
-#include "codes/float_blocks.h"
-#include "codes/stored_rows.h"
+#include "codebook.h"
 #include "ids.h"
-#include "kernels/kernels.h"
-#include "partition/augmentation.h"
-#include "search/filter.h"
-#include "search/topk.h"
 #include "search/workspace.h"
+#include "segment.h"
 
 namespace shortlist {
 
-enum class RowCodes : std::uint32_t { int8 = 0, int4 = 1, pq4 = 2 };  // the dimensions a 4-bit code
-
-enum class Metric : std::uint32_t { dot = 0, cosine = 1, l2 = 2 };
-
 inline constexpr std::size_t kMaxK = 10'000;
 
-// Called with a stage of the build and the fraction of it done; throws to stop the build.
-using Progress = std::function<void(const char* stage, double fraction)>;
-
-inline constexpr std::size_t kAutomatic = static_cast<std::size_t>(-1);
-
-struct BuildOptions {
-  Metric metric = Metric::dot;
-  std::optional<RowCodes> codes;
+struct BuildOptions : LearnOptions {
   Store store = Store::float32;
-  std::size_t leaves = kAutomatic;
-  std::size_t tier = kAutomatic;  // rows of largest norm that every query scores
-  std::size_t sample = kAutomatic;
-  std::size_t iterations = kAutomatic;
   std::size_t threads = 0;
-  std::uint64_t seed = 0;
-  std::optional<float> spread;  // standard deviations; chosen where not given
 };
 
 struct Settings {
@@ -57,61 +35,61 @@ struct Settings {
   bool operator==(const Settings&) const = default;
 };
 
-// What a search may return.
-struct Limits {
-  const Filter* allow = nullptr;  // null = every row
-  // Rows that a query must not get back: those of query i at [offsets[i], offsets[i + 1]), or all of them for every
-  // query where there are no offsets. Ids::kNone is ignored.
-  std::span<const std::uint32_t> exclude;
-  std::span<const std::int64_t> exclude_offsets;
+// A segment in its place: its row i is row first + i of the index, its position p is position first + p.
+struct Part {
+  std::shared_ptr<const Segment> segment;
+  std::uint32_t first = 0;
+  std::size_t num_deleted = 0;
+  Array<std::uint16_t> live = {};  // one mask a block, bit j = its row j is not deleted; empty where none is
+
+  bool is_deleted(std::size_t position) const;
 };
 
-// Rows lie leaf by leaf: a row's place there is its position. Leaves lie group by group, numbered as the
-// centroids are coded; the tier, where there is one, is one more leaf at the end whose centroid is zero. A copy shares
-// the rows and has settings of its own.
+// What a search sees: it never changes, whatever happens to the index meanwhile.
+struct Snapshot {
+  std::shared_ptr<const Codebook> codebook;
+  std::vector<Part> parts;
+  std::size_t size = 0;      // rows, deleted ones among them
+  std::size_t num_live = 0;  // rows that are not
+  std::uint64_t number = 0;  // no other snapshot in this process has it
+  std::shared_ptr<WorkspacePool> workspaces;
+
+  Snapshot() = default;
+  Snapshot(std::shared_ptr<const Codebook> book, std::vector<Part> all);
+
+  const Part& part_of_row(std::size_t row) const;
+  Ids::Kind id_kind() const { return parts[0].segment->ids.kind(); }
+  std::int64_t integer_id(std::size_t row) const;
+  std::string_view string_id(std::size_t row) const;
+  // The row called `id` that is not deleted, or Ids::kNone.
+  std::uint32_t find(std::int64_t id) const;
+  std::uint32_t find(std::string_view id) const;
+  // Writes the row as it is stored.
+  void read_row(std::size_t row, float* out) const;
+  std::size_t tier() const;
+
+ private:
+  template <typename Id>
+  std::uint32_t find_in_parts(Id id) const;
+};
+
+// Whether ids may follow those of a first segment: of one kind, and not row numbers, which would begin again.
+bool follows(const Ids& first, const Ids& later);
+
+// Snapshots that differ from one by a segment more, whose ids no row has yet, or by deleted rows.
+Snapshot with_segment(const Snapshot& snapshot, std::shared_ptr<const Segment> segment);
+Snapshot without_rows(const Snapshot& snapshot, std::span<const std::uint32_t> rows);
+
+// What is built, saved and loaded. A copy shares the rows and has settings of its own.
 struct Index {
-  Metric metric = Metric::dot;
-  std::size_t dim = 0;
-  std::size_t size = 0;
-  Augmentation augmentation;
-  Array<float> group_centroids;  // (groups, routing dim)
-  Codes centroids;               // of the leaves, in groups
-  float spread = 0.0f;           // what a leaf's spread counts for when leaves are ranked; 0 = nothing
-  Codes codes;                   // of the rows, in leaves
-  Array<std::uint32_t> row_of;   // by position
-  StoredRows rows;               // by position
-  Ids ids;
-  Settings settings;
+  std::shared_ptr<const Snapshot> snapshot;
+  Settings settings;  // what a search uses that is given none
   std::string note;
-
-  // Made from the above by `finish`.
-  FloatBlocks groups;
-  FloatBlocks leaves;                // the centroids, as coded
-  Array<float> spreads;              // of the leaves, as coded; empty where they count for nothing
-  double max_norm = 0.0;             // no coded row is longer
-  std::size_t usual_groups = 1;      // looked into where the settings leave it open
-  Array<std::uint32_t> position_of;  // by row
-  std::shared_ptr<WorkspacePool> workspaces = std::make_shared<WorkspacePool>();
-  void finish();
-
-  // Leaves are ranked by <query, centroid> + spread * |query| * the leaf's own spread, the root mean square of its
-  // rows' distances from the centroid: that is one more dimension of the centroids.
-  std::size_t routing_dim() const { return augmentation.coded_dim() + (spread > 0.0f ? 1 : 0); }
-  std::size_t num_leaves() const { return centroids.starts.empty() ? 0 : centroids.starts[centroids.num_cells()]; }
-  bool has_tier() const { return codes.num_cells() > num_leaves(); }
-  Cell tier_cell() const { return {static_cast<std::uint32_t>(num_leaves()), 0.0f}; }
-  std::size_t tier() const { return has_tier() ? codes.count(num_leaves()) : 0; }
 };
 
+// Learns a codebook where none is given, and encodes the rows with it: all options but the store and the threads are
+// then unused.
 Index build(const float* embeddings, std::size_t size, std::size_t dim, Ids ids, const BuildOptions& options,
-            const Progress& progress);
-
-// Writes the best k rows of every query: scores descending, ties by lower row, padded with -inf and -1.
-void search(const Index& index, const float* queries, std::size_t num_queries, std::size_t k, const Settings& settings,
-            const Limits& limits, std::size_t threads, float* scores, std::int64_t* rows);
-
-// The rows of every query that score at least `least`, in the same order. Exact.
-std::vector<std::vector<Scored>> range_search(const Index& index, const float* queries, std::size_t num_queries,
-                                              float least, const Limits& limits, std::size_t threads);
+            const Progress& progress, std::shared_ptr<const Codebook> codebook = nullptr);
 
 }  // namespace shortlist

@@ -5,7 +5,7 @@
 
 #include "check.h"
 #include "index.h"
-#include "search/filter.h"
+#include "search/search.h"
 
 using namespace shortlist;
 using shortlist::testing::check;
@@ -32,14 +32,14 @@ struct Found {
   bool operator==(const Found&) const = default;
 };
 
-Found together(const Index& index, const std::vector<float>& queries, const Settings& settings, const Limits& limits,
+Found together(const Snapshot& index, const std::vector<float>& queries, const Settings& settings, const Limits& limits,
                std::size_t threads) {
   Found found{std::vector<float>(kQueries * kK), std::vector<std::int64_t>(kQueries * kK)};
   search(index, queries.data(), kQueries, kK, settings, limits, threads, found.scores.data(), found.rows.data());
   return found;
 }
 
-Found alone(const Index& index, const std::vector<float>& queries, const Settings& settings, const Limits& limits) {
+Found alone(const Snapshot& index, const std::vector<float>& queries, const Settings& settings, const Limits& limits) {
   Found found{std::vector<float>(kQueries * kK), std::vector<std::int64_t>(kQueries * kK)};
   for (std::size_t i = 0; i < kQueries; ++i) {
     Limits own = limits;
@@ -80,7 +80,8 @@ int main() {
         options.tier = 50;
         options.threads = 2;
         options.spread = metric == Metric::dot ? 0.0f : 2.0f;
-        const Index index = build(rows.data(), kSize, kDim, Ids(kSize), options, [](const char*, double) {});
+        const Index built = build(rows.data(), kSize, kDim, Ids(kSize), options, [](const char*, double) {});
+        const Snapshot& index = *built.snapshot;
         const Filter filter = make_filter(index, allowed);
         Limits narrow;
         narrow.allow = &filter;

@@ -7,7 +7,7 @@
 #include "check.h"
 #include "index.h"
 #include "random.h"
-#include "search/search.h"
+#include "search/leaves.h"
 
 using namespace shortlist;
 using shortlist::testing::check;
@@ -45,7 +45,7 @@ void check_order(Scores kind, std::size_t shown, std::size_t keep, Random& rando
   }
   survivors.add(shown);
   std::vector<Cell> taken;
-  take_leaves(Index{}, CodedQuery{}, survivors, taken);
+  take_leaves(Codebook{}, CodedQuery{}, survivors, taken);
   std::sort(all.begin(), all.end(),
             [](const Cell& a, const Cell& b) { return a.base > b.base || (a.base == b.base && a.cell < b.cell); });
   all.resize(std::min(keep, shown));

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from shortlist.index import (
+        Codebook,
         Filter,
         Index,
         IndexConfig,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Codebook",
     "Filter",
     "Index",
     "IndexConfig",

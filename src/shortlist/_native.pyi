@@ -69,6 +69,47 @@ class Filter:
     def nbytes(self) -> int: ...
 
 @final
+class Codebook:
+    """What is learnt from rows: leaves and codes."""
+
+    @staticmethod
+    def learn(
+        sample_rows: NDArray[np.float32],
+        *,
+        metric: Metric = "dot",
+        leaves: int | None = None,
+        codes: Codes | None = None,
+        tier: int | None = None,
+        spread: float | None = None,
+        sample: int | None = None,
+        iterations: int | None = None,
+        seed: int = 0,
+        threads: int | None = None,
+        progress: Callable[[str, float], object] | None = None,
+    ) -> Codebook:
+        """As `Index.build`, of `sample_rows` (n, d)."""
+
+    def to_bytes(self) -> bytes:
+        """An index file without rows."""
+
+    @staticmethod
+    def from_bytes(data: bytes) -> Codebook:
+        """Reads the codebook of any index file; damaged ones are a ValueError."""
+
+    @property
+    def dim(self) -> int: ...
+    @property
+    def metric(self) -> Metric: ...
+    @property
+    def num_leaves(self) -> int: ...
+    @property
+    def codes(self) -> Codes: ...
+    @property
+    def spread(self) -> float: ...
+    @property
+    def nbytes(self) -> int: ...
+
+@final
 class Index:
     """Rows in leaf order with their codes. Searching is thread-safe and releases the GIL."""
 
@@ -97,6 +138,7 @@ class Index:
         seed: int = 0,
         threads: int | None = None,
         progress: Callable[[str, float], object] | None = None,
+        codebook: Codebook | None = None,
     ) -> Index:
         """Builds the index of `embeddings` (n, d); see `IndexConfig` for the fields.
 
@@ -106,6 +148,7 @@ class Index:
         spread: Standard deviations that count when leaves are ranked; None measures what is best.
         sample: Rows that k-means trains on; None picks by `leaves`.
         progress: Called with a stage's name and the fraction done of it; what it raises stops the build.
+        codebook: To encode with; only `store` and `threads` then count.
 
         Raises:
             ValueError: An argument has a wrong shape or value, NaN or infinity, or duplicate ids.
@@ -203,5 +246,7 @@ class Index:
     def nbytes(self) -> int:
         """Memory the index holds, or maps."""
 
+    @property
+    def codebook(self) -> Codebook: ...
     def describe(self) -> dict[str, Any]:
         """Sizes and shape: rows, dim, metric, leaves, rows a leaf, tier, codes, store, bytes by part."""

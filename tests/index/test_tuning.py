@@ -113,7 +113,7 @@ BAD = [
     ({"recall": 0}, "`recall` must be above 0 and at most 1, got 0"),
     ({"recall": 1.1}, "`recall` must be above 0 and at most 1, got 1.1"),
     ({"latency": 0}, "`latency` must be above 0 microseconds, got 0"),
-    ({"k": 0}, "`k` must be from 1 to 1000, got 0"),
+    ({"k": 0}, "`k` must be from 1 to 10000, got 0"),
 ]
 
 

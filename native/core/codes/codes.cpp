@@ -34,18 +34,28 @@ void read_direction(const ReadRow& query, std::size_t position, std::size_t dim,
   for (std::size_t t = 0; t < dim; ++t) out[t] = static_cast<float>(out[t] * inverse);
 }
 
-void encode_cell(Codes& codes, std::size_t cell, const float* centroid, const Source& source,
+// Reads the residuals of a cell's rows, with room for two more, and returns the largest |residual|.
+float read_residuals(const ReadRow& read, std::size_t begin, std::size_t end, const float* centroid, std::size_t dim,
+                     std::vector<float>& residuals) {
+  residuals.resize((end - begin + 2) * dim);
+  double largest = 0.0;
+  for (std::size_t i = begin; i < end; ++i) {
+    float* residual = &residuals[(i - begin) * dim];
+    read_residual(read, i, centroid, dim, residual);
+    largest = std::max(largest, squared_norm(residual, dim));
+  }
+  return static_cast<float>(std::sqrt(largest));
+}
+
+// `find_scale` says whether the cell's scale is to be that of its rows.
+void encode_cell(Codes& codes, std::size_t cell, const float* centroid, const Source& source, bool find_scale,
                  std::vector<float>& residuals) {
   const Quantizer& quantizer = codes.quantizer;
   const std::size_t dim = quantizer.dim;
   const std::size_t count = codes.count(cell);
-  residuals.resize((count + 2) * dim);
-  double radius = 0.0;
-  for (std::size_t i = 0; i < count; ++i) {
-    read_residual(source.read, codes.starts[cell] + i, centroid, dim, &residuals[i * dim]);
-    radius = std::max(radius, squared_norm(&residuals[i * dim], dim));
-  }
-  const float scale = quantizer.scale_of(residuals.data(), count);
+  codes.radii[cell] = read_residuals(source.read, codes.starts[cell], codes.starts[cell + 1], centroid, dim, residuals);
+  if (find_scale) codes.scales[cell] = quantizer.scale_of(residuals.data(), count);
+  const float scale = codes.scales[cell];
   std::uint8_t* blocks = codes.blocks.data() + codes.first_block[cell] * quantizer.block_bytes();
   const std::size_t num_blocks = codes.first_block[cell + 1] - codes.first_block[cell];
   std::fill_n(blocks, num_blocks * quantizer.block_bytes(), quantizer.padding());
@@ -61,8 +71,6 @@ void encode_cell(Codes& codes, std::size_t cell, const float* centroid, const So
     for (std::size_t t = 0; t < dim; ++t) decoded[t] -= residual[t];
     error = std::max(error, squared_norm(decoded, dim));
   }
-  codes.scales[cell] = scale;
-  codes.radii[cell] = static_cast<float>(std::sqrt(radius));
   codes.errors[cell] = static_cast<float>(std::sqrt(error));
 }
 
@@ -79,6 +87,19 @@ void find_run_projections(Codes& codes, std::size_t cell, const float* centroid,
     largest = std::max(largest, projection_on(row.data(), centroid, dim));
     projections[i / kRunRows] = largest;
   }
+}
+
+// Calls work(cell, memory it may use) for every cell.
+template <typename Work>
+void for_each_cell(std::size_t cells, std::size_t threads, const Work& work,
+                   const std::function<void(double)>& tick = nullptr) {
+  parallel_for((cells + kCellsPerPiece - 1) / kCellsPerPiece, threads,
+               [&](std::size_t piece, std::size_t) {
+                 std::vector<float> residuals;
+                 const std::size_t last = std::min(cells, (piece + 1) * kCellsPerPiece);
+                 for (std::size_t cell = piece * kCellsPerPiece; cell < last; ++cell) work(cell, residuals);
+               },
+               tick);
 }
 
 }  // namespace
@@ -123,29 +144,39 @@ void Codes::decode(std::size_t cell, std::size_t position, const float* centroid
 }
 
 Codes encode(Quantizer quantizer, Array<std::uint32_t> starts, const float* centroids, const Source& source,
-             std::size_t threads, bool sorted, const std::function<void(double)>& tick) {
+             std::size_t threads, bool sorted, const std::function<void(double)>& tick, Array<float> scales) {
   const std::size_t cells = starts.size() - 1;
   const std::size_t dim = quantizer.dim;
+  const bool find_scales = scales.empty();
   Codes codes;
   codes.quantizer = std::move(quantizer);
   codes.starts = std::move(starts);
   codes.place_blocks();
-  codes.scales = Array<float>(cells);
+  codes.scales = find_scales ? Array<float>(cells) : std::move(scales);
   codes.radii = Array<float>(cells);
   codes.errors = Array<float>(cells);
   if (sorted) codes.run_projections = Array<float>(codes.first_run(cells));
   codes.blocks = Array<std::uint8_t>(codes.first_block[cells] * codes.quantizer.block_bytes());
-  parallel_for((cells + kCellsPerPiece - 1) / kCellsPerPiece, threads,
-               [&](std::size_t piece, std::size_t) {
-                 std::vector<float> residuals;
-                 const std::size_t last = std::min(cells, (piece + 1) * kCellsPerPiece);
-                 for (std::size_t cell = piece * kCellsPerPiece; cell < last; ++cell) {
-                   encode_cell(codes, cell, centroids + cell * dim, source, residuals);
-                   if (sorted) find_run_projections(codes, cell, centroids + cell * dim, source.read);
-                 }
-               },
-               tick);
+  for_each_cell(
+      cells, threads,
+      [&](std::size_t cell, std::vector<float>& residuals) {
+        encode_cell(codes, cell, centroids + cell * dim, source, find_scales, residuals);
+        if (sorted) find_run_projections(codes, cell, centroids + cell * dim, source.read);
+      },
+      tick);
   return codes;
+}
+
+CellSizes sizes_of(const Quantizer& quantizer, const Array<std::uint32_t>& starts, const float* centroids,
+                   const ReadRow& read, std::size_t threads) {
+  const std::size_t cells = starts.size() - 1;
+  CellSizes sizes{Array<float>(cells), Array<float>(cells)};
+  for_each_cell(cells, threads, [&](std::size_t cell, std::vector<float>& residuals) {
+    sizes.radii[cell] = read_residuals(read, starts[cell], starts[cell + 1], centroids + cell * quantizer.dim,
+                                       quantizer.dim, residuals);
+    sizes.scales[cell] = quantizer.scale_of(residuals.data(), starts[cell + 1] - starts[cell]);
+  });
+  return sizes;
 }
 
 Quantizer learn_quantizer(std::size_t dim, std::size_t dims_per_code, const Array<std::uint32_t>& starts,

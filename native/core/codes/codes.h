@@ -21,6 +21,7 @@ struct Codes {
   Array<std::uint32_t> starts;       // (cells + 1) position of each cell's first row
   Array<std::uint32_t> first_block;  // (cells + 1) each cell starts a block
   Array<float> scales;               // (cells)
+  Array<float> usual_radii;          // (cells) what to expect |row - centroid| to be; empty where nobody asks
   Array<float> radii;                // (cells) largest |row - centroid|
   Array<float> errors;               // (cells) largest |row - decoded row|
   Array<std::uint8_t> blocks;
@@ -63,10 +64,20 @@ struct Source {
   ReadRow query = nullptr;
 };
 
-// Codes the rows. `centroids` has dim values a cell. `sorted` says whether the rows of a cell lie in falling
+// Codes the rows, with these scales or, where there are none, with those of `sizes_of`. `centroids` has dim values a
+// cell. `sorted` says whether the rows of a cell lie in falling
 // order of their projections on the centroid.
 Codes encode(Quantizer quantizer, Array<std::uint32_t> starts, const float* centroids, const Source& source,
-             std::size_t threads, bool sorted = false, const std::function<void(double fraction)>& tick = nullptr);
+             std::size_t threads, bool sorted = false, const std::function<void(double fraction)>& tick = nullptr,
+             Array<float> scales = {});
+
+// The scales that fit the rows of each cell, and the largest |row - centroid| of each.
+struct CellSizes {
+  Array<float> scales;
+  Array<float> radii;
+};
+CellSizes sizes_of(const Quantizer& quantizer, const Array<std::uint32_t>& starts, const float* centroids,
+                   const ReadRow& read, std::size_t threads);
 
 // <row, centroid> / |centroid|², the row's projection in lengths of the centroid, or 1 where the centroid is zero.
 float projection_on(const float* row, const float* centroid, std::size_t dim);

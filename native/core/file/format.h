@@ -10,16 +10,11 @@ namespace shortlist {
 static_assert(std::endian::native == std::endian::little, "index files are little-endian");
 
 inline constexpr char kMagic[8] = {'S', 'H', 'O', 'R', 'T', 'L', 'S', 'T'};
-// An index is written in the first version that can tell what it holds. Version 2 knows rows that are not float32,
-// version 3 has leaves whose rows lie in falling order of their projections on the centroid, version 4 knows even 4-bit
-// codes, of rows or of centroids.
-inline constexpr std::uint32_t kPlainVersion = 1;
-inline constexpr std::uint32_t kRowsVersion = 2;
-inline constexpr std::uint32_t kProjectionsVersion = 3;
-inline constexpr std::uint32_t kFormatVersion = 4;
-inline constexpr std::uint32_t kLayout = 0x00100401;  // blocks of 16 rows, slices of 4 int8 dimensions, + 128
+inline constexpr std::uint32_t kFormatVersion = 1;
+inline constexpr std::uint32_t kLayout = 0x00100402;  // blocks of 16 rows, slices of 4 int8 dimensions, + 128
 inline constexpr std::size_t kSectionAlignment = 64;
-inline constexpr std::size_t kMaxSections = 64;
+inline constexpr std::size_t kMaxSections = 65536;
+inline constexpr std::size_t kMaxColumns = 1024;  // of a segment
 
 struct FileHeader {
   char magic[8];
@@ -33,56 +28,87 @@ struct FileHeader {
 static_assert(sizeof(FileHeader) == 48);
 
 struct FileSection {
-  std::uint64_t kind;
+  std::uint16_t kind;
+  std::uint16_t column;   // of the segment; 0 for what is no column's
+  std::uint32_t segment;  // 0 for what is no segment's
   std::uint64_t offset;
   std::uint64_t bytes;
   std::uint64_t checksum;
 };
 static_assert(sizeof(FileSection) == 32);
 
-enum class SectionKind : std::uint64_t {
+enum class SectionKind : std::uint16_t {
   parameters = 1,
   note = 2,
-  augmentation_mean = 3,
-  group_centroids = 4,
-  centroid_starts = 5,
-  centroid_scales = 6,
-  centroid_radii = 7,
-  centroid_errors = 8,
-  centroid_blocks = 9,
-  code_starts = 10,
-  code_scales = 11,
-  code_radii = 12,
-  code_errors = 13,
-  code_blocks = 14,
-  row_of = 15,
-  rows = 16,
-  id_integers = 17,
-  id_text = 18,
-  id_offsets = 19,
-  code_centres = 20,
-  row_scales = 21,            // of int8 rows; no others have the section
-  spread = 22,                // one number; not in version 1
-  code_run_projections = 23,  // from version 3 on
-  code_steps = 24,            // empty where codes are not even; from version 4 on
-  centroid_steps = 25,        // the same
+  // The codebook.
+  augmentation_mean = 16,
+  clusters = 17,
+  leaf_of_cluster = 18,
+  group_centroids = 19,
+  centroid_starts = 20,
+  centroid_scales = 21,
+  centroid_radii = 22,
+  centroid_errors = 23,
+  centroid_blocks = 24,
+  centroid_steps = 25,  // empty where centroids are coded with int8
+  code_centres = 26,    // empty where codes have none
+  code_steps = 27,      // empty where codes are not even
+  cell_scales = 28,
+  cell_radii = 29,
+  // Of each segment.
+  segment_parameters = 64,
+  code_starts = 65,
+  code_radii = 66,
+  code_errors = 67,
+  code_blocks = 68,
+  run_projections = 69,
+  row_of = 70,
+  rows = 71,
+  row_scales = 72,  // of int8 rows; no others have the section
+  id_integers = 73,
+  id_text = 74,
+  id_offsets = 75,
+  live = 76,  // empty where no row is deleted
+  // Of each column of a segment.
+  column_parameters = 128,
+  column_name = 129,
+  column_values = 130,
+  column_text_ends = 131,
+  column_list_ends = 132,
+  column_missing = 133,
 };
 
 struct FileParameters {
-  std::uint64_t size;
   std::uint32_t dim;
   std::uint32_t metric;
-  std::uint32_t id_kind;
   std::uint32_t augmentation_copies;
   float augmentation_weight;
-  float default_stop;
-  std::uint32_t default_exact;
-  std::uint32_t default_leaves;
-  std::uint32_t default_rerank;
-  std::uint32_t default_groups;
+  float tier_norm;
+  float spread;
   std::uint32_t dims_per_code;  // 0 = int8
-  std::uint32_t store;          // of the rows; 0 = float32, the only one of version 1
+  std::uint32_t default_groups;
+  float settings_stop;
+  std::uint32_t settings_exact;
+  std::uint32_t settings_leaves;
+  std::uint32_t settings_rerank;
+  std::uint32_t settings_groups;
+  std::uint32_t num_segments;
 };
 static_assert(sizeof(FileParameters) == 56);
+
+struct FileSegment {
+  std::uint64_t size;
+  std::uint32_t id_kind;
+  std::uint32_t store;
+  std::uint32_t num_columns;
+  std::uint32_t unused;  // 0
+};
+static_assert(sizeof(FileSegment) == 24);
+
+struct FileColumn {
+  std::uint32_t type;
+  std::uint32_t is_list;
+};
+static_assert(sizeof(FileColumn) == 8);
 
 }  // namespace shortlist

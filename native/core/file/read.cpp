@@ -7,10 +7,13 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
+#include <memory>
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "file/checksum.h"
@@ -56,7 +59,12 @@ class Reader {
     if (!sound) damaged(what);
   }
 
-  std::uint32_t version() const { return version_; }
+  // Sections are those of this segment and column from now on.
+  void of_segment(std::size_t segment) {
+    segment_ = segment;
+    column_ = 0;
+  }
+  void of_column(std::size_t column) { column_ = column; }
 
   // The section as an array; `lazy` sections of a mapped file are not read. `size` values are expected.
   template <typename T>
@@ -67,8 +75,9 @@ class Reader {
   }
   template <typename T>
   Array<T> array_of_any_size(SectionKind kind, bool lazy = false) const {
-    const auto section = std::find_if(table_.begin(), table_.end(),
-                                      [&](const FileSection& s) { return s.kind == static_cast<std::uint64_t>(kind); });
+    const auto section = std::find_if(table_.begin(), table_.end(), [&](const FileSection& s) {
+      return s.kind == static_cast<std::uint16_t>(kind) && s.segment == segment_ && s.column == column_;
+    });
     require(section != table_.end(), "lacks a section");
     require(section->bytes % sizeof(T) == 0, "has a section of the wrong size");
     const std::size_t size = section->bytes / sizeof(T);
@@ -119,11 +128,11 @@ class Reader {
     read(0, &header, sizeof header);
     require(std::memcmp(header.magic, kMagic, sizeof kMagic) == 0, "does not begin as one");
     require(header.header_checksum == checksum(&header, offsetof(FileHeader, header_checksum)), "has a damaged header");
-    if (header.version < 1 || header.version > kFormatVersion || header.layout != kLayout) {
-      damaged("has format version " + std::to_string(header.version) + ", this release reads versions 1 to " +
-              std::to_string(kFormatVersion));
+    if (header.version != kFormatVersion || header.layout != kLayout) {
+      damaged("has format version " + std::to_string(header.version) +
+              (header.layout == kLayout ? "" : " of before 0.1") + ", this release reads version " +
+              std::to_string(kFormatVersion) + "; build it again");
     }
-    version_ = header.version;
     require(header.file_bytes == bytes_, "is cut short");
     require(header.num_sections <= kMaxSections, "has too many sections");
     table_.resize(header.num_sections);
@@ -154,9 +163,10 @@ class Reader {
   std::string path_;
   std::string name_;              // for messages
   const char* memory_ = nullptr;  // read instead of a file
-  int file_ = -1;
-  std::uint32_t version_ = 0;
   std::size_t bytes_ = 0;
+  int file_ = -1;
+  std::size_t segment_ = 0;
+  std::size_t column_ = 0;
   std::shared_ptr<const void> mapped_;
   std::vector<FileSection> table_;
 };
@@ -169,35 +179,102 @@ bool all_lengths(const Array<float>& values) {
   return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v) && v >= 0.0f; });
 }
 
+// Ends that rise to `last`.
+bool are_ends(const Array<std::uint64_t>& ends, std::size_t last) {
+  return ends.empty() ? last == 0 : std::is_sorted(ends.begin(), ends.end()) && ends[ends.size() - 1] == last;
+}
+
+bool are_starts(const Array<std::uint32_t>& starts, std::size_t last) {
+  return starts.size() >= 2 && starts[0] == 0 && starts[starts.size() - 1] == last &&
+         std::is_sorted(starts.begin(), starts.end());
+}
+
 // The steps of even codes; none where codes are of another kind.
 Array<float> read_steps(const Reader& file, SectionKind kind, std::size_t dim) {
-  if (file.version() < kFormatVersion) return {};
   Array<float> steps = file.array_of_any_size<float>(kind);
   file.require(steps.empty() || steps.size() == dim, "has a section of the wrong size");
   file.require(all_lengths(steps), "has steps of impossible size");
   return steps;
 }
 
-// Cells over `size` rows.
-Codes read_codes(const Reader& file, SectionKind starts, Quantizer quantizer, std::size_t size) {
-  const auto next = [starts](std::uint64_t i) {
-    return static_cast<SectionKind>(static_cast<std::uint64_t>(starts) + i);
-  };
-  Codes codes;
-  codes.quantizer = std::move(quantizer);
-  codes.starts = file.array_of_any_size<std::uint32_t>(starts);
-  file.require(codes.starts.size() >= 2, "has no leaves");
-  const std::size_t cells = codes.starts.size() - 1;
-  file.require(
-      codes.starts[0] == 0 && codes.starts[cells] == size && std::is_sorted(codes.starts.begin(), codes.starts.end()),
-      "has leaves that do not cover its rows");
-  codes.scales = file.array<float>(next(1), cells);
-  codes.radii = file.array<float>(next(2), cells);
-  codes.errors = file.array<float>(next(3), cells);
-  file.require(all_lengths(codes.scales) && all_lengths(codes.radii) && all_lengths(codes.errors),
+std::shared_ptr<const Codebook> read_codebook(const Reader& file, const FileParameters& parameters) {
+  Codebook book;
+  book.dim = parameters.dim;
+  file.require(book.dim >= 1 && book.dim <= kMaxDim, "has an impossible dimension");
+  file.require(parameters.metric <= static_cast<std::uint32_t>(Metric::l2), "has an unknown metric");
+  book.metric = static_cast<Metric>(parameters.metric);
+  const bool augmented = book.metric == Metric::l2;
+  file.require(parameters.augmentation_copies <= kMaxAugmentedCopies &&
+                   (parameters.augmentation_copies > 0) == augmented && std::isfinite(parameters.augmentation_weight) &&
+                   std::isfinite(parameters.spread) && parameters.spread >= 0.0f && parameters.tier_norm >= 0.0f,
+               "has impossible parameters");
+  book.augmentation = {book.dim, parameters.augmentation_copies, parameters.augmentation_weight,
+                       file.array<float>(SectionKind::augmentation_mean, augmented ? book.dim : 0)};
+  book.spread = parameters.spread;
+  book.tier_norm = parameters.tier_norm;
+  const std::size_t coded_dim = book.augmentation.coded_dim();
+  const std::size_t routing_dim = book.routing_dim();
+
+  file.require(parameters.dims_per_code <= 2, "has codes of an unknown kind");
+  Quantizer quantizer{coded_dim, parameters.dims_per_code, {}, read_steps(file, SectionKind::code_steps, coded_dim)};
+  file.require(quantizer.steps.empty() || quantizer.dims_per_code == 1, "has codes of an unknown kind");
+  const std::size_t centres = quantizer.steps.empty() ? quantizer.num_codes() * quantizer.dims_per_code * kCentres : 0;
+  quantizer.centres = file.array<float>(SectionKind::code_centres, centres);
+  file.require(all_finite(quantizer.centres), "has centres that are not finite");
+  book.quantizer = std::move(quantizer);
+
+  Codes& centroids = book.centroids;
+  Array<float> steps = read_steps(file, SectionKind::centroid_steps, routing_dim);
+  centroids.quantizer = steps.empty() ? Quantizer::int8(routing_dim) : Quantizer{routing_dim, 1, {}, std::move(steps)};
+  centroids.starts = file.array_of_any_size<std::uint32_t>(SectionKind::centroid_starts);
+  file.require(centroids.starts.size() >= 2, "has no leaves");
+  const std::size_t groups = centroids.starts.size() - 1;
+  const std::size_t leaves = centroids.starts[groups];
+  file.require(leaves >= 1 && are_starts(centroids.starts, leaves), "has groups that do not cover its leaves");
+  centroids.scales = file.array<float>(SectionKind::centroid_scales, groups);
+  centroids.radii = file.array<float>(SectionKind::centroid_radii, groups);
+  centroids.errors = file.array<float>(SectionKind::centroid_errors, groups);
+  centroids.place_blocks();
+  centroids.blocks = file.array<std::uint8_t>(SectionKind::centroid_blocks,
+                                              centroids.first_block[groups] * centroids.quantizer.block_bytes());
+  book.group_centroids = file.array<float>(SectionKind::group_centroids, groups * routing_dim);
+  file.require(parameters.default_groups >= 1, "has impossible parameters");
+  book.default_groups = parameters.default_groups;
+
+  book.scales = file.array_of_any_size<float>(SectionKind::cell_scales);
+  file.require(book.num_cells() == leaves || book.num_cells() == leaves + 1, "has groups that do not cover its leaves");
+  book.radii = file.array<float>(SectionKind::cell_radii, book.num_cells());
+  file.require(all_lengths(centroids.scales) && all_lengths(centroids.radii) && all_lengths(centroids.errors) &&
+                   all_lengths(book.scales) && all_lengths(book.radii),
                "has leaves of impossible size");
+
+  book.leaf_of_cluster = file.array_of_any_size<std::uint32_t>(SectionKind::leaf_of_cluster);
+  file.require(!book.leaf_of_cluster.empty() && std::all_of(book.leaf_of_cluster.begin(), book.leaf_of_cluster.end(),
+                                                            [&](std::uint32_t leaf) { return leaf < leaves; }),
+               "has clusters without leaves");
+  book.clusters = file.array<float>(SectionKind::clusters, book.leaf_of_cluster.size() * book.dim);
+  file.require(all_finite(book.augmentation.mean) && all_finite(book.group_centroids) && all_finite(book.clusters),
+               "has centroids that are not finite");
+  book.finish();
+  return std::make_shared<const Codebook>(std::move(book));
+}
+
+Codes read_codes(const Reader& file, const Codebook& codebook, std::size_t size) {
+  const std::size_t cells = codebook.num_cells();
+  Codes codes;
+  codes.quantizer = codebook.quantizer;
+  codes.scales = codebook.scales;
+  codes.usual_radii = codebook.radii;
+  codes.starts = file.array<std::uint32_t>(SectionKind::code_starts, cells + 1);
+  file.require(are_starts(codes.starts, size), "has leaves that do not cover its rows");
+  codes.radii = file.array<float>(SectionKind::code_radii, cells);
+  codes.errors = file.array<float>(SectionKind::code_errors, cells);
+  file.require(all_lengths(codes.radii) && all_lengths(codes.errors), "has leaves of impossible size");
   codes.place_blocks();
-  codes.blocks = file.array<std::uint8_t>(next(4), codes.first_block[cells] * codes.quantizer.block_bytes(), true);
+  codes.blocks = file.array<std::uint8_t>(SectionKind::code_blocks,
+                                          codes.first_block[cells] * codes.quantizer.block_bytes(), true);
+  codes.run_projections = file.array<float>(SectionKind::run_projections, codes.first_run(cells));
+  file.require(all_finite(codes.run_projections), "has leaves of impossible size");
   return codes;
 }
 
@@ -209,8 +286,7 @@ Ids read_ids(const Reader& file, std::uint32_t kind, std::size_t size) {
   file.require(kind == static_cast<std::uint32_t>(Ids::Kind::strings), "has ids of an unknown kind");
   Array<char> text = file.array_of_any_size<char>(SectionKind::id_text);
   Array<std::uint64_t> offsets = file.array<std::uint64_t>(SectionKind::id_offsets, size + 1);
-  file.require(offsets[0] == 0 && offsets[size] == text.size() && std::is_sorted(offsets.begin(), offsets.end()),
-               "has ids out of bounds");
+  file.require(offsets[0] == 0 && are_ends(offsets, text.size()), "has ids out of bounds");
   Ids ids(std::move(text), std::move(offsets));
   for (std::size_t row = 0; row < size; ++row) {
     file.require(is_utf8(ids.string(row)), "has an id that is not UTF-8");
@@ -219,8 +295,7 @@ Ids read_ids(const Reader& file, std::uint32_t kind, std::size_t size) {
 }
 
 StoredRows read_rows(const Reader& file, std::uint32_t store, std::size_t size, std::size_t dim, bool map) {
-  const Store last = file.version() == kPlainVersion ? Store::float32 : Store::int8;
-  file.require(store <= static_cast<std::uint32_t>(last), "has rows of an unknown kind");
+  file.require(store <= static_cast<std::uint32_t>(Store::int8), "has rows of an unknown kind");
   StoredRows rows;
   rows.store = static_cast<Store>(store);
   rows.dim = dim;
@@ -233,78 +308,120 @@ StoredRows read_rows(const Reader& file, std::uint32_t store, std::size_t size, 
   return rows;
 }
 
-Index load_from(const Reader& file, bool map) {
+Column read_column(const Reader& file, std::size_t size) {
+  const FileColumn parameters = file.array<FileColumn>(SectionKind::column_parameters, 1)[0];
+  file.require(parameters.type <= static_cast<std::uint32_t>(ColumnType::text) && parameters.is_list <= 1,
+               "has a column of an unknown type");
+  Column column;
+  column.type = static_cast<ColumnType>(parameters.type);
+  column.is_list = parameters.is_list == 1;
+  const Array<char> name = file.array_of_any_size<char>(SectionKind::column_name);
+  column.name.assign(name.data(), name.size());
+  column.values = file.array_of_any_size<std::uint8_t>(SectionKind::column_values);
+  column.text_ends = file.array_of_any_size<std::uint64_t>(SectionKind::column_text_ends);
+  column.list_ends = file.array_of_any_size<std::uint64_t>(SectionKind::column_list_ends);
+  column.missing = file.array_of_any_size<std::uint8_t>(SectionKind::column_missing);
+  const bool is_text = column.type == ColumnType::text;
+  const std::size_t values =
+      is_text ? column.text_ends.size() : column.values.size() / Column::value_bytes(column.type);
+  const bool sound =
+      (is_text ? are_ends(column.text_ends, column.values.size())
+               : column.text_ends.empty() && column.values.size() % Column::value_bytes(column.type) == 0) &&
+      (column.is_list ? column.list_ends.size() == size && are_ends(column.list_ends, values)
+                      : column.list_ends.empty() && values == size) &&
+      (column.missing.empty() || column.missing.size() == size);
+  file.require(sound, "has a column that does not fit its rows");
+  std::size_t begin = 0;
+  for (const std::uint64_t end : column.text_ends) {
+    const std::string_view text(reinterpret_cast<const char*>(column.values.data()) + begin, end - begin);
+    file.require(is_utf8(text), "has text that is not UTF-8");
+    begin = end;
+  }
+  file.require(is_utf8(column.name), "has text that is not UTF-8");
+  return column;
+}
+
+// `before` rows are in the segments before.
+Part read_part(Reader& file, const Codebook& codebook, const float* centroids, std::size_t before, bool map) {
+  const FileSegment parameters = file.array<FileSegment>(SectionKind::segment_parameters, 1)[0];
+  file.require(parameters.size >= 1 && parameters.size < Ids::kNone - before, "has an impossible number of rows");
+  file.require(parameters.num_columns <= kMaxColumns, "has too many columns");
+  Segment segment;
+  segment.size = parameters.size;
+  segment.codes = read_codes(file, codebook, segment.size);
+  segment.row_of = file.array<std::uint32_t>(SectionKind::row_of, segment.size);
+  std::vector<bool> seen(segment.size, false);
+  for (const std::uint32_t row : segment.row_of) {
+    file.require(row < segment.size && !seen[row], "does not hold every row once");
+    seen[row] = true;
+  }
+  segment.rows = read_rows(file, parameters.store, segment.size, codebook.dim, map);
+  segment.ids = read_ids(file, parameters.id_kind, segment.size);
+  segment.finish(codebook, centroids);
+  Part part;
+  part.live = file.array_of_any_size<std::uint16_t>(SectionKind::live);
+  const Codes& codes = segment.codes;
+  if (!part.live.empty()) {
+    file.require(part.live.size() == codes.first_block[codes.num_cells()], "has a section of the wrong size");
+    for (std::size_t cell = 0; cell < codes.num_cells(); ++cell) {
+      for (std::size_t i = 0; i < codes.count(cell); ++i) {
+        part.num_deleted += (~part.live[codes.first_block[cell] + i / kBlockRows] >> i % kBlockRows) & 1u;
+      }
+    }
+  }
+  for (std::size_t column = 0; column < parameters.num_columns; ++column) {
+    file.of_column(column);
+    segment.columns.push_back(read_column(file, segment.size));
+  }
+  part.segment = std::make_shared<const Segment>(std::move(segment));
+  return part;
+}
+
+std::shared_ptr<const Codebook> codebook_of(const Reader& file) {
+  return read_codebook(file, file.array<FileParameters>(SectionKind::parameters, 1)[0]);
+}
+
+Index index_of(Reader& file, bool map) {
   const FileParameters parameters = file.array<FileParameters>(SectionKind::parameters, 1)[0];
-  Index index;
-  index.size = parameters.size;
-  index.dim = parameters.dim;
-  file.require(index.size >= 1 && index.size < Ids::kNone, "has an impossible number of rows");
-  file.require(index.dim >= 1 && index.dim <= kMaxDim, "has an impossible dimension");
-  file.require(parameters.metric <= static_cast<std::uint32_t>(Metric::l2), "has an unknown metric");
-  index.metric = static_cast<Metric>(parameters.metric);
-  file.require(parameters.default_leaves >= 1 && parameters.default_rerank >= 1 && parameters.default_exact <= 1 &&
-                   std::isfinite(parameters.default_stop),
+  file.require(parameters.num_segments >= 1, "holds a codebook without rows");
+  file.require(parameters.settings_leaves >= 1 && parameters.settings_rerank >= 1 && parameters.settings_exact <= 1 &&
+                   std::isfinite(parameters.settings_stop),
                "has impossible settings");
-  index.settings = {.exact = parameters.default_exact == 1,
-                    .leaves = parameters.default_leaves,
-                    .rerank = parameters.default_rerank,
-                    .groups = parameters.default_groups,
-                    .stop = parameters.default_stop};
+  Index index;
+  index.settings = {.exact = parameters.settings_exact == 1,
+                    .leaves = parameters.settings_leaves,
+                    .rerank = parameters.settings_rerank,
+                    .groups = parameters.settings_groups,
+                    .stop = parameters.settings_stop};
   const Array<char> note = file.array_of_any_size<char>(SectionKind::note);
   index.note.assign(note.data(), note.size());
   file.require(is_utf8(index.note), "has a note that is not UTF-8");
-
-  const bool augmented = index.metric == Metric::l2;
-  file.require(parameters.augmentation_copies <= kMaxAugmentedCopies &&
-                   (parameters.augmentation_copies > 0) == augmented && std::isfinite(parameters.augmentation_weight),
-               "has impossible parameters");
-  index.augmentation = {index.dim, parameters.augmentation_copies, parameters.augmentation_weight,
-                        file.array<float>(SectionKind::augmentation_mean, augmented ? index.dim : 0)};
-  const std::size_t coded_dim = index.augmentation.coded_dim();
-  file.require(parameters.dims_per_code <= 2, "has codes of an unknown kind");
-  Quantizer quantizer{coded_dim, parameters.dims_per_code, {}, read_steps(file, SectionKind::code_steps, coded_dim)};
-  file.require(quantizer.steps.empty() || quantizer.dims_per_code == 1, "has codes of an unknown kind");
-  const std::size_t centres = quantizer.steps.empty() ? quantizer.num_codes() * quantizer.dims_per_code * kCentres : 0;
-  quantizer.centres = file.array<float>(SectionKind::code_centres, centres);
-  file.require(all_finite(quantizer.centres), "has centres that are not finite");
-  index.codes = read_codes(file, SectionKind::code_starts, std::move(quantizer), index.size);
-  if (file.version() >= kProjectionsVersion) {
-    index.codes.run_projections =
-        file.array<float>(SectionKind::code_run_projections, index.codes.first_run(index.codes.num_cells()));
-    file.require(all_finite(index.codes.run_projections), "has leaves of impossible size");
+  const std::shared_ptr<const Codebook> codebook = read_codebook(file, parameters);
+  const Array<float> centroids = codebook->coded_centroids();
+  std::vector<Part> parts;
+  std::size_t rows = 0;
+  for (std::size_t segment = 0; segment < parameters.num_segments; ++segment) {
+    file.of_segment(segment);
+    parts.push_back(read_part(file, *codebook, centroids.data(), rows, map));
+    rows += parts.back().segment->size;
+    file.require(segment == 0 || follows(parts[0].segment->ids, parts.back().segment->ids), "has ids of several kinds");
   }
-  const auto centroid_starts = file.array_of_any_size<std::uint32_t>(SectionKind::centroid_starts);
-  file.require(centroid_starts.size() >= 2, "has no leaves");
-  const std::size_t leaves = centroid_starts[centroid_starts.size() - 1];
-  const std::size_t cells = index.codes.num_cells();
-  file.require(leaves >= 1 && (cells == leaves || cells == leaves + 1), "has groups that do not cover its leaves");
-  if (file.version() != kPlainVersion) index.spread = file.array<float>(SectionKind::spread, 1)[0];
-  file.require(std::isfinite(index.spread) && index.spread >= 0.0f, "has an impossible spread");
-  Array<float> steps = read_steps(file, SectionKind::centroid_steps, index.routing_dim());
-  Quantizer coarse =
-      steps.empty() ? Quantizer::int8(index.routing_dim()) : Quantizer{index.routing_dim(), 1, {}, std::move(steps)};
-  index.centroids = read_codes(file, SectionKind::centroid_starts, std::move(coarse), leaves);
-  index.group_centroids =
-      file.array<float>(SectionKind::group_centroids, index.centroids.num_cells() * index.routing_dim());
-  file.require(all_finite(index.augmentation.mean) && all_finite(index.group_centroids),
-               "has centroids that are not finite");
-
-  index.row_of = file.array<std::uint32_t>(SectionKind::row_of, index.size);
-  std::vector<bool> seen(index.size, false);
-  for (const std::uint32_t row : index.row_of) {
-    file.require(row < index.size && !seen[row], "does not hold every row once");
-    seen[row] = true;
-  }
-  index.rows = read_rows(file, parameters.store, index.size, index.dim, map);
-  index.ids = read_ids(file, parameters.id_kind, index.size);
-  index.finish();
+  index.snapshot = std::make_shared<const Snapshot>(codebook, std::move(parts));
   return index;
 }
 
 }  // namespace
 
-Index load(const std::string& path, bool map) { return load_from(Reader(path, map), map); }
+Index load(const std::string& path, bool map) {
+  Reader file(path, map);
+  return index_of(file, map);
+}
 
-Index load(std::span<const char> bytes) { return load_from(Reader(bytes), false); }
+Index load(std::span<const char> bytes) {
+  Reader file(bytes);
+  return index_of(file, false);
+}
+
+std::shared_ptr<const Codebook> load_codebook(std::span<const char> bytes) { return codebook_of(Reader(bytes)); }
 
 }  // namespace shortlist

@@ -6,8 +6,10 @@
 #include <cstring>
 #include <filesystem>
 #include <functional>
+#include <list>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "file/checksum.h"
@@ -70,81 +72,141 @@ class NewFile {
   bool committed_ = false;
 };
 
-struct Part {
-  SectionKind kind;
-  const void* data;
-  std::size_t bytes;
-};
-
 std::size_t align(std::size_t offset) {
   return (offset + kSectionAlignment - 1) / kSectionAlignment * kSectionAlignment;
 }
 
-// The first that can tell what the index holds: one that was read from an old file may have no fronts.
-std::uint32_t version_of(const Index& index) {
-  if (!index.codes.quantizer.steps.empty() || !index.centroids.quantizer.steps.empty()) return kFormatVersion;
-  if (!index.codes.run_projections.empty()) return kProjectionsVersion;
-  return index.rows.store == Store::float32 && index.spread == 0.0f ? kPlainVersion : kRowsVersion;
+struct Section {
+  FileSection place;
+  const void* data;
+};
+
+// The sections of a file, in the order they are written in.
+class Sections {
+ public:
+  void of_segment(std::size_t segment) { segment_ = static_cast<std::uint32_t>(segment); }
+  void of_column(std::size_t column) { column_ = static_cast<std::uint16_t>(column); }
+
+  void add(SectionKind kind, const void* data, std::size_t bytes) {
+    sections_.push_back({{static_cast<std::uint16_t>(kind), column_, segment_, 0, bytes, 0}, data});
+  }
+  template <typename T>
+  void add(SectionKind kind, const Array<T>& array) {
+    add(kind, array.data(), array.bytes());
+  }
+  // A copy is kept until the file is written.
+  template <typename T>
+  void add_struct(SectionKind kind, const T& fields) {
+    const auto* bytes = reinterpret_cast<const char*>(&fields);
+    structs_.emplace_back(bytes, bytes + sizeof fields);
+    add(kind, structs_.back().data(), sizeof fields);
+  }
+
+  std::vector<Section>& all() { return sections_; }
+
+ private:
+  std::uint32_t segment_ = 0;
+  std::uint16_t column_ = 0;
+  std::vector<Section> sections_;
+  std::list<std::string> structs_;
+};
+
+void add_codebook(const Codebook& codebook, Sections& sections) {
+  const Codes& centroids = codebook.centroids;
+  sections.add(SectionKind::augmentation_mean, codebook.augmentation.mean);
+  sections.add(SectionKind::clusters, codebook.clusters);
+  sections.add(SectionKind::leaf_of_cluster, codebook.leaf_of_cluster);
+  sections.add(SectionKind::group_centroids, codebook.group_centroids);
+  sections.add(SectionKind::centroid_starts, centroids.starts);
+  sections.add(SectionKind::centroid_scales, centroids.scales);
+  sections.add(SectionKind::centroid_radii, centroids.radii);
+  sections.add(SectionKind::centroid_errors, centroids.errors);
+  sections.add(SectionKind::centroid_blocks, centroids.blocks);
+  sections.add(SectionKind::centroid_steps, centroids.quantizer.steps);
+  sections.add(SectionKind::code_centres, codebook.quantizer.centres);
+  sections.add(SectionKind::code_steps, codebook.quantizer.steps);
+  sections.add(SectionKind::cell_scales, codebook.scales);
+  sections.add(SectionKind::cell_radii, codebook.radii);
+}
+
+void add_column(const Column& column, Sections& sections) {
+  sections.add_struct(SectionKind::column_parameters,
+                      FileColumn{static_cast<std::uint32_t>(column.type), column.is_list ? 1u : 0u});
+  sections.add(SectionKind::column_name, column.name.data(), column.name.size());
+  sections.add(SectionKind::column_values, column.values);
+  sections.add(SectionKind::column_text_ends, column.text_ends);
+  sections.add(SectionKind::column_list_ends, column.list_ends);
+  sections.add(SectionKind::column_missing, column.missing);
+}
+
+void add_part(const Part& part, Sections& sections) {
+  const Segment& segment = *part.segment;
+  sections.add_struct(SectionKind::segment_parameters,
+                      FileSegment{.size = segment.size,
+                                  .id_kind = static_cast<std::uint32_t>(segment.ids.kind()),
+                                  .store = static_cast<std::uint32_t>(segment.rows.store),
+                                  .num_columns = static_cast<std::uint32_t>(segment.columns.size()),
+                                  .unused = 0});
+  sections.add(SectionKind::code_starts, segment.codes.starts);
+  sections.add(SectionKind::code_radii, segment.codes.radii);
+  sections.add(SectionKind::code_errors, segment.codes.errors);
+  sections.add(SectionKind::code_blocks, segment.codes.blocks);
+  sections.add(SectionKind::run_projections, segment.codes.run_projections);
+  sections.add(SectionKind::row_of, segment.row_of);
+  sections.add(SectionKind::rows, segment.rows.values);
+  if (segment.rows.store == Store::int8) sections.add(SectionKind::row_scales, segment.rows.scales);
+  sections.add(SectionKind::id_integers, segment.ids.integers());
+  sections.add(SectionKind::id_text, segment.ids.text());
+  sections.add(SectionKind::id_offsets, segment.ids.offsets());
+  sections.add(SectionKind::live, part.live);
+  for (std::size_t column = 0; column < segment.columns.size(); ++column) {
+    sections.of_column(column);
+    add_column(segment.columns[column], sections);
+  }
+  sections.of_column(0);
 }
 
 // Puts bytes after those before.
 using Sink = std::function<void(const void* data, std::size_t bytes)>;
 
 // begin(bytes) is told how many there will be and returns where they go.
-void write(const Index& index, const Settings& settings, const std::string& note,
-           const std::function<Sink(std::size_t bytes)>& begin) {
-  const FileParameters parameters{.size = index.size,
-                                  .dim = static_cast<std::uint32_t>(index.dim),
-                                  .metric = static_cast<std::uint32_t>(index.metric),
-                                  .id_kind = static_cast<std::uint32_t>(index.ids.kind()),
-                                  .augmentation_copies = static_cast<std::uint32_t>(index.augmentation.copies),
-                                  .augmentation_weight = index.augmentation.weight,
-                                  .default_stop = settings.stop,
-                                  .default_exact = settings.exact ? 1u : 0u,
-                                  .default_leaves = settings.leaves,
-                                  .default_rerank = settings.rerank,
-                                  .default_groups = settings.groups,
-                                  .dims_per_code = static_cast<std::uint32_t>(index.codes.quantizer.dims_per_code),
-                                  .store = static_cast<std::uint32_t>(index.rows.store)};
-  std::vector<Part> parts{{SectionKind::parameters, &parameters, sizeof parameters},
-                          {SectionKind::note, note.data(), note.size()}};
-  const auto add = [&](SectionKind kind, const auto& array) { parts.push_back({kind, array.data(), array.bytes()}); };
-  add(SectionKind::augmentation_mean, index.augmentation.mean);
-  add(SectionKind::group_centroids, index.group_centroids);
-  add(SectionKind::centroid_starts, index.centroids.starts);
-  add(SectionKind::centroid_scales, index.centroids.scales);
-  add(SectionKind::centroid_radii, index.centroids.radii);
-  add(SectionKind::centroid_errors, index.centroids.errors);
-  add(SectionKind::centroid_blocks, index.centroids.blocks);
-  add(SectionKind::code_starts, index.codes.starts);
-  add(SectionKind::code_scales, index.codes.scales);
-  add(SectionKind::code_radii, index.codes.radii);
-  add(SectionKind::code_errors, index.codes.errors);
-  add(SectionKind::code_blocks, index.codes.blocks);
-  add(SectionKind::row_of, index.row_of);
-  add(SectionKind::rows, index.rows.values);
-  add(SectionKind::id_integers, index.ids.integers());
-  add(SectionKind::id_text, index.ids.text());
-  add(SectionKind::id_offsets, index.ids.offsets());
-  add(SectionKind::code_centres, index.codes.quantizer.centres);
-  if (index.rows.store == Store::int8) add(SectionKind::row_scales, index.rows.scales);
-  const std::uint32_t version = version_of(index);
-  if (version >= kProjectionsVersion) add(SectionKind::code_run_projections, index.codes.run_projections);
-  if (version == kFormatVersion) {
-    add(SectionKind::code_steps, index.codes.quantizer.steps);
-    add(SectionKind::centroid_steps, index.centroids.quantizer.steps);
+void write(const Index& index, const std::function<Sink(std::size_t bytes)>& begin) {
+  const Snapshot& snapshot = *index.snapshot;
+  const Codebook& codebook = *snapshot.codebook;
+  Sections sections;
+  sections.add_struct(SectionKind::parameters,
+                      FileParameters{.dim = static_cast<std::uint32_t>(codebook.dim),
+                                     .metric = static_cast<std::uint32_t>(codebook.metric),
+                                     .augmentation_copies = static_cast<std::uint32_t>(codebook.augmentation.copies),
+                                     .augmentation_weight = codebook.augmentation.weight,
+                                     .tier_norm = codebook.tier_norm,
+                                     .spread = codebook.spread,
+                                     .dims_per_code = static_cast<std::uint32_t>(codebook.quantizer.dims_per_code),
+                                     .default_groups = static_cast<std::uint32_t>(codebook.default_groups),
+                                     .settings_stop = index.settings.stop,
+                                     .settings_exact = index.settings.exact ? 1u : 0u,
+                                     .settings_leaves = index.settings.leaves,
+                                     .settings_rerank = index.settings.rerank,
+                                     .settings_groups = index.settings.groups,
+                                     .num_segments = static_cast<std::uint32_t>(snapshot.parts.size())});
+  sections.add(SectionKind::note, index.note.data(), index.note.size());
+  add_codebook(codebook, sections);
+  for (std::size_t part = 0; part < snapshot.parts.size(); ++part) {
+    sections.of_segment(part);
+    add_part(snapshot.parts[part], sections);
   }
-  if (version != kPlainVersion) parts.push_back({SectionKind::spread, &index.spread, sizeof index.spread});
 
   std::vector<FileSection> table;
-  std::size_t offset = align(sizeof(FileHeader) + parts.size() * sizeof(FileSection));
-  for (const Part& part : parts) {
-    table.push_back({static_cast<std::uint64_t>(part.kind), offset, part.bytes, checksum(part.data, part.bytes)});
-    offset = align(offset + part.bytes);
+  std::size_t offset = align(sizeof(FileHeader) + sections.all().size() * sizeof(FileSection));
+  for (Section& section : sections.all()) {
+    section.place.offset = offset;
+    section.place.checksum = checksum(section.data, section.place.bytes);
+    table.push_back(section.place);
+    offset = align(offset + section.place.bytes);
   }
   FileHeader header{};
   std::memcpy(header.magic, kMagic, sizeof kMagic);
-  header.version = version;
+  header.version = kFormatVersion;
   header.layout = kLayout;
   header.file_bytes = offset;
   header.num_sections = table.size();
@@ -156,31 +218,33 @@ void write(const Index& index, const Settings& settings, const std::string& note
   put(&header, sizeof header);
   put(table.data(), table.size() * sizeof(FileSection));
   std::size_t written = sizeof header + table.size() * sizeof(FileSection);
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    put(kZeros, table[i].offset - written);
-    put(parts[i].data, parts[i].bytes);
-    written = table[i].offset + parts[i].bytes;
+  for (const Section& section : sections.all()) {
+    put(kZeros, section.place.offset - written);
+    put(section.data, section.place.bytes);
+    written = section.place.offset + section.place.bytes;
   }
   put(kZeros, offset - written);
 }
 
 }  // namespace
 
-void save(const Index& index, const Settings& settings, const std::string& note, const std::string& path) {
+void save(const Index& index, const std::string& path) {
   NewFile file(path);
-  write(index, settings, note,
-        [&](std::size_t) { return [&](const void* data, std::size_t bytes) { file.write(data, bytes); }; });
+  write(index, [&](std::size_t) { return [&](const void* data, std::size_t bytes) { file.write(data, bytes); }; });
   file.commit();
 }
 
-void save(const Index& index, const Settings& settings, const std::string& note,
-          const std::function<char*(std::size_t)>& allocate) {
-  write(index, settings, note, [&](std::size_t total) {
+void save(const Index& index, const std::function<char*(std::size_t)>& allocate) {
+  write(index, [&](std::size_t total) {
     return [at = allocate(total)](const void* data, std::size_t bytes) mutable {
       if (bytes > 0) std::memcpy(at, data, bytes);
       at += bytes;
     };
   });
+}
+
+void save(std::shared_ptr<const Codebook> codebook, const std::function<char*(std::size_t)>& allocate) {
+  save(Index{std::make_shared<const Snapshot>(std::move(codebook), std::vector<Part>{}), {}, {}}, allocate);
 }
 
 }  // namespace shortlist

@@ -73,16 +73,26 @@ void update(const float* rows, std::size_t num_rows, std::size_t dim, KMeans& re
 
 // Drops the clusters that no row is nearest to (duplicates of others).
 void drop_empty(std::size_t dim, KMeans& result) {
-  std::vector<std::uint32_t> number(result.num_clusters, 0);
-  for (const std::uint32_t cluster : result.assignment) number[cluster] = 1;
-  std::uint32_t kept = 0;
-  for (std::size_t cluster = 0; cluster < result.num_clusters; ++cluster) {
-    if (number[cluster] == 0) continue;
-    std::copy_n(&result.centroids[cluster * dim], dim, &result.centroids[kept * dim]);
-    number[cluster] = kept++;
+  result.trained = result.centroids;
+  std::vector<bool> has_rows(result.num_clusters, false);
+  for (const std::uint32_t cluster : result.assignment) has_rows[cluster] = true;
+  const auto kept = static_cast<std::size_t>(std::count(has_rows.begin(), has_rows.end(), true));
+  std::vector<std::uint32_t>& number = result.number;
+  number.resize(result.num_clusters);
+  result.centroids = Array<float>(kept * dim);
+  std::uint32_t next = 0;
+  for (std::size_t cluster = 0; cluster < number.size(); ++cluster) {
+    if (!has_rows[cluster]) continue;
+    std::copy_n(&result.trained[cluster * dim], dim, &result.centroids[next * dim]);
+    number[cluster] = next++;
   }
   for (std::uint32_t& cluster : result.assignment) cluster = number[cluster];
   result.num_clusters = kept;
+  if (kept == number.size()) return;
+  const Nearest nearest(result.centroids.data(), kept, dim);
+  for (std::size_t cluster = 0; cluster < number.size(); ++cluster) {
+    if (!has_rows[cluster]) nearest.find(&result.trained[cluster * dim], 1, &number[cluster]);
+  }
 }
 
 }  // namespace

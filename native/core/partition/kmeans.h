@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <vector>
 
 #include "array.h"
 
@@ -13,6 +14,11 @@ struct KMeans {
   Array<float> centroids;           // (num_clusters, dim)
   Array<std::uint32_t> assignment;  // of each row
   std::size_t num_clusters = 0;
+
+  // What rows were assigned by: the centroids before clusters without rows were dropped, and the number of the cluster
+  // that each names now, for a dropped one that of the nearest which was not.
+  Array<float> trained;
+  std::vector<std::uint32_t> number;
 };
 
 struct KMeansOptions {

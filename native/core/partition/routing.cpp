@@ -33,26 +33,26 @@ float length(const float* values, std::size_t dim) {
 }
 
 // The best rows of each of `queries`, which are rows themselves and do not count, among many of all rows.
-std::vector<std::vector<Scored>> true_neighbours(const Index& index, const float* rows,
+std::vector<std::vector<Scored>> true_neighbours(const Codebook& codebook, const float* rows, std::size_t size,
                                                  const std::vector<std::uint32_t>& queries, std::size_t threads) {
   constexpr std::size_t kRowsPerPiece = 8192;
   constexpr std::size_t kMostPieces = 256;
-  const std::size_t all = (index.size + kRowsPerPiece - 1) / kRowsPerPiece;
+  const std::size_t all = (size + kRowsPerPiece - 1) / kRowsPerPiece;
   const std::size_t step = (all + kMostPieces - 1) / kMostPieces;
   const std::size_t pieces = (all + step - 1) / step;
   const Kernels& kernels = active_kernels();
   std::vector<Scored> found(pieces * queries.size() * kNeighbours, Scored{-std::numeric_limits<float>::infinity(), 0});
   parallel_for(pieces, threads, [&](std::size_t piece, std::size_t) {
     const std::size_t first = piece * step * kRowsPerPiece;
-    const std::size_t count = std::min(kRowsPerPiece, index.size - first);
+    const std::size_t count = std::min(kRowsPerPiece, size - first);
     std::vector<float> scores(count);
     for (std::size_t i = 0; i < queries.size(); ++i) {
-      const float* query = rows + std::size_t{queries[i]} * index.dim;
-      const auto score = index.metric == Metric::l2 ? kernels.l2_rows_f32 : kernels.dot_rows_f32;
-      score(rows + first * index.dim, index.dim, nullptr, count, query, index.dim, scores.data());
+      const float* query = rows + std::size_t{queries[i]} * codebook.dim;
+      const auto score = codebook.metric == Metric::l2 ? kernels.l2_rows_f32 : kernels.dot_rows_f32;
+      score(rows + first * codebook.dim, codebook.dim, nullptr, count, query, codebook.dim, scores.data());
       TopK best(&found[(piece * queries.size() + i) * kNeighbours], kNeighbours);
       for (std::size_t row = 0; row < count; ++row) {
-        const float value = index.metric == Metric::l2 ? -scores[row] : scores[row];
+        const float value = codebook.metric == Metric::l2 ? -scores[row] : scores[row];
         if (value < best.threshold() || first + row == queries[i]) continue;
         best.push({value, static_cast<std::uint32_t>(first + row)});
       }
@@ -73,23 +73,23 @@ std::vector<std::vector<Scored>> true_neighbours(const Index& index, const float
 
 }  // namespace
 
-float learn_spread(const Index& index, const float* rows, const Array<std::uint32_t>& leaf_of, const float* means,
-                   const Array<float>& spreads, std::size_t threads) {
+float learn_spread(const Codebook& codebook, const float* rows, std::size_t size, const Array<std::uint32_t>& leaf_of,
+                   const float* means, const Array<float>& spreads, std::size_t threads) {
   constexpr float kDeviations[] = {0.0f, 1.0f, 2.0f, 3.0f, 4.0f, 5.0f, 6.0f};
   constexpr double kWanted[] = {0.9, 0.95, 0.98};  // shares of the neighbours
   constexpr double kGain = 0.8;                    // of the leaves to visit: more is not worth the dimension
-  const std::size_t dim = index.augmentation.coded_dim();
+  const std::size_t dim = codebook.augmentation.coded_dim();
   const std::size_t leaves = spreads.size();
   std::vector<std::uint32_t> queries;
   for (std::size_t i = 0; i < kQueries; ++i) {
-    queries.push_back(static_cast<std::uint32_t>(i * index.size / kQueries));
+    queries.push_back(static_cast<std::uint32_t>(i * size / kQueries));
   }
-  const std::vector<std::vector<Scored>> neighbours = true_neighbours(index, rows, queries, threads);
+  const std::vector<std::vector<Scored>> neighbours = true_neighbours(codebook, rows, size, queries, threads);
   const FloatBlocks centroids(means, leaves, dim);
   std::vector<std::size_t> ranks[std::size(kDeviations)];
   std::vector<float> query(dim);
   for (std::size_t i = 0; i < queries.size(); ++i) {
-    index.augmentation.query(rows + std::size_t{queries[i]} * index.dim, query.data());
+    codebook.augmentation.query(rows + std::size_t{queries[i]} * codebook.dim, query.data());
     const std::vector<float> scores = scores_of(centroids, dim, query.data());
     const float deviation = length(query.data(), dim) / std::sqrt(static_cast<float>(dim));
     for (std::size_t z = 0; z < std::size(kDeviations); ++z) {
@@ -127,22 +127,21 @@ float learn_spread(const Index& index, const float* rows, const Array<std::uint3
   return best / std::sqrt(static_cast<float>(dim));
 }
 
-std::size_t groups_needed(const Index& index) {
-  const std::size_t dim = index.augmentation.coded_dim();
-  const std::size_t routing_dim = index.routing_dim();
-  const auto& starts = index.centroids.starts;
-  const std::size_t best_leaves = std::min(kBestLeaves, index.num_leaves());
-  std::vector<float> row(index.dim);
+std::size_t groups_needed(const Codebook& codebook, const float* rows, const Array<std::uint32_t>& order) {
+  const std::size_t dim = codebook.augmentation.coded_dim();
+  const std::size_t routing_dim = codebook.routing_dim();
+  const auto& starts = codebook.centroids.starts;
+  const std::size_t best_leaves = std::min(kBestLeaves, codebook.num_leaves());
   std::vector<float> query(routing_dim);
   std::vector<std::size_t> needed;
-  const std::size_t step = std::max<std::size_t>(1, index.size / kQueries);
-  for (std::size_t position = 0; position < index.size && needed.size() < kQueries * best_leaves; position += step) {
-    index.rows.read(position, row.data());
-    index.augmentation.query(row.data(), query.data());
-    if (index.spread > 0.0f) query[dim] = index.spread * length(query.data(), dim);
-    const std::vector<float> groups = scores_of(index.groups, routing_dim, query.data());
-    std::vector<float> leaves = scores_of(index.leaves, dim, query.data());
-    for (std::size_t leaf = 0; leaf < index.spreads.size(); ++leaf) leaves[leaf] += query[dim] * index.spreads[leaf];
+  const std::size_t step = std::max<std::size_t>(1, order.size() / kQueries);
+  for (std::size_t position = 0; position < order.size() && needed.size() < kQueries * best_leaves; position += step) {
+    codebook.augmentation.query(rows + std::size_t{order[position]} * codebook.dim, query.data());
+    if (codebook.spread > 0.0f) query[dim] = codebook.spread * length(query.data(), dim);
+    const std::vector<float> groups = scores_of(codebook.groups, routing_dim, query.data());
+    std::vector<float> leaves = scores_of(codebook.leaves, dim, query.data());
+    for (std::size_t leaf = 0; leaf < codebook.spreads.size(); ++leaf)
+      leaves[leaf] += query[dim] * codebook.spreads[leaf];
     std::vector<std::uint32_t> best(leaves.size());
     for (std::uint32_t leaf = 0; leaf < best.size(); ++leaf) best[leaf] = leaf;
     std::partial_sort(

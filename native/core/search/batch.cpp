@@ -1,11 +1,14 @@
 #include "search/batch.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "kernels/dispatch.h"
+#include "search/coded_rows.h"
+#include "search/leaves.h"
+#include "search/query.h"
 #include "search/rerank.h"
-#include "search/search.h"
 #include "search/workspace.h"
 #include "threads.h"
 
@@ -82,10 +85,11 @@ void select_together(const Codes& codes, const Coded coded, const Span& span, co
 }
 
 // Scans every cell for the queries that visit it and shows each what reaches its threshold. A cell is scanned in parts
-// that grow from `first_rows`. `allow`, where given, has one mask a block.
-void scan_by_cell(const Codes& codes, const Coded coded, const std::uint16_t* allow, const bool may_exclude,
-                  const std::vector<Visit>& unsorted, std::size_t first_rows, Batch& batch) {
+// that grow from `first_rows`.
+void scan_by_cell(const CodedRows& rows, const Coded coded, const bool may_exclude, const std::vector<Visit>& unsorted,
+                  std::size_t first_rows, Batch& batch) {
   const Kernels& kernels = active_kernels();
+  const Codes& codes = rows.codes;
   sort_by_cell(unsorted, codes.num_cells(), batch);
   batch.rows.resize(kSelections * kSpanRows);
   batch.sums.resize(kSelections * kSpanRows);
@@ -107,9 +111,9 @@ void scan_by_cell(const Codes& codes, const Coded coded, const std::uint16_t* al
       for (std::size_t start = 0; start < codes.count(cell); start += part, part = std::min(4 * part, kSpanRows)) {
         const std::size_t block = codes.first_block[cell] + start / kBlockRows;
         const Span span{codes.blocks.data() + block * codes.quantizer.block_bytes(),
-                        allow == nullptr ? nullptr : allow + block,
+                        rows.masks == nullptr ? nullptr : rows.masks + block,
                         static_cast<std::uint32_t>(std::min(part, codes.count(cell) - start)),
-                        codes.starts[cell] + static_cast<std::uint32_t>(start), 0};
+                        rows.first + codes.starts[cell] + static_cast<std::uint32_t>(start), 0};
         if (codes.quantizer.centres.empty()) {
           const auto kernel = codes.quantizer.is_int8() ? kernels.int8_select_many : kernels.int4_select_many;
           select_together<std::int8_t>(codes, coded, span, &visits[i], count, kernel, found, batch);
@@ -138,19 +142,18 @@ void visit(const std::vector<Cell>& cells, std::size_t first, std::uint32_t numb
 }
 
 // Scans what was noted, in two waves.
-void scan_visits(const Codes& codes, const Coded coded, const std::uint16_t* allow, const bool may_exclude,
-                 Batch& batch) {
-  scan_by_cell(codes, coded, allow, may_exclude, batch.first_visits, kFirstRows, batch);
-  scan_by_cell(codes, coded, allow, may_exclude, batch.visits, kSpanRows, batch);
+void scan_visits(std::span<const CodedRows> all, const Coded coded, const bool may_exclude, Batch& batch) {
+  for (const CodedRows& rows : all) scan_by_cell(rows, coded, may_exclude, batch.first_visits, kFirstRows, batch);
+  for (const CodedRows& rows : all) scan_by_cell(rows, coded, may_exclude, batch.visits, kSpanRows, batch);
   batch.first_visits.clear();
   batch.visits.clear();
 }
 
 // Whether queries come to the same leaves often enough to scan leaf by leaf. An early stop looks at each query's leaves
 // in turn.
-bool share_leaves(const Index& index, const Settings& settings, std::size_t num_queries) {
-  const std::size_t leaves = std::min<std::size_t>(settings.leaves, index.num_leaves());
-  return settings.stop == 0.0f && 2 * num_queries * leaves >= index.num_leaves();
+bool share_leaves(const Codebook& codebook, const Settings& settings, std::size_t num_queries) {
+  const std::size_t leaves = std::min<std::size_t>(settings.leaves, codebook.num_leaves());
+  return settings.stop == 0.0f && 2 * num_queries * leaves >= codebook.num_leaves();
 }
 
 // Puts the queries in the order of their best leaves: one finds in the cache what the one before it has read. Of 500
@@ -164,8 +167,10 @@ void take_turns(std::size_t first_leaf, std::size_t num_queries, Batch& batch) {
   std::sort(batch.turns.begin(), batch.turns.end());
 }
 
-void search_batch(const Index& index, const float* queries, std::size_t num_queries, std::size_t first, std::size_t k,
-                  const Settings& settings, const Limits& limits, Workspace& space, float* scores, std::int64_t* rows) {
+void search_batch(const Snapshot& snapshot, const float* queries, std::size_t num_queries, std::size_t first,
+                  std::size_t k, const Settings& settings, const Limits& limits, Workspace& space, float* scores,
+                  std::int64_t* rows) {
+  const Codebook& codebook = *snapshot.codebook;
   Batch& batch = space.batch;
   const Filter* allow = limits.allow;
   batch.queries.resize(std::max(batch.queries.size(), num_queries));
@@ -174,38 +179,43 @@ void search_batch(const Index& index, const float* queries, std::size_t num_quer
   const auto number = [](std::size_t i) { return static_cast<std::uint32_t>(i); };
   for (std::size_t i = 0; i < num_queries; ++i) {
     BatchQuery& query = batch.queries[i];
-    query.coded = begin_query(index, queries + i * index.dim, limits, first + i, space);
-    query.coded_leaves = code_for_leaves(index, query.coded, space);
+    query.coded = begin_query(snapshot, queries + i * codebook.dim, limits, first + i, space);
+    query.coded_leaves = code_for_leaves(codebook, query.coded, space);
     query.survivors.reset(settings.leaves);
-    choose_groups(index, settings, allow, space);
+    choose_groups(codebook, settings, allow, space);
     visit(space.cells, 1, number(i), batch);
     keep_query(space, query);
   }
-  scan_visits(index.centroids, &BatchQuery::coded_leaves, allow == nullptr ? nullptr : allow->leaves.data(), false,
-              batch);
-  const bool by_leaf = share_leaves(index, settings, num_queries);
-  const std::size_t first_leaf = index.has_tier() ? 1 : 0;
+  const CodedRows centroids{codebook.centroids, allow == nullptr ? nullptr : allow->leaves.data()};
+  scan_visits({&centroids, 1}, &BatchQuery::coded_leaves, false, batch);
+  const bool by_leaf = share_leaves(codebook, settings, num_queries);
+  const std::size_t first_leaf = codebook.has_tier() ? 1 : 0;
   for (std::size_t i = 0; i < num_queries; ++i) {
     BatchQuery& query = batch.queries[i];
-    take_leaves(index, query.coded, query.survivors, query.leaves);
+    take_leaves(codebook, query.coded, query.survivors, query.leaves);
     query.survivors.reset(std::max<std::size_t>(k, settings.rerank));
     if (by_leaf) visit(query.leaves, first_leaf + 1, number(i), batch);
   }
-  scan_visits(index.codes, &BatchQuery::coded, allow == nullptr ? nullptr : allow->rows.data(), true, batch);
+  if (by_leaf) {
+    std::vector<CodedRows> parts;
+    for (std::size_t p = 0; p < snapshot.parts.size(); ++p) parts.push_back(coded_rows(snapshot, p, allow));
+    scan_visits(parts, &BatchQuery::coded, true, batch);
+  }
   take_turns(first_leaf, num_queries, batch);
   for (const auto& [leaf, i] : batch.turns) {
     BatchQuery& query = batch.queries[i];
     if (by_leaf) {
       query.survivors.choose();
     } else {
-      scan_leaves(index, query.coded, settings, allow, query.leaves, query.excluded, space.scan, query.survivors);
+      scan_leaves(snapshot, query.coded, settings, allow, query.leaves, query.excluded, space.scan, query.survivors);
     }
     std::swap(query.query, space.query);
     space.best.resize(k);
     TopK best(space.best.data(), k);
-    rerank(index, query.survivors.rows(), query.survivors.size(), space, best);
-    if (best.size() < std::min(k, most_allowed(index, limits.allow, query.excluded))) {
-      search_one(index, queries + i * index.dim, k, settings, limits, first + i, space, scores + i * k, rows + i * k);
+    rerank(snapshot, query.survivors.rows(), query.survivors.size(), space, best);
+    if (may_have_more(snapshot, allow, query.excluded, k, best)) {
+      search_one(snapshot, queries + i * codebook.dim, k, settings, limits, first + i, space, scores + i * k,
+                 rows + i * k);
     } else {
       write_results(best, space.best.data(), k, scores + i * k, rows + i * k);
     }
@@ -214,16 +224,19 @@ void search_batch(const Index& index, const float* queries, std::size_t num_quer
 
 }  // namespace
 
-std::size_t queries_together(const Index& index, std::size_t num_queries, std::size_t k, const Settings& settings,
+std::size_t queries_together(const Snapshot& snapshot, std::size_t num_queries, std::size_t k, const Settings& settings,
                              const Limits& limits, std::size_t threads) {
   if (settings.exact || num_queries < kFewest) return 1;
+  const Codebook& codebook = *snapshot.codebook;
   if (limits.allow != nullptr && limits.allow->count <= Filter::kFew) return 1;
-  const std::size_t leaves = std::min<std::size_t>(settings.leaves, index.num_leaves());
-  const std::size_t visits = std::max<std::size_t>(leaves, index.groups.num_rows);
-  const std::size_t kept = std::min<std::size_t>(std::max<std::size_t>(k, settings.rerank), index.size);
-  const std::size_t bytes = 64 * kept + 2 * sizeof(Visit) * visits + index.codes.quantizer.query_bytes() +
-                            index.centroids.quantizer.query_bytes() + index.dim * sizeof(float) + sizeof(BatchQuery);
-  const std::size_t most = std::min(share_leaves(index, settings, num_queries) ? kMost : kMostSparse, kMemory / bytes);
+  const std::size_t leaves = std::min<std::size_t>(settings.leaves, codebook.num_leaves());
+  const std::size_t visits = std::max<std::size_t>(leaves, codebook.groups.num_rows);
+  const std::size_t kept = std::min<std::size_t>(std::max<std::size_t>(k, settings.rerank), snapshot.size);
+  const std::size_t bytes = 64 * kept + 2 * sizeof(Visit) * visits + codebook.quantizer.query_bytes() +
+                            codebook.centroids.quantizer.query_bytes() + snapshot.codebook->dim * sizeof(float) +
+                            sizeof(BatchQuery);
+  const std::size_t most =
+      std::min(share_leaves(codebook, settings, num_queries) ? kMost : kMostSparse, kMemory / bytes);
   if (most < kFewest) return 1;
   const std::size_t workers = thread_count(threads);
   const std::size_t pieces = (num_queries + most * workers - 1) / (most * workers) * workers;
@@ -231,14 +244,14 @@ std::size_t queries_together(const Index& index, std::size_t num_queries, std::s
   return together >= kFewest ? together : 1;
 }
 
-void search_batches(const Index& index, const float* queries, std::size_t num_queries, std::size_t together,
+void search_batches(const Snapshot& snapshot, const float* queries, std::size_t num_queries, std::size_t together,
                     std::size_t k, const Settings& settings, const Limits& limits, std::size_t threads, float* scores,
                     std::int64_t* rows) {
   parallel_for((num_queries + together - 1) / together, threads, [&](std::size_t piece, std::size_t) {
-    const WorkspacePool::Loan space(*index.workspaces);
+    const WorkspacePool::Loan space(*snapshot.workspaces);
     const std::size_t first = piece * together;
-    search_batch(index, queries + first * index.dim, std::min(together, num_queries - first), first, k, settings,
-                 limits, *space, scores + first * k, rows + first * k);
+    search_batch(snapshot, queries + first * snapshot.codebook->dim, std::min(together, num_queries - first), first, k,
+                 settings, limits, *space, scores + first * k, rows + first * k);
   });
 }
 

@@ -5,16 +5,16 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "index.h"
+#include "search/search.h"
 
 namespace shortlist {
 
 // How many queries are best searched together; 1 = each alone.
-std::size_t queries_together(const Index& index, std::size_t num_queries, std::size_t k, const Settings& settings,
+std::size_t queries_together(const Snapshot& snapshot, std::size_t num_queries, std::size_t k, const Settings& settings,
                              const Limits& limits, std::size_t threads);
 
 // As `search`, `together` queries at a time.
-void search_batches(const Index& index, const float* queries, std::size_t num_queries, std::size_t together,
+void search_batches(const Snapshot& snapshot, const float* queries, std::size_t num_queries, std::size_t together,
                     std::size_t k, const Settings& settings, const Limits& limits, std::size_t threads, float* scores,
                     std::int64_t* rows);
 

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "kernels/dispatch.h"
+#include "search/coded_rows.h"
 #include "search/rerank.h"
 #include "search/scan.h"
 
@@ -30,16 +31,19 @@ float rounded_down(double value) {
 // adds. By Cauchy and Schwarz no row of a cell exceeds <q, c> + |q| * radius.
 class Bounds {
  public:
-  Bounds(const Index& index, const CodedQuery& query, const Workspace& space)
-      : codes_(index.codes), query_(query), norm_(query.norm * (1.0 + 4.0 * kUlp)), l2_(index.metric == Metric::l2) {
+  Bounds(const Codebook& codebook, const Segment& segment, const CodedQuery& query, const Workspace& space)
+      : codes_(segment.codes),
+        query_(query),
+        norm_(query.norm * (1.0 + 4.0 * kUlp)),
+        l2_(codebook.metric == Metric::l2) {
     // A float inner product of D values is off by at most about D ulps of |q||x|; the terms of least_sum add
     // a few.
-    const auto terms = static_cast<double>(index.augmentation.coded_dim() + 16);
+    const auto terms = static_cast<double>(codebook.augmentation.coded_dim() + 16);
     terms_ = 4.0 * kUlp * terms;
-    rounding_ = terms_ * norm_ * index.max_norm + terms * kSmallest;
+    rounding_ = terms_ * norm_ * segment.max_norm + terms * kSmallest;
     if (!l2_) return;
-    for (std::size_t t = 0; t < index.dim; ++t) {
-      const double value = static_cast<double>(space.query[t]) - index.augmentation.mean[t];
+    for (std::size_t t = 0; t < codebook.dim; ++t) {
+      const double value = static_cast<double>(space.query[t]) - codebook.augmentation.mean[t];
       from_mean_ += value * value;
     }
   }
@@ -72,17 +76,21 @@ class Bounds {
   double from_mean_ = 0.0;
 };
 
+// The inner products of the query with the centroids of all cells.
+void score_cells(const Codebook& codebook, Workspace& space) {
+  const FloatBlocks& leaves = codebook.leaves;
+  space.cell_scores.resize((leaves.count() + 1) * kBlockRows);
+  active_kernels().f32_scores(leaves.blocks.data(), leaves.count(), codebook.augmentation.coded_dim(),
+                              space.augmented.data(), 0, 1, space.cell_scores.data(), 0);
+  if (codebook.has_tier()) space.cell_scores[leaves.num_rows] = 0.0f;
+}
+
 // Fills space.cells with the cells that can hold a row of inner product `least`, each with its slack added to
 // its base: estimates are then upper bounds.
-void choose_cells(const Index& index, const Bounds& bounds, double least, Workspace& space) {
-  const FloatBlocks& leaves = index.leaves;
-  space.scores.resize((leaves.count() + 1) * kBlockRows);
-  active_kernels().f32_scores(leaves.blocks.data(), leaves.count(), index.augmentation.coded_dim(),
-                              space.augmented.data(), 0, 1, space.scores.data(), 0);
-  if (index.has_tier()) space.scores[leaves.num_rows] = 0.0f;
+void choose_cells(const Codes& codes, const Bounds& bounds, double least, Workspace& space) {
   space.cells.clear();
-  for (std::size_t cell = 0; cell < index.codes.num_cells(); ++cell) {
-    const float base = space.scores[cell];
+  for (std::size_t cell = 0; cell < codes.num_cells(); ++cell) {
+    const float base = space.cell_scores[cell];
     if (!(bounds.most(cell, base) >= least)) continue;
     space.cells.push_back({static_cast<std::uint32_t>(cell), static_cast<float>(base + bounds.slack(cell, base))});
   }
@@ -91,41 +99,44 @@ void choose_cells(const Index& index, const Bounds& bounds, double least, Worksp
 // Calls take(positions, count) for every row that can reach least_score(), which may rise, and may be returned;
 // some rows at a time.
 template <typename Least, typename Take>
-void scan_possible(const Index& index, const CodedQuery& query, const Filter* allow, Workspace& space,
+void scan_possible(const Snapshot& snapshot, const CodedQuery& query, const Filter* allow, Workspace& space,
                    const Least& least_score, const Take& take) {
-  const Bounds bounds(index, query, space);
-  choose_cells(index, bounds, bounds.product(least_score()), space);
-  const std::uint16_t* masks = allow == nullptr ? nullptr : allow->rows.data();
-  std::size_t rows = kFirstRows;
-  for (ScanPlace place; place.next < space.cells.size(); rows = std::min(2 * rows, kMostRows)) {
-    const float least = rounded_down(bounds.product(least_score()));
-    std::size_t found = scan_some(index.codes, query, space.cells.data(), space.cells.size(), masks, 0.0f, least, rows,
-                                  place, space.scan);
-    std::uint32_t* positions = space.scan.rows.data();
-    if (!space.excluded.empty()) {
-      const auto end = std::remove_if(positions, positions + found,
-                                      [&](std::uint32_t position) { return space.excluded.contains(position); });
-      found = static_cast<std::size_t>(end - positions);
+  score_cells(*snapshot.codebook, space);
+  for (std::size_t p = 0; p < snapshot.parts.size(); ++p) {
+    const CodedRows coded = coded_rows(snapshot, p, allow);
+    const Bounds bounds(*snapshot.codebook, *snapshot.parts[p].segment, query, space);
+    choose_cells(coded.codes, bounds, bounds.product(least_score()), space);
+    std::size_t rows = kFirstRows;
+    for (ScanPlace place; place.next < space.cells.size(); rows = std::min(2 * rows, kMostRows)) {
+      const float least = rounded_down(bounds.product(least_score()));
+      std::size_t found =
+          scan_some(coded, query, space.cells.data(), space.cells.size(), 0.0f, least, rows, place, space.scan);
+      std::uint32_t* positions = space.scan.rows.data();
+      if (!space.excluded.empty()) {
+        const auto end = std::remove_if(positions, positions + found,
+                                        [&](std::uint32_t position) { return space.excluded.contains(position); });
+        found = static_cast<std::size_t>(end - positions);
+      }
+      take(positions, found);
     }
-    take(positions, found);
   }
 }
 
 }  // namespace
 
-void exact_search(const Index& index, const CodedQuery& query, const Filter* allow, float reached, Workspace& space,
+void exact_search(const Snapshot& snapshot, const CodedQuery& query, const Filter* allow, float known, Workspace& space,
                   TopK& best) {
   scan_possible(
-      index, query, allow, space, [&] { return std::max(reached, best.threshold()); },
-      [&](const std::uint32_t* positions, std::size_t count) { rerank(index, positions, count, space, best); });
+      snapshot, query, allow, space, [&] { return std::max(known, best.threshold()); },
+      [&](const std::uint32_t* positions, std::size_t count) { rerank(snapshot, positions, count, space, best); });
 }
 
-void exact_range(const Index& index, const CodedQuery& query, const Filter* allow, float least, Workspace& space,
+void exact_range(const Snapshot& snapshot, const CodedQuery& query, const Filter* allow, float least, Workspace& space,
                  std::vector<Scored>& found) {
   scan_possible(
-      index, query, allow, space, [&] { return least; },
+      snapshot, query, allow, space, [&] { return least; },
       [&](const std::uint32_t* positions, std::size_t count) {
-        take_range(index, positions, count, least, space, found);
+        take_range(snapshot, positions, count, least, space, found);
       });
 }
 

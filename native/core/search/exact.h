@@ -10,14 +10,14 @@
 
 namespace shortlist {
 
-// Offers to `best` every row that could enter it and that `allow` (null = all) and space.excluded let
-// through. `space` holds the query, prepared, augmented and coded. `reached` is a score that k of those rows are
-// known to reach, or -infinity: the nearer it is to the true k-th score, the fewer rows are looked at.
-void exact_search(const Index& index, const CodedQuery& query, const Filter* allow, float reached, Workspace& space,
+// Offers to `best` every row that could enter it and that `allow` (null = all) and space.excluded let through. `space`
+// holds the query, prepared, augmented and coded. `known` is a score that k of those rows are known to have, or
+// -infinity: the nearer it is to the true k-th score, the fewer rows are looked at.
+void exact_search(const Snapshot& snapshot, const CodedQuery& query, const Filter* allow, float known, Workspace& space,
                   TopK& best);
 
 // Adds to `found` every row that scores at least `least` and that `allow` and space.excluded let through.
-void exact_range(const Index& index, const CodedQuery& query, const Filter* allow, float least, Workspace& space,
+void exact_range(const Snapshot& snapshot, const CodedQuery& query, const Filter* allow, float least, Workspace& space,
                  std::vector<Scored>& found);
 
 }  // namespace shortlist

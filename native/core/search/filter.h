@@ -12,28 +12,28 @@
 
 namespace shortlist {
 
-struct Index;
+struct Snapshot;
 
-// Rows that may be returned, as the scans read them. Leaves and groups without any are never visited.
+// Rows of a snapshot that may be returned, as the scans read them. Leaves and groups without any are never visited.
 struct Filter {
   // Few rows are scored one by one: that is exact, and as fast as an approximate search.
   static constexpr std::size_t kFew = 1024;
 
   std::size_t count = 0;
-  Array<std::uint16_t> rows;             // one mask a block of the index's codes
-  Array<std::uint16_t> leaves;           // one mask a block of its coded centroids
-  Array<std::uint8_t> groups;            // 1 = has rows
-  std::vector<std::uint32_t> positions;  // of the rows, where they are few
-  Array<std::uint32_t> row_of;           // the index's own: tells whose filter this is
+  std::vector<Array<std::uint16_t>> rows;  // for each part, one mask a block of its codes
+  Array<std::uint16_t> leaves;             // one mask a block of the coded centroids
+  Array<std::uint8_t> groups;              // 1 = has rows
+  std::vector<std::uint32_t> positions;    // of the rows, where they are few
+  std::uint64_t snapshot = 0;              // the number of the snapshot that this is for
 
-  std::size_t bytes() const { return rows.bytes() + leaves.bytes() + groups.bytes(); }
+  std::size_t bytes() const;
 };
 
-// Allows the rows for which allowed[row] is not 0.
-Filter make_filter(const Index& index, std::span<const std::uint8_t> allowed);
+// Allows the rows for which allowed[row] is not 0 and that are not deleted.
+Filter make_filter(const Snapshot& snapshot, std::span<const std::uint8_t> allowed);
 
 // Sets allowed[row] to 1 for the rows that the filter allows, and to 0 for the others.
-void read_filter(const Index& index, const Filter& filter, std::span<std::uint8_t> allowed);
+void read_filter(const Snapshot& snapshot, const Filter& filter, std::span<std::uint8_t> allowed);
 
 // Positions that one query must not get, in a table of twice their number.
 class Excluded {

@@ -1,51 +1,58 @@
 #include "search/rerank.h"
 
-#include <algorithm>
-#include <cmath>
-
 namespace shortlist {
 namespace {
 
-// Writes the scores of the rows at `positions` to space.scores.
+// Calls take({score, row}) for the rows at `positions` of one segment.
 //
 // Rows are read in the order they are found: sorting 50 of them by position first took 1 µs longer than it saved on the
 // headline set, sorting 800 of them 20 µs.
-void score_rows(const Index& index, const std::uint32_t* positions, std::size_t count, Workspace& space) {
+template <typename Take>
+void score_part(const Snapshot& snapshot, const Part& part, const std::uint32_t* positions, std::size_t count,
+                Workspace& space, const Take& take) {
+  const Segment& segment = *part.segment;
   space.scores.resize(count);
-  for (std::size_t i = 0; i < count; ++i) __builtin_prefetch(&index.row_of[positions[i]]);
-  if (index.metric == Metric::l2) {
-    index.rows.squared_distances(space.query.data(), positions, count, space.scores.data());
+  for (std::size_t i = 0; i < count; ++i) __builtin_prefetch(&segment.row_of[positions[i]]);
+  if (snapshot.codebook->metric == Metric::l2) {
+    segment.rows.squared_distances(space.query.data(), positions, count, space.scores.data());
     for (float& score : space.scores) score = -score;
   } else {
-    index.rows.dot(space.query.data(), positions, count, space.scores.data());
+    segment.rows.dot(space.query.data(), positions, count, space.scores.data());
+  }
+  for (std::size_t i = 0; i < count; ++i) take(Scored{space.scores[i], part.first + segment.row_of[positions[i]]});
+}
+
+// The same for positions of all segments.
+template <typename Take>
+void score_rows(const Snapshot& snapshot, const std::uint32_t* positions, std::size_t count, Workspace& space,
+                const Take& take) {
+  if (snapshot.parts.size() == 1) {
+    score_part(snapshot, snapshot.parts[0], positions, count, space, take);
+    return;
+  }
+  for (const Part& part : snapshot.parts) {
+    space.in_part.clear();
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::uint32_t position = positions[i] - part.first;
+      if (positions[i] >= part.first && position < part.segment->size) space.in_part.push_back(position);
+    }
+    score_part(snapshot, part, space.in_part.data(), space.in_part.size(), space, take);
   }
 }
 
 }  // namespace
 
-void rerank(const Index& index, const std::uint32_t* positions, std::size_t count, Workspace& space, TopK& best) {
-  score_rows(index, positions, count, space);
-  for (std::size_t i = 0; i < count; ++i) {
-    if (space.scores[i] >= best.threshold()) best.push({space.scores[i], index.row_of[positions[i]]});
-  }
+void rerank(const Snapshot& snapshot, const std::uint32_t* positions, std::size_t count, Workspace& space, TopK& best) {
+  score_rows(snapshot, positions, count, space, [&](const Scored& row) {
+    if (row.score >= best.threshold()) best.push(row);
+  });
 }
 
-void take_range(const Index& index, const std::uint32_t* positions, std::size_t count, float least, Workspace& space,
-                std::vector<Scored>& found) {
-  score_rows(index, positions, count, space);
-  for (std::size_t i = 0; i < count; ++i) {
-    if (space.scores[i] >= least) found.push_back({space.scores[i], index.row_of[positions[i]]});
-  }
-}
-
-void prepare_query(const Index& index, const float* query, float* out) {
-  std::copy_n(query, index.dim, out);
-  if (index.metric != Metric::cosine) return;
-  double squares = 0.0;
-  for (std::size_t t = 0; t < index.dim; ++t) squares += static_cast<double>(out[t]) * out[t];
-  if (squares == 0.0) return;
-  const double inverse = 1.0 / std::sqrt(squares);
-  for (std::size_t t = 0; t < index.dim; ++t) out[t] = static_cast<float>(out[t] * inverse);
+void take_range(const Snapshot& snapshot, const std::uint32_t* positions, std::size_t count, float least,
+                Workspace& space, std::vector<Scored>& found) {
+  score_rows(snapshot, positions, count, space, [&](const Scored& row) {
+    if (row.score >= least) found.push_back(row);
+  });
 }
 
 }  // namespace shortlist

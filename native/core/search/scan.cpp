@@ -68,9 +68,9 @@ std::int32_t least_sum(float score, float base, float scale, const CodedQuery& q
   return static_cast<float>(whole) < least ? whole + 1 : whole;
 }
 
-std::size_t scan_some(const Codes& codes, const CodedQuery& query, const Cell* cells, std::size_t num_cells,
-                      const std::uint16_t* allow, float stop_width, float threshold, std::size_t num_rows,
-                      ScanPlace& place, ScanSpace& space) {
+std::size_t scan_some(const CodedRows& coded, const CodedQuery& query, const Cell* cells, std::size_t num_cells,
+                      float stop_width, float threshold, std::size_t num_rows, ScanPlace& place, ScanSpace& space) {
+  const Codes& codes = coded.codes;
   const std::size_t block_bytes = codes.quantizer.block_bytes();
   space.rows.resize(std::max(space.rows.size(), num_rows));
   space.sums.resize(std::max(space.sums.size(), num_rows));
@@ -81,16 +81,17 @@ std::size_t scan_some(const Codes& codes, const CodedQuery& query, const Cell* c
     const Cell& cell = cells[place.next];
     const std::size_t first = codes.first_block[cell.cell] + place.block;
     const std::size_t end =
-        stop_width > 0.0f ? codes.blocks_reaching(cell.cell, cell.base, threshold - stop_width * codes.radii[cell.cell])
-                          : codes.first_block[cell.cell + 1] - codes.first_block[cell.cell];
+        stop_width > 0.0f
+            ? codes.blocks_reaching(cell.cell, cell.base, threshold - stop_width * codes.usual_radii[cell.cell])
+            : codes.first_block[cell.cell + 1] - codes.first_block[cell.cell];
     const std::size_t left = end - std::min(end, place.block);
     const std::size_t taken = std::min(left, room);
     const std::size_t before = place.block * kBlockRows;
     const std::size_t rows = std::min(taken * kBlockRows, codes.count(cell.cell) - before);
     if (taken > 0) {
-      space.spans.push_back({&codes.blocks[first * block_bytes], allow == nullptr ? nullptr : allow + first,
+      space.spans.push_back({&codes.blocks[first * block_bytes], coded.masks == nullptr ? nullptr : coded.masks + first,
                              static_cast<std::uint32_t>(rows),
-                             codes.starts[cell.cell] + static_cast<std::uint32_t>(before),
+                             coded.first + codes.starts[cell.cell] + static_cast<std::uint32_t>(before),
                              least_sum(threshold, cell.base, codes.scales[cell.cell], query)});
       space.owners.push_back(cell);
     }
@@ -124,19 +125,18 @@ void show(const Codes& codes, const CodedQuery& query, const Cell& cell, const s
   survivors.add(kept);
 }
 
-void scan(const Codes& codes, const CodedQuery& query, const Cell* cells, std::size_t num_cells,
-          const std::uint16_t* allow, const Excluded& excluded, float stop_width, ScanSpace& space,
-          Survivors& survivors) {
+void scan(const CodedRows& rows, const CodedQuery& query, const Cell* cells, std::size_t num_cells,
+          const Excluded& excluded, float stop_width, ScanSpace& space, Survivors& survivors) {
   std::size_t batch = kFirstBatch;
   for (ScanPlace place; place.next < num_cells;) {
     const std::size_t found =
-        scan_some(codes, query, cells, num_cells, allow, stop_width, survivors.threshold(), batch, place, space);
+        scan_some(rows, query, cells, num_cells, stop_width, survivors.threshold(), batch, place, space);
     std::size_t i = 0;
     for (std::size_t s = 0; s < space.spans.size(); ++s) {
       const Span& span = space.spans[s];
       const std::size_t first = i;
       while (i < found && space.rows[i] - span.first_row < span.num_rows) ++i;
-      show(codes, query, space.owners[s], &space.rows[first], &space.sums[first], i - first, excluded, survivors);
+      show(rows.codes, query, space.owners[s], &space.rows[first], &space.sums[first], i - first, excluded, survivors);
     }
     survivors.settle();
     batch = std::min(4 * batch, kLargestBatch);

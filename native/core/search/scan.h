@@ -73,6 +73,14 @@ struct Cell {
   float base;
 };
 
+// Coded rows to scan: those that `masks` lets through, one 16-bit mask a block, null = all. The row at position p of
+// the codes is reported as first + p.
+struct CodedRows {
+  const Codes& codes;
+  const std::uint16_t* masks = nullptr;
+  std::uint32_t first = 0;
+};
+
 // Memory that a scan reuses.
 struct ScanSpace {
   std::vector<Span> spans;
@@ -87,24 +95,21 @@ struct ScanPlace {
   std::size_t block = 0;
 };
 
-// Selects among the next `num_rows` rows (a multiple of kBlockRows) of the cells, into space.rows and
-// space.sums, those whose estimated score reaches `threshold`, and returns how many there are. space.spans
-// and space.owners say where. Where `stop_width` is not 0, a cell is passed over when even its base + stop_width *
-// radius is below the threshold.
-std::size_t scan_some(const Codes& codes, const CodedQuery& query, const Cell* cells, std::size_t num_cells,
-                      const std::uint16_t* allow, float stop_width, float threshold, std::size_t num_rows,
-                      ScanPlace& place, ScanSpace& space);
+// Selects among the next `num_rows` rows (a multiple of kBlockRows) of the cells, into space.rows and space.sums, those
+// whose estimated score reaches `threshold`, and returns how many there are. space.spans and space.owners say where.
+// Where `stop_width` is not 0, a cell is left at the first run whose projection on the centroid scores so much less
+// than the threshold that stop_width * the usual radius of the cell does not make up for it.
+std::size_t scan_some(const CodedRows& rows, const CodedQuery& query, const Cell* cells, std::size_t num_cells,
+                      float stop_width, float threshold, std::size_t num_rows, ScanPlace& place, ScanSpace& space);
 
 // Shows what was selected in one cell to `survivors`, except for positions in `excluded`.
 void show(const Codes& codes, const CodedQuery& query, const Cell& cell, const std::uint32_t* rows,
           const std::int32_t* sums, std::size_t count, const Excluded& excluded, Survivors& survivors);
 
-// Shows the rows of the cells to `survivors`, in batches so that the threshold is soon tight. `allow`, where
-// given, has one 16-bit mask a block of `codes`; the positions in `excluded` are passed over; `stop_width` is as in
-// scan_some.
-void scan(const Codes& codes, const CodedQuery& query, const Cell* cells, std::size_t num_cells,
-          const std::uint16_t* allow, const Excluded& excluded, float stop_width, ScanSpace& space,
-          Survivors& survivors);
+// Shows the rows of the cells to `survivors`, in batches so that the threshold is soon tight. The positions in
+// `excluded` are passed over; `stop_width` is as in scan_some.
+void scan(const CodedRows& rows, const CodedQuery& query, const Cell* cells, std::size_t num_cells,
+          const Excluded& excluded, float stop_width, ScanSpace& space, Survivors& survivors);
 
 // A sum that every row of a cell with this base and scale reaches if its estimate reaches `score`, rounding
 // included; about the least one.

@@ -1,44 +1,32 @@
-// The steps of one query's search, which searches of many queries share.
+// Searching a snapshot for many queries.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
+#include <vector>
 
 #include "index.h"
+#include "search/filter.h"
 #include "search/topk.h"
-#include "search/workspace.h"
 
 namespace shortlist {
 
-// Puts query `i` of those that `limits` speaks of into `space`: as scored, as coded, and the rows it must not get.
-CodedQuery begin_query(const Index& index, const float* query, const Limits& limits, std::size_t i, Workspace& space);
+// What a search may return.
+struct Limits {
+  const Filter* allow = nullptr;  // of the snapshot that is searched; null = every row
+  // Rows that a query must not get back: those of query i at [offsets[i], offsets[i + 1]), or all of them for every
+  // query where there are no offsets. Ids::kNone is ignored.
+  std::span<const std::uint32_t> exclude;
+  std::span<const std::int64_t> exclude_offsets;
+};
 
-// Fills space.cells with the groups in which to look for leaves, the very best first.
-void choose_groups(const Index& index, const Settings& settings, const Filter* allow, Workspace& space);
+// Writes the best k rows of every query: scores descending, ties by lower row, padded with -inf and -1.
+void search(const Snapshot& snapshot, const float* queries, std::size_t num_queries, std::size_t k,
+            const Settings& settings, const Limits& limits, std::size_t threads, float* scores, std::int64_t* rows);
 
-// The query as it is coded for the centroids of leaves.
-CodedQuery code_for_leaves(const Index& index, const CodedQuery& query, Workspace& space);
-
-// Fills `cells` with the tier and the leaves that survived, the best first, and the query's inner products with their
-// centroids.
-void take_leaves(const Index& index, const CodedQuery& query, Survivors& leaves, std::vector<Cell>& cells);
-
-// Scans these cells in turn, each until the settings' early stop, an only leaf whole, and chooses the survivors.
-void scan_leaves(const Index& index, const CodedQuery& query, const Settings& settings, const Filter* allow,
-                 const std::vector<Cell>& leaves, const Excluded& excluded, ScanSpace& space, Survivors& survivors);
-
-// The k-th score that an approximate search finds: exact search starts from it.
-float reached_quickly(const Index& index, const CodedQuery& query, const Filter* allow, std::size_t k,
-                      Workspace& space);
-
-// At most this many rows may be returned; excluded rows may be among those that the filter leaves out anyway.
-std::size_t most_allowed(const Index& index, const Filter* allow, const Excluded& excluded);
-
-// Writes what was found, padded to k.
-void write_results(TopK& best, const Scored* found, std::size_t k, float* scores, std::int64_t* rows);
-
-// Searches for query `i` alone.
-void search_one(const Index& index, const float* query, std::size_t k, const Settings& settings, const Limits& limits,
-                std::size_t i, Workspace& space, float* scores, std::int64_t* rows);
+// The rows of every query that score at least `least`, in the same order. Exact.
+std::vector<std::vector<Scored>> range_search(const Snapshot& snapshot, const float* queries, std::size_t num_queries,
+                                              float least, const Limits& limits, std::size_t threads);
 
 }  // namespace shortlist

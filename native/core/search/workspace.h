@@ -49,11 +49,13 @@ struct Workspace {
   std::vector<std::uint8_t> row_query;       // coded for the rows
   std::vector<float> table;
   std::vector<float> group_scores;
+  std::vector<float> cell_scores;
   std::vector<Cell> cells;
   Excluded excluded;
   Survivors survivors;
   ScanSpace scan;
-  std::vector<std::uint32_t> few;  // positions, where a filter allows few
+  std::vector<std::uint32_t> few;      // positions, where a filter allows few
+  std::vector<std::uint32_t> in_part;  // positions of one segment, by its own count
   std::vector<float> scores;
   std::vector<Scored> best;
   Batch batch;

@@ -1,5 +1,6 @@
 """Nearest neighbours in an array of vectors: build, search, tune, save. Needs NumPy only."""
 
+from shortlist.index.codebook import Codebook
 from shortlist.index.config import IndexConfig, SearchSettings
 from shortlist.index.filters import Filter
 from shortlist.index.index import Index
@@ -7,6 +8,7 @@ from shortlist.index.results import RangeResult, SearchResult
 from shortlist.index.tuning import Tuning, tune
 
 __all__ = [
+    "Codebook",
     "Filter",
     "Index",
     "IndexConfig",

@@ -85,16 +85,14 @@ class SearchSettings(_Prepared):
         leaves: Most leaves to visit for a query.
         rerank: How many of the best coded rows to score again from the stored rows; at least k
             are.
-        stop: When to leave a leaf before its end: the lower, the sooner, but 0 never. The rows of
-            a leaf lie in falling order of how far they reach along its centroid. It is left as
-            soon as the best score expected of the rows to come, that of their part along the
-            centroid plus `stop` times the length of the query times the leaf's radius, is below
-            that of the last of the `rerank` best rows so far. At 1 nearly all that is left out
-            could not be among those; 0.5 costs next to nothing, 0.1 to 0.3 little recall where
-            rows form clusters, and more where they do not, above all for "cosine". A leaf whose
-            centroid scores below 0 is scored whole or not at all, by what is expected at the
-            centroid, as are the leaves of a file that is older than the order. An only leaf is
-            always scored whole.
+        stop: Early stopping inside a leaf: lower is faster and finds less; 0 turns it off. The rows
+            of a leaf lie in falling order of their projections on its centroid. A leaf is left as
+            soon as the best score expected of the rows to come is below that of the last of the
+            `rerank` best rows so far. What is expected is the score of their projection plus
+            `stop` times the norm of the query times the radius of the leaf. At 1 hardly a row is
+            lost; 0.5 costs next to nothing; 0.1 to 0.3 cost little where rows form clusters, and
+            more where they do not, above all for "cosine". A leaf whose centroid scores below 0
+            is scored whole or not at all. An only leaf is always scored whole.
         groups: Groups of leaves whose centroids are scored to find the best leaves; 0 chooses by
             `leaves`.
 

@@ -16,8 +16,10 @@ from shortlist import _native
 from shortlist.embeddings import as_embeddings
 from shortlist.html import html_table
 from shortlist.ids import Ids, as_id, as_ids, check_kind, unknown_id
+from shortlist.index.codebook import Codebook
 from shortlist.index.config import IndexConfig, SearchSettings
 from shortlist.index.filters import Limits, limits_of
+from shortlist.index.metrics import check_metric
 from shortlist.index.numbers import as_integer, as_real
 from shortlist.index.results import RangeResult, SearchResult
 
@@ -25,16 +27,6 @@ if TYPE_CHECKING:
     from shortlist._native import IdArray, Metric
 
 _ARRAY, _FLOAT32 = np.ndarray, np.dtype(np.float32)
-_METRICS = {
-    "dot": "whose score is the inner product, higher is better",
-    "cosine": "whose score is the cosine, higher is better",
-    "l2": "whose score is minus the squared distance, higher is better",
-}
-_OTHER_NAMES = {
-    "dot": ("ip", "inner_product", "dot_product", "dotproduct", "max_inner_product", "mips"),
-    "cosine": ("angular", "cos", "cosinesimil", "cosine_similarity"),
-    "l2": ("euclidean", "squared_l2", "l2_squared", "sqeuclidean", "l2sq", "euclid"),
-}
 
 
 class Index:
@@ -77,11 +69,12 @@ class Index:
         embeddings: ArrayLike,
         ids: Any = None,
         *,
-        metric: Metric = "dot",
+        metric: Metric | None = None,
         config: IndexConfig | None = None,
         seed: int = 0,
         threads: int | None = None,
         progress: Callable[[str, float], object] | None = None,
+        codebook: Codebook | None = None,
     ) -> Self:
         """Builds the index of `embeddings`.
 
@@ -92,13 +85,17 @@ class Index:
                 holds for queries.
             ids: One id for each candidate, all integers or all text, no two alike (see
                 `shortlist.ids` for what may hold them); None numbers them by row.
-            metric: "dot" (inner product), "cosine", or "l2" (minus the squared distance).
+            metric: "dot" (inner product), "cosine", or "l2" (minus the squared distance). None is
+                "dot", or the metric of the codebook.
             config: What is fixed at build; None chooses by n and d. Fewer than 10,000 candidates
                 are searched exactly unless `leaves` is given.
             seed: Seed of the random choices, from 0.
             threads: None uses all cores. The index does not depend on it.
             progress: Called with the name of a stage and the fraction of it that is done. What it
                 raises stops the build.
+            codebook: What `Codebook.learn` learnt, or that of another index: rows then score as
+                they do there. The config says only `store` and `exact`, and the seed is not used.
+                None learns one from the embeddings.
 
         Raises:
             ValueError: An argument has the wrong shape or value; embeddings with NaN or infinity,
@@ -114,14 +111,15 @@ class Index:
         config = IndexConfig() if config is None else config
         if not isinstance(config, IndexConfig):
             raise TypeError(f"`config` must be an IndexConfig, got {type(config).__name__}.")
-        if not isinstance(metric, str) or metric not in _METRICS:
-            raise ValueError(_unknown_metric(metric))
         fields = dataclasses.asdict(config)
         exact = fields.pop("exact")
+        if codebook is not None:
+            _check_codebook(codebook, metric, fields)
         native = _native.Index.build(
             as_embeddings(embeddings),
             None if ids is None else as_ids(ids),
-            metric=metric,
+            metric="dot" if metric is None else check_metric(metric),
+            codebook=None if codebook is None else codebook._engine,
             seed=as_integer(seed, "seed", 0, 2**64 - 1),
             threads=threads,
             progress=progress,
@@ -381,6 +379,11 @@ class Index:
         """Bytes of memory the index holds, or maps."""
         return self._engine.nbytes
 
+    @property
+    def codebook(self) -> Codebook:
+        """What was learnt to build the index; other indexes can be built with it."""
+        return Codebook._wrap(self._engine.codebook)
+
     def describe(self) -> dict[str, Any]:
         """Sizes and shape of the index: rows, dim, metric, leaves, codes, bytes by part."""
         return self._engine.describe()
@@ -456,12 +459,19 @@ def _number_of(queries: NDArray[Any]) -> int | None:
     return len(queries) if queries.ndim == 2 else None
 
 
-def _unknown_metric(metric: object) -> str:
-    sentence = f"`metric` must be one of {', '.join(map(repr, _METRICS))}, got {metric!r}"
-    for ours, theirs in _OTHER_NAMES.items():
-        if str(metric).lower() in (ours, *theirs):
-            return f"{sentence}; that is {ours!r} here, {_METRICS[ours]}."
-    return f"{sentence}."
+def _check_codebook(codebook: Codebook, metric: object, config: dict[str, Any]) -> None:
+    if not isinstance(codebook, Codebook):
+        raise TypeError(f"`codebook` must be a Codebook, got {type(codebook).__name__}.")
+    if metric not in (None, codebook.metric):
+        raise ValueError(
+            f"`metric` must be that of the codebook, {codebook.metric!r}, got {metric!r}."
+        )
+    given = [name for name, value in config.items() if name != "store" and value is not None]
+    if given:
+        raise ValueError(
+            f"`config` must leave `{given[0]}` to the codebook, which was learnt with it, "
+            f"got {config[given[0]]!r}."
+        )
 
 
 def _engine_settings(settings: SearchSettings) -> _native.Settings:

