@@ -19,7 +19,7 @@ def always(*items: int) -> Any:
 
     def answer(users: Any, k: int, exclude: Any) -> Any:
         left_out = exclude if exclude is not None else [[]] * len(users)
-        lists = [[item for item in items if item not in set(out)] for out in map(list, left_out)]
+        lists = [[item for item in items if item not in out] for out in map(set, left_out)]
         return [row[:k] for row in lists]
 
     return answer
