@@ -135,7 +135,7 @@ def test_a_tower_that_calls_its_inputs_otherwise_is_refused(views: Interactions,
     )
     model.seen = Histories.from_interactions(views)
     items = pl.DataFrame({"id": model.items.ids})
-    message = r"has the inputs \['viewer', 'history'\], and a bundle can give it \['user_id', 'h"
+    message = r"has the inputs \['history', 'viewer'\], and a bundle can give it \['user_id', 'h"
     with pytest.raises(BundleError, match=message):
         Bundle.save_model(tmp_path / "1", model, items=items)
     assert list(tmp_path.iterdir()) == []

@@ -41,7 +41,7 @@ def query_parts(model: "TwoTower") -> dict[str, Any]:
     if features is None and not model.history:
         return {"query_tower": table, "users": model.users}
     named = ["user_id"] if features is None else list(features)
-    inputs = [tensor.name for tensor in getattr(model.query_tower, "inputs", None) or ()]
+    inputs = sorted(tensor.name for tensor in getattr(model.query_tower, "inputs", None) or ())
     known = [*named, HISTORY] if model.history else named
     if not set(inputs) <= set(known):
         raise BundleError(

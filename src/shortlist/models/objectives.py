@@ -146,7 +146,8 @@ def objective_of(objective: str | Objective) -> Objective:
         if objective not in OBJECTIVES:
             raise ValueError(f"`objective` must be one of {list(OBJECTIVES)}, got {objective!r}.")
         return OBJECTIVES[objective]()
-    if not callable(objective) or not hasattr(objective, "needs_ratings"):
+    made = not isinstance(objective, type) and callable(objective)  # not the class itself
+    if not made or not hasattr(objective, "needs_ratings"):
         raise ValueError(
             f"`objective` must be one of {list(OBJECTIVES)} or an objective such as Retrieval(), "
             f"got {objective!r}."
