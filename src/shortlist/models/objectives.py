@@ -133,8 +133,8 @@ class MultiTask:
 
 
 OBJECTIVES: dict[str, type[Objective]] = {
-    "rating": Rating,
     "retrieval": Retrieval,
+    "rating": Rating,
     "multitask": MultiTask,
     "catalogue": Catalogue,
 }
