@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from shortlist._extras import choose_backend
 from shortlist.cli.datasets import DataDir, Dataset, open_dataset
 from shortlist.cli.output import Json, console, print_json, ranked_rows, ranked_table, status
 
@@ -33,7 +34,7 @@ def demo(
     started = time.perf_counter()
     with status("reading the data"):
         oracle, interactions = _open(dataset, data_dir)
-    with status("starting Keras"):
+    with status(f"starting Keras on {choose_backend()}"):
         from shortlist.models import Recipe
     recipe = Recipe(seed=seed, patience=0)
     split = recipe.parts(interactions)

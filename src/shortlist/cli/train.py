@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from shortlist._extras import choose_backend
 from shortlist.cli.config import Objective
 from shortlist.cli.datasets import (
     NAMES,
@@ -143,7 +144,7 @@ def train(
             **reading,
             by_options=True,
         )
-    with stage("starting Keras"):
+    with stage(f"starting Keras on {choose_backend()}"):
         from shortlist.models import Recipe
     recipe = Recipe.of(**{**read.settings, **given})
     with warnings.catch_warnings():
