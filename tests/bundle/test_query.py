@@ -131,6 +131,7 @@ def test_a_tower_that_calls_its_inputs_otherwise_is_refused(views: Interactions,
         first.users,
         first.items,
         query_inputs=lambda indices: {"viewer": indices.astype(np.int32)},
+        candidate_inputs=first.candidate_inputs,
         history=True,
     )
     model.seen = Histories.from_interactions(views)
