@@ -23,6 +23,7 @@ NB_MODULE(_native, m) {
   shortlist::bindings::import_numpy();
   shortlist::bindings::bind_codebook(m);
   shortlist::bindings::bind_index(m);
+  shortlist::bindings::bind_train(m);
   m.def(
       "simd_level", [] { return std::string(shortlist::active_kernels().name); },
       "The instruction set chosen for this process.");
