@@ -34,9 +34,7 @@ def is_supported(*tensors: Any) -> bool:
     return backend == "torch" and all(tensor.device.type == "cpu" for tensor in tensors)
 
 
-def blocked_softmax(
-    queries: Any, candidates: Any, bias: Any, keys: Any, temperature: float
-) -> Any:
+def blocked_softmax(queries: Any, candidates: Any, bias: Any, keys: Any, temperature: float) -> Any:
     """Returns log(exp(s_ii) + sum of exp(s_ij) over the negatives j of query i) - s_ii.
 
     s_ij is <query i, candidate j> / temperature - bias j. Candidate j is a negative of query i
