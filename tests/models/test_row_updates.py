@@ -72,8 +72,7 @@ def trained(optimizer: keras.optimizers.Optimizer, by_row: bool) -> tuple[Pair, 
         model.compile(optimizer)
         fit()
     else:
-        with model.rows.at_work():
-            model.rows.build(model.trainable_variables)
+        with model.rows.at_work(model):
             model.compile(model.rows.optimizer)
             fit()
     return model, losses
@@ -119,9 +118,11 @@ def test_adagrad_by_row_is_adagrad_in_numpy() -> None:
     layer.build()
     layer.embeddings.assign(start)
     rows = row_updates.RowOptimizer(keras.optimizers.Adagrad(0.5), [layer])
-    rows.build([])
     indices = np.array([[3, 1], [3, 3]], "int32")
     gradients = rng.standard_normal((2, 2, 2)).astype("float32")
+    model = keras.Sequential([keras.Input((), dtype="int32"), layer])
+    with rows.at_work(model):
+        pass
     changes = {
         id(variable): dict(zip(at.tolist(), values.tolist(), strict=True))
         for variable, at, values in (

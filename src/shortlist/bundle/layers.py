@@ -204,6 +204,7 @@ WRITERS: dict[str, Callable[..., str]] = {
     "Identity": _same,
     "Dropout": _same,
     "Embedding": _embedding,
+    "EmbeddingTable": _embedding,
     "EmbeddingBag": _embedding_bag,
     "FeatureCross": _feature_cross,
     "Sum": _sum,

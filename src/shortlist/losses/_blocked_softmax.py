@@ -10,7 +10,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 from numpy.typing import NDArray
 
 from shortlist import _native
@@ -31,7 +30,10 @@ def is_supported(*tensors: Any) -> bool:
         import tensorflow as tf
 
         return not tf.config.list_logical_devices("GPU")
-    return backend == "torch" and all(tensor.device.type == "cpu" for tensor in tensors)
+    import torch
+
+    on_cpu = all(tensor.device.type == "cpu" for tensor in tensors)
+    return on_cpu and not torch.compiler.is_compiling()
 
 
 def blocked_softmax(queries: Any, candidates: Any, bias: Any, keys: Any, temperature: float) -> Any:
@@ -59,8 +61,10 @@ def _losses(
 ) -> tuple[Array, Array]:
     """Losses, and the log sums that gradients need, on the host."""
     losses, log_sums = np.empty((2, len(queries)), np.float32)
-    arrays = _contiguous(queries, candidates, bias)
-    _native.softmax_losses(*arrays, _as_int32(keys), temperature, losses, log_sums)
+    queries, candidates, bias = map(_contiguous, (queries, candidates, bias))
+    _native.softmax_losses(
+        queries, candidates, bias, _as_int32(keys), temperature, losses, log_sums
+    )
     return losses, log_sums
 
 
@@ -74,21 +78,24 @@ def _gradients(
     weights: Array,
 ) -> tuple[Array, Array]:
     """Gradients of the weighted sum of the losses, on the host."""
+    queries, candidates, bias = map(_contiguous, (queries, candidates, bias))
     of_queries, of_candidates = np.empty_like(queries), np.empty_like(candidates)
-    arrays = _contiguous(queries, candidates, bias)
     _native.softmax_gradients(
-        *arrays,
+        queries,
+        candidates,
+        bias,
         _as_int32(keys),
         temperature,
-        *_contiguous(log_sums, weights),
+        _contiguous(log_sums),
+        _contiguous(weights),
         of_queries,
         of_candidates,
     )
     return of_queries, of_candidates
 
 
-def _contiguous(*arrays: Array) -> list[Array]:
-    return [np.ascontiguousarray(array, np.float32) for array in arrays]
+def _contiguous(array: Array) -> Array:
+    return np.ascontiguousarray(array, np.float32)
 
 
 def _as_int32(keys: Array) -> Array:
@@ -179,12 +186,8 @@ def _for_torch() -> Any:
 
         @staticmethod
         def backward(context: Any, weights: Any) -> Any:
-            gradients = _gradients(*context.kept, weights.detach().numpy())
+            kept = (*context.kept, weights.detach().numpy())
+            gradients = _gradients(*kept)
             return (*map(torch.from_numpy, gradients), None, None, None)
 
     return Softmax.apply
-
-
-def keys_of(candidate_ids: Any, count: int) -> Any:
-    """Returns keys of candidates: their ids, or their positions where there are none."""
-    return ops.arange(count, dtype="int32") if candidate_ids is None else candidate_ids

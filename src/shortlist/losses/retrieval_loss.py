@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from shortlist.losses._batch_ids import distinguishable
+from shortlist.losses._blocked_softmax import blocked_softmax, is_supported
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -32,6 +33,11 @@ class RetrievalLoss(keras.losses.Loss):
         temperature: Scores are divided by it; small values sharpen the softmax.
         num_hard_negatives: Keep only this many best-scored negatives a query; `None` keeps all.
         reduction: `"mean"` (over queries), `"sum"`, or `"none"` for one loss a query.
+        in_blocks: Whether scores are made block by block by the engine's kernels, on a processor,
+            instead of as one (b, m) matrix: the larger the batch, the more time and memory that
+            saves. None does so on JAX and PyTorch. On TensorFlow say True, and compile without XLA
+            (`jit_compile=False`), which cannot call the kernels. A `score_mask`, hard negatives
+            and several vectors a query need the matrix in any case.
         name: Name of the loss.
 
     Example:
@@ -51,6 +57,7 @@ class RetrievalLoss(keras.losses.Loss):
         temperature: float = 1.0,
         num_hard_negatives: int | None = None,
         reduction: str = "mean",
+        in_blocks: bool | None = None,
         name: str = "retrieval_loss",
     ) -> None:
         if not temperature > 0:
@@ -65,6 +72,7 @@ class RetrievalLoss(keras.losses.Loss):
         super().__init__(name=name, reduction=reduction, dtype="float32")
         self.temperature = float(temperature)
         self.num_hard_negatives = num_hard_negatives
+        self.in_blocks = in_blocks
 
     def __call__(
         self,
@@ -131,24 +139,29 @@ class RetrievalLoss(keras.losses.Loss):
         _check_embeddings(queries, candidates)
         num_queries, num_candidates = ops.shape(queries)[0], ops.shape(candidates)[0]
 
-        scores = ops.matmul(queries / self.temperature, ops.transpose(candidates))
-        if len(queries.shape) == 3:
-            scores = ops.max(scores, axis=1)
+        bias, keys = ops.zeros((num_candidates,)), ops.arange(num_candidates, dtype="int32")
         if sampling_probabilities is not None:
             probabilities = ops.cast(sampling_probabilities, "float32")
             _check_shape("sampling_probabilities", probabilities, (candidates.shape[0],))
-            scores = scores - ops.log(ops.maximum(probabilities, SMALLEST_PROBABILITY))
+            bias = ops.log(ops.maximum(probabilities, SMALLEST_PROBABILITY))
+        if candidate_ids is not None:
+            keys = distinguishable(candidate_ids)
+            _check_shape("candidate_ids", keys, (candidates.shape[0],))
+        if score_mask is None and self._works_in_blocks(queries, candidates):
+            return blocked_softmax(queries, candidates, bias, keys, self.temperature)
 
+        scores = ops.matmul(queries / self.temperature, ops.transpose(candidates))
+        if len(queries.shape) == 3:
+            scores = ops.max(scores, axis=1)
+        scores = scores - bias
         is_positive = ops.equal(
             ops.expand_dims(ops.arange(num_queries), 1),
             ops.expand_dims(ops.arange(num_candidates), 0),
         )
-        is_negative = ops.logical_not(is_positive)
-        if candidate_ids is not None:
-            ids = distinguishable(candidate_ids)
-            _check_shape("candidate_ids", ids, (candidates.shape[0],))
-            positive_ids = ops.expand_dims(ids[:num_queries], 1)
-            is_negative = ops.logical_and(is_negative, ops.not_equal(positive_ids, ids))
+        is_negative = ops.logical_and(
+            ops.logical_not(is_positive),
+            ops.not_equal(ops.expand_dims(keys[:num_queries], 1), keys),
+        )
         if score_mask is not None:
             mask = ops.cast(score_mask, "bool")
             _check_shape("score_mask", mask, (queries.shape[0], candidates.shape[0]))
@@ -161,12 +174,20 @@ class RetrievalLoss(keras.losses.Loss):
         # log(exp(s_ii) + Σ exp(s_ij)) - s_ii without the cancellation between two large numbers.
         return ops.softplus(ops.logsumexp(negatives - positives, axis=1))
 
+    def _works_in_blocks(self, queries: Any, candidates: Any) -> bool:
+        wanted = (
+            keras.backend.backend() != "tensorflow" if self.in_blocks is None else self.in_blocks
+        )
+        plain = len(queries.shape) == 2 and self.num_hard_negatives is None
+        return wanted and plain and is_supported(queries, candidates)
+
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         return {
             "temperature": self.temperature,
             "num_hard_negatives": self.num_hard_negatives,
             "reduction": self.reduction,
+            "in_blocks": self.in_blocks,
             "name": self.name,
         }
 

@@ -86,7 +86,7 @@ class Retrieval:
 
     def __call__(self, queries: Any, candidates: Any, batch: Mapping[str, Any]) -> Any:
         """Returns the scalar loss; see `Objective`."""
-        loss = RetrievalLoss(temperature=self.temperature, reduction=self.reduction)
+        loss = RetrievalLoss(temperature=self.temperature, reduction=self.reduction, in_blocks=True)
         return loss(
             queries,
             candidates,

@@ -18,7 +18,7 @@ def train_step(model: Any, rows: RowOptimizer, *arguments: Any) -> Any:
         rows: The optimizer of its large tables.
         *arguments: Those of the backend's `train_step`.
     """
-    steps = {"jax": _jax_step, "tensorflow": _tensorflow_step, "torch": _torch_step}
+    steps: dict[str, Any] = {"jax": _jax_step, "tensorflow": _tensorflow_step, "torch": _torch_step}
     return steps[keras.backend.backend()](model, rows, *arguments)
 
 

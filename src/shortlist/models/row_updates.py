@@ -22,11 +22,23 @@ from keras import ops
 # Below this the whole table is no more work than finding its rows.
 LARGE = 16_384
 
+# Settings of an optimizer by which a row changes that has no gradient.
+_ACT_ON_ALL_ROWS = (
+    "weight_decay",
+    "clipnorm",
+    "global_clipnorm",
+    "clipvalue",
+    "use_ema",
+    "momentum",
+    "gradient_accumulation_steps",
+    "loss_scale_factor",
+)
+
 _recorded: ContextVar[Lookups | None] = ContextVar("recorded", default=None)
 
 
 @keras.saving.register_keras_serializable(package="shortlist")
-class EmbeddingTable(keras.layers.Embedding):  # type: ignore[misc]
+class EmbeddingTable(keras.layers.Embedding):
     """`keras.layers.Embedding` whose rows can be updated one by one in training.
 
     Example:
@@ -100,8 +112,19 @@ class RowOptimizer:
         self.tables = [layer.embeddings for layer in layers]
         self.squares: list[keras.Variable] = []  # of each table: sums of squared gradients
 
-    def build(self, others: Sequence[keras.Variable]) -> None:
-        """Creates what the optimizer keeps: of the rows, and of the other variables."""
+    @contextmanager
+    def at_work(self, model: keras.Model) -> Iterator[None]:
+        """Takes the tables of a model away from Keras, which would make their gradients whole."""
+        for layer in self.layers:
+            layer.trainable = False
+        try:
+            self._build(model.trainable_variables)
+            yield
+        finally:
+            for layer in self.layers:
+                layer.trainable = True
+
+    def _build(self, others: Sequence[keras.Variable]) -> None:
         self.optimizer.build(list(others))
         if isinstance(self.optimizer, keras.optimizers.Adagrad):
             start = keras.initializers.Constant(self.optimizer.initial_accumulator_value)
@@ -109,17 +132,6 @@ class RowOptimizer:
                 self.optimizer.add_variable_from_reference(table, "squares", initializer=start)
                 for table in self.tables
             ]
-
-    @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Takes the tables away from Keras, which would make their gradients whole."""
-        for layer in self.layers:
-            layer.trainable = False
-        try:
-            yield
-        finally:
-            for layer in self.layers:
-                layer.trainable = True
 
     def updates(
         self,
@@ -175,9 +187,7 @@ def row_optimizer(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> 
     """
     plain = isinstance(optimizer, keras.optimizers.Adagrad | keras.optimizers.SGD)
     plain = plain and type(optimizer).__module__.startswith("keras.")  # no subclass of a user
-    acts = ("weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "use_ema", "momentum")
-    acts += ("gradient_accumulation_steps", "loss_scale_factor")
-    if not plain or any(getattr(optimizer, name, None) for name in acts):
+    if not plain or any(getattr(optimizer, name, None) for name in _ACT_ON_ALL_ROWS):
         return None
     tables = [layer for layer in _layers(model) if _is_large(layer)]
     return RowOptimizer(optimizer, tables) if tables else None
@@ -193,6 +203,7 @@ def _layers(model: keras.Model) -> Iterator[keras.Layer]:
 def _is_large(layer: keras.Layer) -> bool:
     return (
         isinstance(layer, EmbeddingTable)
+        and layer.built
         and layer.trainable
         and layer.input_dim > LARGE
         and layer.embeddings_regularizer is None

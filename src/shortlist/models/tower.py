@@ -13,6 +13,7 @@ from keras import ops
 
 from shortlist.data.features import FeatureSpec, Output
 from shortlist.models.embedding_bag import EmbeddingBag
+from shortlist.models.row_updates import EmbeddingTable
 
 
 @keras.saving.register_keras_serializable(package="shortlist")
@@ -108,7 +109,7 @@ class Tower(keras.Model):
             shape = (None,) if output.kind == "indices" else ()
             inputs[feature] = keras.Input(shape=shape, dtype=output.dtype, name=feature)
             if output.kind == "index":
-                part = keras.layers.Embedding(
+                part = EmbeddingTable(
                     output.size or 1, embedding_dim, uniform(), name=f"{feature}_embedding"
                 )(inputs[feature])
             elif output.kind == "indices":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import keras
 
+from shortlist.models.row_updates import EmbeddingTable
+
 
 def embedding_tower(
     size: int,
@@ -38,7 +40,7 @@ def embedding_tower(
         if value < 1:
             raise ValueError(f"`{argument}` must be at least 1, got {value}.")
     indices = keras.Input(shape=(), dtype="int32", name="index")
-    embeddings = keras.layers.Embedding(
+    embeddings = EmbeddingTable(
         size, dim, embeddings_initializer=keras.initializers.RandomUniform(-0.05, 0.05, seed=seed)
     )(indices)
     if normalize:

@@ -11,9 +11,11 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from shortlist.models.objectives import Objective
+from shortlist.models.objectives import MultiTask, Objective, Retrieval
 from shortlist.models.progress import TrainingProgress
 from shortlist.models.retriever import NotFiniteError
+from shortlist.models.row_steps import train_step
+from shortlist.models.row_updates import RowOptimizer, row_optimizer
 from shortlist.models.training_log import TrainingLog
 
 
@@ -38,6 +40,7 @@ class Towers(keras.Model):
         self.query_tower = query_tower
         self.candidate_tower = candidate_tower
         self.objective = objective
+        self.rows: RowOptimizer | None = None
 
         def same_for_all(batch: dict[str, Any]) -> Any:  # Keras would wrap a dict as an attribute
             return batch["candidate_inputs"] if candidate_inputs is None else candidate_inputs
@@ -63,6 +66,30 @@ class Towers(keras.Model):
         del y, sample_weight, training
         queries, candidates = y_pred
         return sum(self.losses, start=self.objective(queries, candidates, x))
+
+    def train_step(self, *arguments: Any) -> Any:
+        """Does one step, of large tables by row where that is possible."""
+        if self.rows is None:
+            return super().train_step(*arguments)
+        return train_step(self, self.rows, *arguments)
+
+    @contextmanager
+    def at_work(
+        self, optimizer: keras.optimizers.Optimizer
+    ) -> Iterator[keras.optimizers.Optimizer]:
+        """Makes the model ready for training; yields the optimizer that is at work."""
+        # XLA cannot call the kernels that the in-batch softmax runs in.
+        calls_kernels = isinstance(self.objective, Retrieval | MultiTask)
+        on_tensorflow = keras.backend.backend() == "tensorflow"
+        jit_compile = False if on_tensorflow and calls_kernels else "auto"
+        self.rows = row_optimizer(self, optimizer)
+        if self.rows is None:
+            self.compile(optimizer, jit_compile=jit_compile)
+            yield optimizer
+            return
+        with self.rows.at_work(self):
+            self.compile(self.rows.optimizer, jit_compile=jit_compile)
+            yield self.rows.optimizer
 
 
 def train_epochs(
@@ -97,15 +124,17 @@ def train_epochs(
         ValueError: The training diverged.
     """
     started = time.perf_counter()
-    towers.compile(optimizer=optimizer)
-    learning_rate = _learning_rate(optimizer)
     losses: list[float] = []
     measured: list[float] = []
     best, best_weights = 0, None
-    with TrainingProgress(epochs, len(batches), progress) as shown:
+    with (
+        towers.at_work(optimizer) as working,
+        TrainingProgress(epochs, len(batches), progress) as shown,
+    ):
+        learning_rate = _learning_rate(working)
         for epoch in range(epochs):
             if decay:
-                optimizer.learning_rate = learning_rate * (1 - epoch / epochs)
+                working.learning_rate = learning_rate * (1 - epoch / epochs)
             result = towers.fit(
                 batches,
                 initial_epoch=epoch,
@@ -117,7 +146,7 @@ def train_epochs(
             losses.append(float(result.history["loss"][-1]))
             if not np.isfinite(losses[-1]):
                 raise _diverged(epoch, f"the loss became {losses[-1]}", optimizer)
-            if not _are_finite(towers.trainable_variables):
+            if not _are_finite(towers.weights):
                 raise _diverged(epoch, "weights became infinite or NaN", optimizer)
             if measure is not None:
                 shown.measuring(monitor)
@@ -130,8 +159,8 @@ def train_epochs(
             shown.epoch(losses[-1], monitor, measured[-1] if measured else None)
             if measure is not None and epoch - best >= patience:
                 break
-    if best_weights is not None:
-        _assign(towers.weights, best_weights)
+        if best_weights is not None:
+            _assign(towers.weights, best_weights)
     return TrainingLog(
         loss=tuple(losses),
         validation=tuple(measured),
