@@ -127,6 +127,12 @@ def test_the_commands_of_a_page_exist(page: Path) -> None:
             assert re.search(rf"^[\w ./-]*\b{words[1]}\b.*:", makefile, re.MULTILINE), where
         elif program == "python":
             known_to_script(words, where)
+        elif program == "pip":
+            project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+            extras = re.fullmatch(r"(?:shortlist|\.)(?:\[([\w,]+)\])?", words[-1])
+            assert extras is not None, where
+            named = set((extras[1] or "").split(",")) - {""}
+            assert named <= set(project["optional-dependencies"]), where
         else:
             assert program == "curl", where
 
