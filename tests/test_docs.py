@@ -291,3 +291,10 @@ def test_the_site_asks_nothing_of_other_hosts() -> None:
     assert re.search(r"^ +font: false\b", settings, re.MULTILINE)
     for style in (ROOT / "docs").rglob("*.css"):
         assert "http" not in style.read_text(encoding="utf-8")
+
+
+def test_the_files_that_the_architecture_names_exist() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:src|native)/[\w/.]+)`", page))
+    assert len(named) > 20
+    assert sorted(name for name in named if not (ROOT / name).exists()) == []

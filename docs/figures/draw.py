@@ -91,6 +91,38 @@ def pipeline() -> Figure:
     return figure
 
 
+def architecture() -> Figure:
+    """The way of the data up the floors, and the way of a query down them, with the files."""
+    data = (
+        ("interactions", "data/interactions.py", "CSV, Parquet, frames: checked, ids kept"),
+        ("batches", "data/histories.py, models/batches.py", "who had what, in time order"),
+        ("towers", "models/two_tower.py, losses/", "trained with Keras on any backend"),
+        ("index", "index/index.py", "the candidates' embeddings, searchable"),
+        ("evaluation", "evaluation/evaluate.py", "hit rate of the model, recall of the index"),
+        ("bundle", "bundle/bundle.py", "the folder that is deployed"),
+    )
+    query = (
+        ("request", "serving/server.py, app.py", "limits, keys, deadlines"),
+        ("dialect", "serving/rest.py, tensorflow_serving.py, …", "its words for one query"),
+        ("answer", "serving/answers.py, bundle/answering.py", "who asks, and what is left out"),
+        ("query tower", "bundle/tower.py", "ONNX: from a user to an embedding"),
+        ("search", "index/index.py, native/core/search", "leaves, codes, then exact scores"),
+        ("kernel", "native/core/kernels", "one file for each instruction set"),
+    )
+    figure, axes = canvas(8.4, 5.9)
+    for left, title, steps in ((0.2, "from a table to a bundle", data), (4.35, "a query", query)):
+        axes.text(left, 5.7, title, style="italic", va="center")
+        for step, (name, files, does) in enumerate(steps):
+            y = 5.15 - 0.93 * step
+            strong = name in ("index", "bundle", "search")
+            box(axes, left + 0.6, y, name, width=1.15, strong=strong)
+            axes.text(left + 1.3, y + 0.13, does, va="center", fontsize=8.5)
+            axes.text(left + 1.3, y - 0.13, files, va="center", fontsize=7, family="monospace")
+            if step:
+                arrow(axes, (left + 0.6, y + 0.61), (left + 0.6, y + 0.33))
+    return figure
+
+
 def cells(centres: np.ndarray) -> list[np.ndarray]:
     """The Voronoi cells of centres within the unit square, by cutting it in halves."""
     found = []
@@ -274,6 +306,7 @@ def main() -> None:
     vectors, queries = catalogue()
     figures = {
         "pipeline": pipeline(),
+        "architecture": architecture(),
         "search": search(),
         "leaf": leaf(vectors, queries),
         "tradeoff": tradeoff(vectors, queries),
