@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from shortlist import _native
 from shortlist.cli.app import run
 
 pytestmark = pytest.mark.bare
@@ -208,6 +209,7 @@ def test_a_bundle_is_read_and_asked(service: Environment, bundle: Path) -> None:
     doctor = json.loads(service.shortlist("doctor", "--json").stdout)
     assert [name for name, there in doctor["extras"].items() if there] == ["data", "bundle"]
     assert doctor["keras_backend"] is None
+    assert doctor["simd"]["available"] == list(_native.simd_levels())  # as built by GCC
     said = service.shortlist("serve", str(bundle))
     assert (said.returncode, "pip install 'shortlist[serve]'" in said.stderr) == (2, True)
 

@@ -6,6 +6,8 @@
 
 #include "kernels/scalar.h"
 #ifdef SHORTLIST_HAS_AVX2
+#include <cpuid.h>
+
 #include "kernels/avx2.h"
 #endif
 #ifdef SHORTLIST_HAS_AVX512
@@ -23,12 +25,25 @@
 namespace shortlist {
 namespace {
 
-#ifdef SHORTLIST_HAS_AVX512
-bool runs_avx512() {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni");
-}
+#ifdef SHORTLIST_HAS_AVX2
+// Asked of the processor itself: __builtin_cpu_supports answers no to everything where the compiler's runtime is
+// Zig's, which builds the wheels.
+struct Processor {
+  bool avx2 = false;
+  bool avx512 = false;
+
+  Processor() {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    if (__get_cpuid(1, &a, &b, &c, &d) == 0 || (c & bit_OSXSAVE) == 0 || (c & bit_FMA) == 0) return;
+    unsigned saved = 0, high = 0;  // the registers that the system keeps for each thread
+    __asm__ volatile("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
+    if ((saved & 0x06) != 0x06 || __get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return;
+    avx2 = (b & bit_AVX2) != 0;
+    constexpr unsigned kWide = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
+    constexpr unsigned kBytes = bit_AVX512VBMI | bit_AVX512VNNI;
+    avx512 = avx2 && (saved & 0xe6) == 0xe6 && (b & kWide) == kWide && (c & kBytes) == kBytes;
+  }
+};
 #endif
 
 #ifdef SHORTLIST_HAS_NEON
@@ -57,11 +72,14 @@ const Kernels& choose() {
 
 std::vector<const Kernels*> available_kernels() {
   std::vector<const Kernels*> levels;
+#ifdef SHORTLIST_HAS_AVX2
+  const Processor processor;
+#endif
 #ifdef SHORTLIST_HAS_AVX512
-  if (runs_avx512()) levels.push_back(&kAvx512Kernels);
+  if (processor.avx512) levels.push_back(&kAvx512Kernels);
 #endif
 #ifdef SHORTLIST_HAS_AVX2
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) levels.push_back(&kAvx2Kernels);
+  if (processor.avx2) levels.push_back(&kAvx2Kernels);
 #endif
 #ifdef SHORTLIST_HAS_NEON
   if (runs_neon()) levels.push_back(&kNeonKernels);
