@@ -2,14 +2,17 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from shortlist import _native
 
+CPUINFO = Path("/proc/cpuinfo")
 SCRIPT = """
 import json, sys
 import numpy as np
@@ -72,3 +75,17 @@ def test_an_unknown_level_is_named():
     )
     assert ran.returncode != 0
     assert "SHORTLIST_SIMD must be one of" in ran.stderr
+
+
+@pytest.mark.skipif(not CPUINFO.is_file(), reason="Linux says there what the processor can do")
+def test_the_levels_are_what_the_processor_can_do() -> None:
+    listed = re.search(r"^flags\s*:(.*)$", CPUINFO.read_text(), re.MULTILINE)
+    if listed is None:
+        pytest.skip("not an x86 processor")
+    flags = set(listed[1].split())
+    needed = {
+        "avx512": {f"avx512{part}" for part in ("f", "bw", "dq", "vl", "_vnni")} | {"avx512vbmi"},
+        "avx2": {"avx2", "fma"},
+    }
+    levels = [level for level, wanted in needed.items() if wanted <= flags]
+    assert list(_native.simd_levels()) == [*levels, "scalar"]
