@@ -80,19 +80,18 @@ quick: .venv/.tested
 	tools/quick
 
 # What users install. See tools/wheel and tests/test_installs.py.
-wheel: .venv/.tested
+wheel: dist/.built
+
+dist/.built: .venv/.tested $(NATIVE) $(shell find src -name '*.py')
 	@$(PIP) install --group wheel
 	tools/wheel
+	@touch $@
 
-bare: .venv/.tested dist
+bare: dist/.built
 	KERAS_BACKEND=jax $(BIN)/pytest -s -m bare tests/test_installs.py
 
-dist:
-	@$(MAKE) --no-print-directory wheel
-
 # The light tests with the oldest packages that pyproject.toml allows, and on another Python.
-test-lowest: .venv/.tested dist
-	@$(PIP) install --group wheel
+test-lowest: dist/.built
 	tools/test-lowest
 
 test-python:
