@@ -5,6 +5,7 @@
 #   make quick   what to run while you work: under 90 s    make wheel   the wheel and the source distribution
 #   make bare    the wheel in environments of its own      make test-lowest   the oldest packages we allow
 #   make test-python PYTHON=python3.13   another Python    make clang   the engine by clang
+#   make fuzz    damaged index files, for a minute         make sanitize-python   the bindings under sanitizers
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
@@ -13,7 +14,7 @@ CPP := $(shell find native -name '*.cpp' -o -name '*.h')
 CMAKE := $(CURDIR)/$(BIN)/cmake -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja -DSHORTLIST_PYTHON=OFF \
   -DSHORTLIST_TESTS=ON -DSHORTLIST_WERROR=ON
 
-.PHONY: env demo test check bench docs native-test sanitize tsan neon clean \
+.PHONY: env demo test check bench docs native-test sanitize tsan sanitize-python fuzz neon clean \
   quick wheel bare test-lowest test-python clang
 .DELETE_ON_ERROR:
 
@@ -62,6 +63,21 @@ sanitize tsan: .venv/.tested
 	  -DSHORTLIST_SANITIZE=$(if $(filter tsan,$@),thread,address,undefined) >/dev/null
 	@$(BIN)/cmake --build build/$@
 	@$(BIN)/ctest --test-dir build/$@ --output-on-failure
+
+# The Python tests of index files, with the engine and its bindings under the address and undefined-behaviour sanitizers.
+sanitize-python: .venv/.tested
+	tools/sanitize-python
+
+# Damaged index files for a minute, or for as long as `make fuzz SECONDS=3600` says. Needs clang.
+SECONDS ?= 60
+fuzz: .venv/.tested
+	@$(CMAKE) -DSHORTLIST_TESTS=OFF -DSHORTLIST_WERROR=OFF -DSHORTLIST_FUZZ=ON -S . -B build/fuzz \
+	  -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_COMPILER=clang++ -DSHORTLIST_SANITIZE=address,undefined >/dev/null
+	@$(BIN)/cmake --build build/fuzz
+	@$(BIN)/python native/fuzz/corpus.py build/fuzz/corpus
+	@mkdir -p build/fuzz/found
+	build/fuzz/native/fuzz/fuzz_index -max_total_time=$(SECONDS) -max_len=40000 -rss_limit_mb=1024 -timeout=20 \
+	  -print_final_stats=1 -verbosity=0 -artifact_prefix=build/fuzz/ build/fuzz/found build/fuzz/corpus
 
 # The NEON kernels: cross-built and tested under emulation. Needs g++-aarch64-linux-gnu and qemu-user-static.
 neon: .venv/.tested

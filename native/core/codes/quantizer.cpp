@@ -121,6 +121,20 @@ CodedQuery encode_values(const float* query, std::size_t dim, std::size_t padded
           static_cast<float>(std::sqrt(squares)),        0.0f,  static_cast<float>(std::sqrt(left_squares))};
 }
 
+// The sixteen centres of dimension `t`.
+Sixteen centres_of(const Quantizer& quantizer, std::size_t t) {
+  if (!quantizer.centres.empty()) return load(&quantizer.centres[t * kCentres]);
+  Sixteen even;
+  for (int v = 0; v < 4; ++v)
+    even.fours[v] = quantizer.steps[t] * (Four{0, 1, 2, 3} + 4.0f * static_cast<float>(v) - kMiddle);
+  return even;
+}
+
+float centre(const Quantizer& quantizer, std::size_t t, std::size_t code) {
+  if (!quantizer.centres.empty()) return quantizer.centres[t * kCentres + code];
+  return quantizer.steps[t] * (static_cast<float>(code) - kMiddle);
+}
+
 }  // namespace
 
 float Quantizer::scale_of(const float* residuals, std::size_t count) const {
@@ -154,24 +168,6 @@ void Quantizer::encode(const float* residual, float scale, const float* directio
     blocks[place.byte] = static_cast<std::uint8_t>(blocks[place.byte] | chosen[code] << place.shift);
   }
 }
-
-namespace {
-
-// The sixteen centres of dimension `t`.
-Sixteen centres_of(const Quantizer& quantizer, std::size_t t) {
-  if (!quantizer.centres.empty()) return load(&quantizer.centres[t * kCentres]);
-  Sixteen even;
-  for (int v = 0; v < 4; ++v)
-    even.fours[v] = quantizer.steps[t] * (Four{0, 1, 2, 3} + 4.0f * static_cast<float>(v) - kMiddle);
-  return even;
-}
-
-float centre(const Quantizer& quantizer, std::size_t t, std::size_t code) {
-  if (!quantizer.centres.empty()) return quantizer.centres[t * kCentres + code];
-  return quantizer.steps[t] * (static_cast<float>(code) - kMiddle);
-}
-
-}  // namespace
 
 void Quantizer::choose_nearest(const float* values, std::uint8_t* chosen) const {
   for (std::size_t code = 0; code < num_codes(); ++code) {
