@@ -1,6 +1,12 @@
 import pytest
 
 from shortlist.bundle import Bundle
+from shortlist.cli.tune import MAX_K as MOST
+from shortlist.index import MAX_K
+
+
+def test_k_goes_as_far_as_that_of_an_index() -> None:
+    assert MOST == MAX_K
 
 
 def test_what_was_found_is_saved_in_the_bundle(answer, bundle, tmp_path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from shortlist import _native
-from shortlist.index import Index, IndexConfig, SearchSettings
+from shortlist.index import MAX_K, Index, IndexConfig, SearchSettings
 
 EXACT = SearchSettings(exact=True)
 
@@ -126,4 +126,4 @@ def test_ten_thousand_results_are_the_best_ten_thousand():
 
 
 def test_the_limits_can_be_read():
-    assert (_native.MAX_K, _native.MAX_DIM) == (10_000, 4_096)
+    assert (MAX_K, _native.MAX_DIM) == (10_000, 4_096)

@@ -110,7 +110,9 @@ def test_a_limit_lets_something_through(name: str):
 
 
 def test_the_limit_on_k_is_at_most_what_an_index_returns(models):
-    with pytest.raises(ValueError, match="`k` must be at most 10000, which an index returns"):
+    with pytest.raises(
+        ValueError, match="`k` must be at most 10000, the most that an index returns"
+    ):
         Limits(k=10_001)
     with running(models, ServiceSettings(name="m", limits=Limits(k=10_000))) as served:
         for path, body in K.values():

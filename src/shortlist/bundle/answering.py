@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shortlist import _native
 from shortlist.bundle.items import Items
 from shortlist.bundle.tower import QueryTower
 from shortlist.data import Histories
-from shortlist.index import Index, SearchResult, SearchSettings
+from shortlist.index import MAX_K, Index, SearchResult, SearchSettings
 
 _EXACT = SearchSettings(exact=True)
 
@@ -162,7 +161,7 @@ class Answering:
             ValueError: `item` is no candidate.
         """
         query = self.index.vectors([item])
-        wide = self.search(query, min(max(10 * k, 200), _native.MAX_K), exclude=[[item]])
+        wide = self.search(query, min(max(10 * k, 200), MAX_K), exclude=[[item]])
         rows = wide.rows[0][wide.rows[0] >= 0]
         vectors = self.index.vectors(self._ids_at(rows))
         lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(query)

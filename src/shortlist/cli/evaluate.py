@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -63,32 +64,20 @@ def evaluate(
     with status("measuring"):
         loaded = Bundle.load(bundle)
         parts = _parts(loaded, dataset, data_dir)
-        tuned = _Timed(loaded, exact=False)
-        result = measure(
-            tuned,
-            parts.test,
-            train=parts.train,
-            ks=ranks,
-            exclude_seen=not keep_seen,
-            baselines={name: _fitted(name, parts.train) for name in beside},
+        measured = partial(
+            measure, test=parts.test, train=parts.train, ks=ranks, exclude_seen=not keep_seen
         )
-        exact = _Timed(loaded, exact=True)
-        exactly = measure(
-            exact,
-            parts.test,
-            train=parts.train,
-            ks=ranks,
-            exclude_seen=not keep_seen,
-            baselines={},
-        )
+        tuned, exact = _Timed(loaded, exact=False), _Timed(loaded, exact=True)
+        result = measured(tuned, baselines={name: _fitted(name, parts.train) for name in beside})
+        exactly = measured(exact, baselines={})
     retrieval = {
         "exact": {**_hit_rates(exactly), **exact.speed()},
         "tuned": {**_hit_rates(result), **tuned.speed()},
         f"recall@{max(ranks)}": recall_at_k(exact.found(), tuned.found()),
     }
     if save:
-        measured = result.to_dict()
-        figures = {name: measured[name] for name in ("metrics", "baselines")}
+        document = result.to_dict()
+        figures = {name: document[name] for name in ("metrics", "baselines")}
         with status("writing the bundle"):
             Bundle.update(
                 bundle,

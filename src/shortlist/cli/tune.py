@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from shortlist.index import Tuning
 
+# `shortlist.index.MAX_K`, here without importing the engine.
+MAX_K = 10_000
+
 MOST_QUERIES = 2_000
 UNITS = {"us": 1.0, "µs": 1.0, "ms": 1e3, "s": 1e6}
 
@@ -36,7 +39,7 @@ def tune(
             "the best recall within it is chosen."
         ),
     ] = None,
-    k: Annotated[int, typer.Option("-k", min=1, max=10_000, help="Results of a query.")] = 10,
+    k: Annotated[int, typer.Option("-k", min=1, max=MAX_K, help="Results of a query.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Which users are the queries.")] = 0,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Measure only; leave the bundle as it is.")

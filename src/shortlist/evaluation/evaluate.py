@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from shortlist import _native
 from shortlist.data import Histories, Interactions
 from shortlist.evaluation.answers import Lists, read_lists, refuse_any
 from shortlist.evaluation.baselines import Popularity
@@ -20,6 +19,7 @@ from shortlist.evaluation.held_out import Queries, held_out
 from shortlist.evaluation.metrics import METRICS
 from shortlist.evaluation.ranking import Ranking
 from shortlist.evaluation.recommender import Answer, Recommender, as_answer, is_timed
+from shortlist.index import MAX_K
 
 MORE = 1000  # at least so many more are asked for where ties go on
 
@@ -154,7 +154,7 @@ class _Asking:
         more are asked for, with those already given excluded, until the tie ends.
         """
         exclude = None if self.seen is None else self.seen(asked.users)
-        width = min(self.k + 1, _native.MAX_K)
+        width = min(self.k + 1, MAX_K)
         lists = self._ask(asked, width, exclude, start=0)
         if lists.width == 0:
             raise ValueError(
@@ -170,7 +170,7 @@ class _Asking:
             asked, lists = asked.take(~ended), lists.take(~ended)
             if len(asked):
                 exclude = _longer(exclude, ended, lists.ids)
-                count = min(max(MORE, width), _native.MAX_K)  # ever more, so that rounds are few
+                count = min(max(MORE, width), MAX_K)  # ever more, so that rounds are few
                 lists = lists.followed_by(self._more(asked, lists, count, exclude))
                 width += count
 

@@ -4,10 +4,11 @@ from shortlist.index.codebook import Codebook
 from shortlist.index.config import IndexConfig, SearchSettings
 from shortlist.index.filters import Filter
 from shortlist.index.index import Index
-from shortlist.index.results import RangeResult, SearchResult
+from shortlist.index.results import MAX_K, RangeResult, SearchResult
 from shortlist.index.tuning import Tuning, tune
 
 __all__ = [
+    "MAX_K",
     "Codebook",
     "Filter",
     "Index",

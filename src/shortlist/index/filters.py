@@ -65,7 +65,7 @@ class Filter:
         return Filter, (self._index, self._index._engine.rows_of_filter(self._engine))
 
 
-class Limits(NamedTuple):
+class Restrictions(NamedTuple):
     """What the searches for some queries may return, as the engine takes it.
 
     Attributes:
@@ -81,15 +81,19 @@ class Limits(NamedTuple):
     allow: _native.Filter | None = None
     allow_each: list[_native.Filter] | None = None
 
-    def of(self, query: int) -> Limits:
-        """The limits of one query."""
+    def of(self, query: int) -> Restrictions:
+        """The restrictions of one query."""
         exclude = self.exclude
         if exclude is not None and self.offsets is not None:
             exclude = exclude[self.offsets[query] : self.offsets[query + 1]]
-        return Limits(exclude, None, self.allow_each[query] if self.allow_each else self.allow)
+        return Restrictions(
+            exclude, None, self.allow_each[query] if self.allow_each else self.allow
+        )
 
 
-def limits_of(index: _native.Index, exclude: Any, allow: Any, queries: int | None) -> Limits:
+def restrictions_of(
+    index: _native.Index, exclude: Any, allow: Any, queries: int | None
+) -> Restrictions:
     """What `exclude` and `allow` mean to the engine.
 
     Args:
@@ -114,7 +118,7 @@ def limits_of(index: _native.Index, exclude: Any, allow: Any, queries: int | Non
             allowed = allowed_rows(index, allow)
         else:
             allowed_each = [allowed_rows(index, part) for part in parts]
-    return Limits(excluded, offsets, allowed, allowed_each)
+    return Restrictions(excluded, offsets, allowed, allowed_each)
 
 
 def allowed_rows(index: _native.Index, allow: Any) -> _native.Filter:

@@ -18,7 +18,7 @@ from shortlist.html import html_table
 from shortlist.ids import Ids, as_id, as_ids, check_kind, unknown_id
 from shortlist.index.codebook import Codebook
 from shortlist.index.config import IndexConfig, SearchSettings
-from shortlist.index.filters import Limits, limits_of
+from shortlist.index.filters import Restrictions, restrictions_of
 from shortlist.index.metrics import check_metric
 from shortlist.index.numbers import as_integer, as_real
 from shortlist.index.results import RangeResult, SearchResult
@@ -175,14 +175,14 @@ class Index:
         chosen = None if settings is None else _engine_settings(settings)
         if exclude is None and allow is None:
             return self._search(queries, k, chosen, None, None, None, threads)
-        limits = limits_of(self._engine, exclude, allow, _number_of(queries))
+        restrictions = restrictions_of(self._engine, exclude, allow, _number_of(queries))
 
-        def search(some: NDArray[Any], of: Limits) -> SearchResult:
+        def search(some: NDArray[Any], of: Restrictions) -> SearchResult:
             return self._search(some, k, chosen, of.exclude, of.offsets, of.allow, threads)
 
-        if not limits.allow_each:
-            return search(queries, limits)
-        results = [search(queries[i : i + 1], limits.of(i)) for i in range(len(queries))]
+        if not restrictions.allow_each:
+            return search(queries, restrictions)
+        results = [search(queries[i : i + 1], restrictions.of(i)) for i in range(len(queries))]
         return SearchResult(*(np.concatenate(parts) for parts in zip(*results, strict=True)))
 
     def range_search(
@@ -217,18 +217,18 @@ class Index:
             (['a', 'b', 'a', 'c'], [0, 1, 4])
         """
         queries = as_embeddings(queries, "queries")
-        limits = limits_of(self._engine, exclude, allow, _number_of(queries))
+        restrictions = restrictions_of(self._engine, exclude, allow, _number_of(queries))
         least = as_real(min_score, "min_score")
 
-        def search(some: NDArray[Any], of: Limits) -> RangeResult:
+        def search(some: NDArray[Any], of: Restrictions) -> RangeResult:
             found = self._engine.range_search(
                 some, least, of.exclude, of.offsets, of.allow, threads
             )
             return RangeResult(*found)
 
-        if not limits.allow_each:
-            return search(queries, limits)
-        results = [search(queries[i], limits.of(i)) for i in range(len(queries))]
+        if not restrictions.allow_each:
+            return search(queries, restrictions)
+        results = [search(queries[i], restrictions.of(i)) for i in range(len(queries))]
         scores, ids, rows = (
             np.concatenate([result[part] for result in results]) for part in range(3)
         )

@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from shortlist import _native
 from shortlist.html import html_table
 
 if TYPE_CHECKING:
     from shortlist._native import IdArray
+
+MAX_K = _native.MAX_K
+"""The largest `k` of a search: 10,000."""
 
 _SHOWN = 10  # queries and ranks that a notebook shows
 

@@ -4,7 +4,7 @@ from collections.abc import Sized
 
 import msgspec
 
-from shortlist import _native
+from shortlist.index import MAX_K
 from shortlist.serving.errors import RequestError
 
 
@@ -41,9 +41,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for name in ("body_bytes", "rows", "k", "ids"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}.")
-        if self.k > _native.MAX_K:
+        if self.k > MAX_K:
             raise ValueError(
-                f"`k` must be at most {_native.MAX_K}, which an index returns, got {self.k}."
+                f"`k` must be at most {MAX_K}, the most that an index returns, got {self.k}."
             )
 
     def check_rows(self, count: int) -> None:
