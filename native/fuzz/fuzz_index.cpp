@@ -75,6 +75,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       search_with(snapshot, settings, {});
       search_with(snapshot, settings, limits);
     }
+    const std::vector<float> rows(20 * snapshot.codebook->dim, -1.5f);
+    const Index encoded =
+        build(rows.data(), 20, snapshot.codebook->dim, Ids(20), {}, [](const char*, double) {}, snapshot.codebook);
+    search_with(*encoded.snapshot, exact, {});
     std::vector<char> again;
     save(index, [&](std::size_t total) {
       again.resize(total);

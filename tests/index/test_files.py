@@ -4,6 +4,7 @@ import os
 import struct
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,23 @@ def test_a_file_that_cannot_be_written_or_read_is_an_oserror(tmp_path):
         index.save(tmp_path / "missing" / "a.slx")
     with pytest.raises(FileNotFoundError, match=r"b\.slx"):
         Index.load(tmp_path / "b.slx")
+
+
+def test_what_is_no_file_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")  # nobody writes to it
+    for path in (tmp_path / "pipe", tmp_path):
+        for mmap in (False, True):
+            with pytest.raises(ValueError, match="it is not a regular file"):
+                Index.load(path, mmap=mmap)
+
+
+def test_threads_that_save_to_one_path_leave_one_whole_file(tmp_path):
+    indexes = [Index.build(rows_of(5_000, 8, seed=seed)) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            list(pool.map(lambda index: index.save(tmp_path / "a.slx"), indexes))
+            assert Index.load(tmp_path / "a.slx").to_bytes() in [i.to_bytes() for i in indexes]
+    assert [file.name for file in tmp_path.iterdir()] == ["a.slx"]
 
 
 @pytest.mark.parametrize("content", [b"", b"SHORTLST", b"x" * 500, b"\0" * 5_000])

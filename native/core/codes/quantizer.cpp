@@ -150,7 +150,7 @@ float Quantizer::scale_of(const float* residuals, std::size_t count) const {
 
 void Quantizer::encode(const float* residual, float scale, const float* direction, std::size_t index,
                        std::uint8_t* blocks) const {
-  const float inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
+  const float inverse = usable(scale) > 0.0f ? 1.0f / scale : 0.0f;
   if (is_int8()) {
     for (std::size_t t = 0; t < dim; ++t) {
       const float value = std::clamp(round(residual[t] * inverse), -kLargest, kLargest);

@@ -17,12 +17,15 @@ namespace {
 
 constexpr std::size_t kMaxAugmentedCopies = kMaxCodedDim - kMaxDim - 1;
 
+// What is learnt from rows within kMaxNorm lies well within this; sums and products of it stay in float32.
+constexpr float kLargest = 4.0f * kMaxNorm;
+
 bool all_finite(const Array<float>& values) {
-  return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
+  return std::all_of(values.begin(), values.end(), [](float v) { return std::fabs(v) <= kLargest; });
 }
 
 bool all_lengths(const Array<float>& values) {
-  return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v) && v >= 0.0f; });
+  return std::all_of(values.begin(), values.end(), [](float v) { return v >= 0.0f && v <= kLargest; });
 }
 
 // Ends that rise to `last`.
@@ -51,8 +54,9 @@ std::shared_ptr<const Codebook> read_codebook(const Reader& file, const FilePara
   book.metric = static_cast<Metric>(parameters.metric);
   const bool augmented = book.metric == Metric::l2;
   file.require(parameters.augmentation_copies <= kMaxAugmentedCopies &&
-                   (parameters.augmentation_copies > 0) == augmented && std::isfinite(parameters.augmentation_weight) &&
-                   std::isfinite(parameters.spread) && parameters.spread >= 0.0f && parameters.tier_norm >= 0.0f,
+                   (parameters.augmentation_copies > 0) == augmented &&
+                   (parameters.augmentation_weight > 0.0f) == augmented && parameters.augmentation_weight <= kLargest &&
+                   parameters.spread >= 0.0f && parameters.spread <= 100.0f && parameters.tier_norm >= 0.0f,
                "has impossible parameters");
   book.augmentation = {book.dim, parameters.augmentation_copies, parameters.augmentation_weight,
                        file.array<float>(SectionKind::augmentation_mean, augmented ? book.dim : 0)};
@@ -120,7 +124,9 @@ Codes read_codes(const Reader& file, const Codebook& codebook, std::size_t size)
   codes.blocks = file.array<std::uint8_t>(SectionKind::code_blocks,
                                           codes.first_block[cells] * codes.quantizer.block_bytes(), true);
   codes.run_projections = file.array<float>(SectionKind::run_projections, codes.first_run(cells));
-  file.require(all_finite(codes.run_projections), "has leaves of impossible size");
+  file.require(std::all_of(codes.run_projections.begin(), codes.run_projections.end(),
+                           [](float projection) { return std::isfinite(projection); }),
+               "has leaves of impossible size");
   return codes;
 }
 
