@@ -13,6 +13,7 @@ import polars as pl
 
 from shortlist.data.columns import id_series
 from shortlist.data.errors import DataError
+from shortlist.data.histories import Histories
 from shortlist.data.interactions import Interactions
 from shortlist.data.vocabulary import Vocabulary
 
@@ -148,24 +149,12 @@ def _histories(
     """
     users = Vocabulary.from_ids(past.frame["user_id"])
     items = Vocabulary.from_ids(past.frame["item_id"])
-    user = users.encode(past.frame["user_id"])
-    times = _ranks(past.frame)
-    order = np.lexsort((times, user))
-    user, times = user[order], times[order]
-    item = items.encode(past.frame["item_id"])[order]
-
-    target_user = users.encode(targets["user_id"])
-    starts = np.searchsorted(user, target_user, side="left")
-    ends = np.searchsorted(user, target_user, side="right")
+    histories = Histories.from_interactions(past).encoded(users, items)
+    user = users.encode(targets["user_id"])
+    moments = targets["timestamp"].to_numpy() if before else None
     own = np.zeros(len(targets), np.int64)
     window = length
-    if before:
-        moments = np.sort(past.frame["timestamp"].to_numpy())
-        earlier = np.searchsorted(moments, targets["timestamp"].to_numpy(), side="left")
-        moment = np.searchsorted(moments, past.frame["timestamp"].to_numpy()[order], side="left")
-        keys = user * (len(moments) + 1) + moment
-        ends = np.searchsorted(keys, target_user * (len(moments) + 1) + earlier, side="left")
-    elif "item_id" in targets.columns:
+    if not before and "item_id" in targets.columns:
         own = items.encode(targets["item_id"])
         pairs = past.frame.group_by("user_id", "item_id").len()["len"]
         window += int(pairs.max() or 0)  # type: ignore[arg-type]
@@ -173,25 +162,18 @@ def _histories(
     found, lengths = [], []
     size = max(1, _BLOCK // window)
     for rows in (slice(start, start + size) for start in range(0, len(targets), size)):
-        places = ends[rows, None] - 1 - np.arange(window)
-        chosen = item[np.maximum(places, 0)]
-        there = (places >= starts[rows, None]) & (chosen != own[rows, None])
+        moment = None if moments is None else moments[rows]
+        latest_first = histories.padded(user[rows], window, before=moment)[:, ::-1]
+        there = (latest_first > 0) & (latest_first != own[rows, None])
         if window > length:
             there &= there.cumsum(axis=1, dtype=np.int32) <= length
-        found.append(chosen[there])
+        found.append(latest_first[there])
         lengths.append(there.sum(axis=1))
     return _lists(items, np.concatenate(found), np.concatenate(lengths))
 
 
-def _ranks(frame: pl.DataFrame) -> npt.NDArray[np.int64]:
-    """Return what orders interactions in time: their times, else their rows."""
-    if "timestamp" in frame.columns:
-        return frame["timestamp"].to_numpy()
-    return np.arange(len(frame))
-
-
 def _lists(
-    items: Vocabulary, indices: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
+    items: Vocabulary, indices: npt.NDArray[np.int32], lengths: npt.NDArray[np.int64]
 ) -> pl.Series:
     """Return the column of lists of these lengths, of the ids with these indices."""
     ids = pl.DataFrame(
