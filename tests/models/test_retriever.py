@@ -6,6 +6,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import polars as pl
 import pytest
 
 from shortlist.data import DataError, Interactions
@@ -60,6 +61,15 @@ def test_one_id_is_a_list_of_one(model: TwoTower) -> None:
         named.recommend(b"ann", 1, exclude_seen=False).ids,
         named.recommend(np.array(["ann"]), 1, exclude_seen=False).ids,
     )
+
+
+def test_ids_may_be_in_anything_that_has_an_order(model: TwoTower) -> None:
+    expected = model.recommend([1, 2], 2).ids
+    for ids in (range(1, 3), iter([1, 2]), (user for user in (1, 2)), pl.Series([1, 2])):
+        np.testing.assert_array_equal(model.recommend(ids, 2).ids, expected)
+    for ids in ({1, 2}, {1: "a", 2: "b"}.keys()):
+        with pytest.raises(ValueError, match="`user_ids` must be a sequence of ids, got the"):
+            model.recommend(ids, 2)
 
 
 def test_a_user_asked_twice_is_answered_twice(model: TwoTower) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import keras
@@ -189,9 +189,10 @@ class Retriever:
         Raises:
             ValueError: If a user is unknown, naming the first, or the model was not fitted.
         """
-        queries = self.embed_queries(user_ids, at=at)
+        users = _several(user_ids, "user_ids")
+        queries = self.embed_queries(users, at=at)
         if exclude_seen:
-            exclude = self.seen.excluded(_several(user_ids, "user_ids"), exclude)
+            exclude = self.seen.excluded(users, exclude)
         return self._search("dot", queries, k, exclude)
 
     def recommend_from(
@@ -307,7 +308,8 @@ class Retriever:
 
 def _several(ids: Any, argument: str) -> Ids:
     """Ids as an array, also where only one is given."""
-    one = isinstance(ids, str | bytes) or not hasattr(ids, "__len__") or np.shape(ids) == ()
+    one = isinstance(ids, str | bytes) or not isinstance(ids, Iterable)
+    one = one or getattr(ids, "shape", None) == ()
     return as_ids([ids] if one else ids, argument)
 
 
