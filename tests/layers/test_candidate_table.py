@@ -296,3 +296,14 @@ def test_layers_that_cannot_call_compute_score_refuse_it(kind):
 
     with pytest.raises(ValueError, match=r"`compute_score` of Scored .*subclass `BruteForce"):
         Scored(k=3)
+    layer = kind(CANDIDATES, k=3)
+    with pytest.raises(ValueError, match=f"`compute_score` of {kind.__name__} .*subclass `Brute"):
+        layer.compute_score = Cosine(k=3).compute_score
+
+
+def test_a_compute_score_may_be_assigned_too():
+    layer = BruteForceRetrieval(CANDIDATES, IDS, k=3)
+    layer.compute_score = Cosine(k=3).compute_score
+    np.testing.assert_array_equal(found(layer), found(Cosine(CANDIDATES, IDS, k=3)))
+    with pytest.raises(ValueError, match="has a `compute_score` of its own"):
+        layer.to_exportable()

@@ -14,6 +14,15 @@ CANDIDATES = RNG.normal(size=(200, 8)).astype("float32")
 QUERIES = RNG.normal(size=(30, 8)).astype("float32")
 IDS = RNG.permutation(1000)[:200]
 TRUTHS = RNG.choice(IDS, 30)
+
+
+class Negated(BruteForceRetrieval):
+    """Scores otherwise than by dot products."""
+
+    def compute_score(self, query_embedding, candidate_embedding):
+        return -super().compute_score(query_embedding, candidate_embedding)
+
+
 OVER = {
     "array": lambda embeddings, ids: (embeddings, ids),
     "brute_force": lambda embeddings, ids: (BruteForceRetrieval(embeddings, ids), None),
@@ -437,6 +446,10 @@ def test_text_in_tensors_of_tensorflow():
         (
             lambda: NDCG(BruteForceRetrieval(CANDIDATES), IDS),
             "`candidate_ids` must be None with a layer",
+        ),
+        (
+            lambda: FactorizedTopK(Negated(CANDIDATES)),
+            "dot products, and Negated has a `compute_score` of its own",
         ),
     ],
 )

@@ -63,6 +63,12 @@ class CandidateLayer(keras_rs.layers.Retrieval, abc.ABC):
     def is_exact(self) -> bool:
         """Whether the true top k is returned, always."""
 
+    @property
+    def scores_by_dot_product(self) -> bool:
+        """Whether `compute_score` is that of Keras Recommenders, and not one's own."""
+        own = getattr(self.compute_score, "__func__", None)
+        return own is keras_rs.layers.Retrieval.compute_score
+
     @abc.abstractmethod
     def _store(self, embeddings: NDArray[np.float32], ids: CandidateIds) -> None:
         """Takes checked candidates in place of those before."""

@@ -4,7 +4,6 @@ import abc
 from typing import Any
 
 import keras
-import keras_rs
 import numpy as np
 from keras import ops
 from numpy.typing import NDArray
@@ -25,12 +24,8 @@ class HostRetrieval(CandidateRetrieval, abc.ABC):
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        if type(self).compute_score is not keras_rs.layers.Retrieval.compute_score:
-            raise ValueError(
-                f"`compute_score` of {type(self).__name__} cannot be called by a layer that "
-                "ranks by dot products on the host: subclass `BruteForceRetrieval`, or for cosine "
-                "normalise the embeddings of candidates and queries."
-            )
+        if not self.scores_by_dot_product:
+            raise self._cannot_score()
         self._shared_values: Array | None = None
         self._on_host = HostFunction(self._answer, self._outputs)
         self._on_host_by_ids = HostFunction(self._answer_by_ids, self._outputs)
@@ -38,6 +33,19 @@ class HostRetrieval(CandidateRetrieval, abc.ABC):
         self.supports_jit = keras.backend.backend() != "tensorflow"
         if keras.backend.backend() == "tensorflow":
             self._saved_models = refuse_saved_models(self._no_export)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuses a `compute_score` that is assigned, as one of a subclass is refused."""
+        if name == "compute_score":
+            raise self._cannot_score()
+        super().__setattr__(name, value)
+
+    def _cannot_score(self) -> ValueError:
+        return ValueError(
+            f"`compute_score` of {type(self).__name__} cannot be called by a layer that ranks by "
+            "dot products on the host: subclass `BruteForceRetrieval`, or for cosine normalise the "
+            "embeddings of candidates and queries."
+        )
 
     @abc.abstractmethod
     def search(

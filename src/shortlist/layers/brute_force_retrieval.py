@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
-import keras_rs
 import numpy as np
 from keras import ops
 from numpy.typing import NDArray
@@ -160,7 +159,7 @@ class BruteForceRetrieval(CandidateRetrieval):
         self, leaves: int | None = None, leaves_to_search: int = 1, seed: int = 0
     ) -> ExportableRetrieval:
         """Returns a copy of standard operations only; see `ApproximateRetrieval.to_exportable`."""
-        if type(self).compute_score is not keras_rs.layers.Retrieval.compute_score:
+        if not self.scores_by_dot_product:
             raise ValueError(
                 f"`to_exportable()` scores by dot products, and {type(self).__name__} has a "
                 "`compute_score` of its own: export the layer as it is."

@@ -251,6 +251,12 @@ def _as_layer(candidates: Any, candidate_ids: Any, name: str) -> CandidateRetrie
     if isinstance(candidates, CandidateRetrieval):
         if candidate_ids is not None:
             raise ValueError("`candidate_ids` must be None with a layer, which has its own.")
+        if not candidates.scores_by_dot_product:
+            raise ValueError(
+                f"`candidates` must be ranked by dot products, and {type(candidates).__name__} has "
+                "a `compute_score` of its own. For cosine give a layer of normalised embeddings, "
+                "and normalise the queries."
+            )
         return candidates
     if isinstance(candidates, keras.layers.Layer):
         raise ValueError(
