@@ -231,7 +231,7 @@ void check_file(const Snapshot& several, const std::vector<float>& queries, cons
           kind.name() + "answers after loading");
   }
 
-  for (std::size_t at = 0; at < bytes.size(); at += 997) {
+  for (std::size_t at = 0; at < bytes.size(); at += 9973) {
     std::vector<char> damaged = bytes;
     damaged[at] ^= 0x55;
     bool refused = false;
