@@ -37,9 +37,8 @@ struct LearnOptions {
   std::optional<float> spread;  // standard deviations; chosen where not given
 };
 
-// The leaves are cells of rows near one centroid. They lie in groups, a leaf's number is its place there. The tier,
-// where there is one, is one more cell at the end whose centroid is zero: the rows of largest norm, which every query
-// scores.
+// A leaf is a cell of rows near one centroid. Leaves are numbered group by group. The tier holds the rows of largest
+// norm, which every query scores: where there is one, it is one more cell at the end, and its centroid is zero.
 struct Codebook {
   Metric metric = Metric::dot;
   std::size_t dim = 0;

@@ -31,8 +31,9 @@ class Settings:
     exact: Score every row that could matter; the other fields are then ignored.
     leaves: Most leaves to visit for one query.
     rerank: Rows rescored from the stored rows; at least k are.
-    stop: A leaf is left at the first run of rows whose expected best, the score of their part along the
-        centroid + stop * |query| * radius of the leaf, is below that of the rerank-th row found; 0 never.
+    stop: Early stopping inside a leaf: lower is faster and finds less; 0 turns it off. A leaf is left at the first run
+        of rows whose expected best score, <query, their part along the centroid> + stop * |query| * radius of the leaf,
+        is below that of the rerank-th row found.
     groups: Groups of leaves whose centroids are scored; 0 picks by `leaves`.
     """
 

@@ -1,6 +1,6 @@
 // Rows in cells, each coded relative to its cell's centroid: row = centroid + coded residual + error.
 //
-// One idea serves twice: the rows of an index are coded in leaves, the centroids of the leaves in groups.
+// Used twice: the rows of an index are coded in leaves, and the centroids of the leaves in groups.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +21,7 @@ struct Codes {
   Array<std::uint32_t> starts;       // (cells + 1) position of each cell's first row
   Array<std::uint32_t> first_block;  // (cells + 1) each cell starts a block
   Array<float> scales;               // (cells)
-  Array<float> usual_radii;          // (cells) what to expect |row - centroid| to be; empty where nobody asks
+  Array<float> usual_radii;          // (cells) expected |row - centroid|; empty where it is not used
   Array<float> radii;                // (cells) largest |row - centroid|
   Array<float> errors;               // (cells) largest |row - decoded row|
   Array<std::uint8_t> blocks;
@@ -43,7 +43,7 @@ struct Codes {
   // Fills first_block from starts.
   void place_blocks();
 
-  // Where the runs of a cell begin; those of cell num_cells() would at the end of them all.
+  // Where the runs of a cell begin in run_projections; for num_cells(), its size.
   std::size_t first_run(std::size_t cell) const { return first_block[cell] / kRunBlocks + cell; }
 
   // How many of the first blocks of a cell can hold a row whose part along the centroid scores at least `least`, for a
@@ -65,8 +65,7 @@ struct Source {
 };
 
 // Codes the rows, with these scales or, where there are none, with those of `sizes_of`. `centroids` has dim values a
-// cell. `sorted` says whether the rows of a cell lie in falling
-// order of their projections on the centroid.
+// cell. `sorted` says whether the rows of a cell lie in falling order of their projections on the centroid.
 Codes encode(Quantizer quantizer, Array<std::uint32_t> starts, const float* centroids, const Source& source,
              std::size_t threads, bool sorted = false, const std::function<void(double fraction)>& tick = nullptr,
              Array<float> scales = {});

@@ -46,7 +46,7 @@ struct Quantizer {
   std::size_t slices() const { return (num_codes() + (is_int8() ? 3 : 7)) / (is_int8() ? 4 : 8); }
   std::size_t block_bytes() const { return slices() * kSliceBytes; }
   std::size_t query_bytes() const { return slices() * (is_int8() ? 4 : centres.empty() ? 8 : kSliceTableBytes); }
-  // Floats that coding a query takes meanwhile.
+  // Floats of scratch space that coding a query needs.
   std::size_t table_size() const { return is_int8() ? 0 : centres.empty() ? dim : num_codes() * kCentres; }
 
   // The scale with which `count` residuals (count, dim) are coded.

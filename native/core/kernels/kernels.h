@@ -114,8 +114,8 @@ struct Kernels {
 
   // --- scores of the rows found so far
 
-  // The largest t found in twelve halvings of the range of `scores` that at least `keep` of them reach; it is
-  // found sooner where no more than a quarter above `keep` reach it. 1 <= keep <= count, no NaN.
+  // A threshold that at least `keep` of the scores reach: the largest found by halving their range twelve times. The
+  // search ends sooner once at most a quarter more than `keep` reach it. 1 <= keep <= count, no NaN.
   float (*reached_by)(const float* scores, std::size_t count, std::size_t keep);
 
   // Moves the scores that are >= threshold, and their rows, to the front in the order they have; returns how

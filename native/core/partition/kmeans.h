@@ -15,8 +15,8 @@ struct KMeans {
   Array<std::uint32_t> assignment;  // of each row
   std::size_t num_clusters = 0;
 
-  // What rows were assigned by: the centroids before clusters without rows were dropped, and the number of the cluster
-  // that each names now, for a dropped one that of the nearest which was not.
+  // The centroids that rows were assigned by, before clusters without rows were dropped; and for each the number of its
+  // cluster now, or for a dropped one that of the nearest cluster that was kept.
   Array<float> trained;
   std::vector<std::uint32_t> number;
 };

@@ -10,9 +10,9 @@
 
 namespace shortlist {
 
-// Centroids are coded with int8, which takes a third of the time of float32. The codes give sixteen candidates, the
-// best of every sixteenth centroid each, and the nearest of these is found in float32. The nearest of all is missed
-// only where codes prefer another of its own sixteenth.
+// Centroids are coded with int8, which takes a third of the time of float32. The codes give sixteen candidates: for
+// each j from 0 to 15, the best of the centroids j, j + 16, j + 32, ... The nearest of these is found in float32. The
+// nearest centroid of all is missed only where the codes put another of its own sixteenth before it.
 class Nearest {
  public:
   // `centroids` (count, dim), at least one, must outlive this.

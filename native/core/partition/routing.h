@@ -7,9 +7,8 @@
 
 namespace shortlist {
 
-// The groups that hold 97 of 100 of the best leaves of a few rows taken as queries. Where centroids cluster well that
-// is an eighth of all groups, where they lie in random directions nearly all of them.
-// `order` has the rows leaf by leaf.
+// How many groups hold 97 % of the best leaves of a few rows taken as queries. Where centroids cluster well it is an
+// eighth of all groups; where they lie in random directions, nearly all. `order` has the rows leaf by leaf.
 std::size_t groups_needed(const Codebook& codebook, const float* rows, const Array<std::uint32_t>& order);
 
 // What the spread of a leaf should count for: the number of standard deviations, divided by the root of the dimension,

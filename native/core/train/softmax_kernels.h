@@ -13,7 +13,7 @@ namespace shortlist {
 
 inline constexpr std::size_t kTile = 64;  // queries, or candidates, that are worked on together
 
-// Scores below this are none: it stands for minus infinity, and its differences are numbers.
+// Minus infinity for scores, but finite, so that differences are numbers. Lower scores count as none.
 inline constexpr float kNoScore = -1e30f;
 
 // Queries, a row each.

@@ -146,9 +146,9 @@ class Answering:
     def similar(self, item: int | str, k: int = 10) -> SearchResult:
         """Return the candidates that point the same way as one of them.
 
-        The index is searched for the candidate's own embedding, and the best 10 k of that search
-        (at least 200) are ordered by cosine, so that a popular candidate with a long embedding is
-        not similar to everything.
+        The index is searched for the candidate's own embedding. The best 10 k of that search (at
+        least 200) are then ordered by cosine: otherwise a popular candidate with a long embedding
+        would be similar to everything.
 
         Args:
             item: A candidate.

@@ -23,9 +23,9 @@ GRAPH, USERS, EMBEDDINGS = "query_tower.onnx", "query.json", "users.npy"
 def query_parts(model: "TwoTower") -> dict[str, Any]:
     """Return what `Bundle.save` needs to know of the queries of a trained model.
 
-    A tower that takes more than the user's index is exported with its features and its history,
-    and known users are served by what it gives for them now; one that does not is the table of
-    what it gives.
+    A tower that takes more than the user's index is exported with its features and its history;
+    known users get the embeddings that it gives for them now. Any other tower is exported as the
+    table of its embeddings.
 
     Args:
         model: A fitted model.

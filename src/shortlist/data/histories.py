@@ -18,7 +18,7 @@ from shortlist.data.times import time_column
 from shortlist.data.vocabulary import Vocabulary
 from shortlist.ids import Ids, are_text, as_id, as_ids, check_kind
 
-# So many of a user's items, the latest, are shown to a query tower.
+# A query tower is shown at most this many of a user's items, the latest.
 MAX_HISTORY = 1_024
 
 

@@ -150,7 +150,7 @@ def _opened(
     separator: str | None,
     encoding: str | None,
 ) -> tuple[Any, Source, str] | None:
-    """Return a table of features, whence it came, and its column of ids."""
+    """Return a table of features, its source, and the name of its column of ids."""
     if table is None:
         return None
     source = Source(f"`{argument}`")

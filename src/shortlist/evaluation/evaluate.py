@@ -21,7 +21,7 @@ from shortlist.evaluation.ranking import Ranking
 from shortlist.evaluation.recommender import Answer, Recommender, as_answer, is_timed
 from shortlist.index import MAX_K
 
-MORE = 1000  # at least so many more are asked for where ties go on
+MORE = 1000  # so many candidates more are asked for at a time, at least, while a tie goes on
 
 
 def evaluate(
@@ -41,13 +41,12 @@ def evaluate(
     by id. Candidates with equal scores count by their expectation over all orders, and lists are
     asked for further where a tie runs past the last rank, so ties never flatter.
 
-    A recommender to whom the moment of a query matters (a model with time features) is asked once
-    for every held-out interaction, at its own time, and so are the baselines: each interaction is
-    then a query with one positive.
+    A model with time features is asked once for every held-out interaction, at its own time, and so
+    are the baselines. Each interaction is then a query with one positive.
 
-    With `train`, users that have no interaction there are left out (they are counted in the
-    result); with `exclude_seen`, held-out interactions that also stand in train are left out too,
-    since no answer could contain them. Candidates unseen in train stay in: they are misses.
+    With `train`, users without interactions there are left out; the result counts them. With
+    `exclude_seen`, held-out interactions that are also in train are left out too, since no answer
+    could contain them. Candidates unseen in train stay in: they are misses.
 
     Args:
         recommender: A model or baseline with a `recommend` method, an `Index` (with `queries`), or

@@ -13,9 +13,9 @@ import numpy.typing as npt
 class Ranking:
     """The chance that each rank holds a held-out positive, for q queries and their first k ranks.
 
-    Candidates with equal scores form a tie group, and every order within a group is taken as
-    equally likely: a metric is the expectation over those orders, so a scorer that cannot tell
-    candidates apart gains nothing from the order in which they happen to stand.
+    Candidates with equal scores form a tie group. Every order within a group is taken as equally
+    likely, and a metric is the expectation over these orders. So a scorer that gives all candidates
+    one score gains nothing from the order in which they happen to stand.
 
     Attributes:
         group_size: (q, k) int64, candidates in the tie group of each rank.

@@ -61,7 +61,7 @@ class Codebook:
         threads: int | None = None,
         progress: Callable[[str, float], object] | None = None,
     ) -> Self:
-        """Learns from embeddings that stand for all that will be indexed.
+        """Learns from a sample of the embeddings that will be indexed.
 
         Args:
             sample: Embeddings, shape (n, d), as for `Index.build`. All of them, or a random part:

@@ -19,25 +19,25 @@ class IndexConfig:
     Every field left at None is chosen from the number and dimension of the embeddings.
 
     Attributes:
-        exact: Search exactly unless a search's own settings say otherwise, as fewer than 10,000
-            rows are in any case where `leaves` is not given. Large sets are still
-            partitioned, because bounds on the leaves let exact search pass over most of them; with
-            `leaves=1` they are not, which builds sooner and searches slower.
+        exact: Search exactly, unless a search is given settings of its own. Fewer than 10,000 rows
+            are searched exactly anyway, unless `leaves` is given. Large sets are still partitioned:
+            bounds on the leaves let exact search skip most of them. With `leaves=1` they are not
+            partitioned, which builds sooner and searches slower.
         leaves: Number of k-means leaves (cells) that the rows are partitioned into.
         codes: How rows are coded for the first scoring: "int8", 8 bits a dimension; "int4", 4 bits
             a dimension, in even steps (Max 1960); or "pq4", 4 bits for two dimensions, by tables
-            (product quantization). The smaller, the more reranking is needed; "int4" is the
-            fastest where dimensions are hundreds. 4-bit codes are chosen to keep scores rather
-            than rows (anisotropic quantization, Guo et al. 2020).
+            (product quantization). Smaller codes need more reranking. "int4" is the fastest with
+            hundreds of dimensions. 4-bit codes are chosen to keep scores rather than rows
+            (anisotropic quantization, Guo et al. 2020).
         store: How rows are kept for reranking and exact search: "float32" as given; "bfloat16",
             rounded to nearest even; or "int8", to 127ths of the row's largest value. Scores are
             those of the rounded rows, and exact search finds the best of them.
         tier: How many rows of largest norm every query scores, whichever leaves it visits. Pays
             where norms vary and the metric is "dot"; 0 turns it off.
-        spread: How much a leaf's spread counts when leaves are ranked for a query: a leaf ranks by
-            the score of its centroid plus this many standard deviations of its rows' scores, taken
-            as alike in all directions. None measures what finds the neighbours of some rows in the
-            fewest leaves.
+        spread: How much a leaf's spread counts when leaves are ranked for a query. A leaf is ranked
+            by the score of its centroid plus this many standard deviations of its rows' scores. The
+            rows are taken to spread alike in all directions. None measures which value finds the
+            neighbours of a sample of rows in the fewest leaves.
         sample: How many rows k-means is trained on.
         iterations: Rounds of k-means.
 
@@ -87,12 +87,12 @@ class SearchSettings(_Prepared):
             are.
         stop: Early stopping inside a leaf: lower is faster and finds less; 0 turns it off. The rows
             of a leaf lie in falling order of their projections on its centroid. A leaf is left as
-            soon as the best score expected of the rows to come is below that of the last of the
-            `rerank` best rows so far. What is expected is the score of their projection plus
-            `stop` times the norm of the query times the radius of the leaf. At 1 hardly a row is
-            lost; 0.5 costs next to nothing; 0.1 to 0.3 cost little where rows form clusters, and
-            more where they do not, above all for "cosine". A leaf whose centroid scores below 0
-            is scored whole or not at all. An only leaf is always scored whole.
+            soon as the best score expected of its other rows is below the score of the `rerank`-th
+            best row so far. The expected score is that of the projection, plus `stop` times the
+            norm of the query times the radius of the leaf. At 1 almost no row is lost, and at 0.5
+            few are. 0.1 to 0.3 lose few where rows form clusters and more where they do not, above
+            all for "cosine". A leaf whose centroid scores below 0 is scored whole or not at all. An
+            index with one leaf always scores it whole.
         groups: Groups of leaves whose centroids are scored to find the best leaves; 0 chooses by
             `leaves`.
 

@@ -26,9 +26,9 @@ class Searched(Protocol):
 class Filter:
     """The only candidates that searches may return, prepared once for use in many.
 
-    `index.search(..., allow=ids)` prepares such a filter on every call; keeping one pays where the
-    same candidates are allowed again and again. Copies of the index take it too. It is pickled with
-    its index: one pickle of both holds the index once.
+    `index.search(..., allow=ids)` prepares such a filter on every call. Keep one where the same
+    candidates are allowed again and again. Copies of the index take it too. It is pickled with its
+    index: one pickle of both holds the index once.
 
     Args:
         index: The index that will be searched.

@@ -163,10 +163,10 @@ def tune(
 ) -> Tuning:
     """Finds the fastest settings of `index` that reach a recall.
 
-    Half of the queries choose: over ladders of leaves, of rows to rerank, of `stop` and of groups,
+    Half of the queries choose the settings. Over ladders of leaves, `rerank`, `stop` and groups,
     recall@k is measured against exact search, and the time of single queries on one thread. The
-    other half confirms. A found row counts as right if its score is no worse than the exact k-th,
-    so that ties are not errors.
+    other half confirms the recall. A found row counts as right if its score is no worse than the
+    exact k-th, so that ties are not errors.
 
     Args:
         index: The index; it is not changed. To keep what was found: `index.settings =

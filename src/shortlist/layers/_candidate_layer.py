@@ -24,7 +24,7 @@ from shortlist.layers._candidates import (
 from shortlist.layers._exclusions import as_rows
 from shortlist.layers._freshness import StaleCandidatesWarning, fingerprint
 
-# In the files of a layer with and without candidates, so that a file of neither is told apart.
+# Saved by every layer, with candidates or without: a file without it was not saved by one.
 COUNT = "num_candidates"
 
 
@@ -44,7 +44,7 @@ class CandidateLayer(keras_rs.layers.Retrieval, abc.ABC):
         return_rows: bool = False,
         **kwargs: Any,
     ) -> None:
-        # Scores are compared: half precision would make ties of them under a mixed policy.
+        # Scores are compared: under a mixed policy, half precision would make ties.
         kwargs.setdefault("dtype", "float32")
         super().__init__(k=positive(k), return_scores=return_scores, **kwargs)
         self.query_model = query_model
@@ -79,12 +79,12 @@ class CandidateLayer(keras_rs.layers.Retrieval, abc.ABC):
 
     @abc.abstractmethod
     def embeddings(self, rows_at_a_time: int) -> Iterator[Array]:
-        """Reads the candidates through on the host, about so many rows at a time."""
+        """Yields all candidates on the host, as (b, d) arrays of about `rows_at_a_time` rows."""
 
     # Candidates
 
     def update_candidates(self, candidate_embeddings: Any, candidate_ids: Any = None) -> None:
-        """Takes these candidates in place of those before, however many they are.
+        """Replaces the candidates by these, however many they are.
 
         Args:
             candidate_embeddings: (n, d) floats, n ≥ k, finite.
@@ -106,7 +106,7 @@ class CandidateLayer(keras_rs.layers.Retrieval, abc.ABC):
         self._tower_fingerprint = None
 
     def index_from_dataset(self, batches: Iterable[Any]) -> Self:
-        """Takes the candidates from batches, in place of those before.
+        """Replaces the candidates by those of some batches.
 
         Args:
             batches: Iterable of (b, d) embeddings, or of (ids, embeddings) pairs. Embeddings alone
@@ -218,7 +218,7 @@ class CandidateLayer(keras_rs.layers.Retrieval, abc.ABC):
         return self._require_ids().fit_tensors
 
     def take_shared(self) -> None:
-        """Takes what a shared variable holds now, in a layer that keeps a copy of it."""
+        """Copies the values of a shared variable, in a layer that keeps a copy of them."""
 
     def _shared_embeddings(self) -> Array:
         """The values, now, of the variable that was assigned to `candidate_embeddings`."""

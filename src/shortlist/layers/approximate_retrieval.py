@@ -101,7 +101,7 @@ class ApproximateRetrieval(HostRetrieval):
     def update_candidates(
         self, candidate_embeddings: Any, candidate_ids: Any = None, queries: Any = None
     ) -> None:
-        """Builds the index of these candidates, in place of those before, however many they are.
+        """Replaces the index by one of these candidates, however many they are.
 
         Args:
             candidate_embeddings: (n, d) floats, n ≥ k, finite.
@@ -144,7 +144,7 @@ class ApproximateRetrieval(HostRetrieval):
         return found.scores, found.rows
 
     def embeddings(self, rows_at_a_time: int) -> Iterator[Array]:
-        """Reads the candidates through as the index keeps them, so many rows at a time."""
+        """Yields all candidates as the index keeps them, up to `rows_at_a_time` at a time."""
         index = self._require_index()
         for ids in row_blocks(index.ids, rows_at_a_time):
             yield index.vectors(ids)

@@ -105,7 +105,7 @@ class BruteForceRetrieval(CandidateRetrieval):
         write_checked(store, {"candidate_embeddings": embeddings, **ids})
 
     def embeddings(self, rows_at_a_time: int) -> Iterator[Array]:
-        """Reads the candidates through on the host, so many rows at a time."""
+        """Yields all candidates on the host, as (b, d) arrays of up to `rows_at_a_time` rows."""
         self._require_candidates()
         everything = self._host_embeddings
         if everything is None or not self._is_as_stored():

@@ -53,8 +53,8 @@ def is_exporting(tensor: Any) -> bool:
 class HostFunction:
     """A NumPy function of tensors that may be called eagerly, in a graph and in compiled code.
 
-    The function sees the state of the host when the graph runs, not when it was traced: that is how
-    a compiled model finds candidates that were updated after it was compiled.
+    The function sees the state of the host when the graph runs, not when it was traced. So a
+    compiled model finds candidates that were updated after it was compiled.
 
     Args:
         function: `function(k, *arrays)` returns one (b, width) array for each output.
@@ -123,7 +123,7 @@ class HostFunction:
 def refuse_saved_models(error: Callable[[], Exception]) -> Any:
     """Returns what, as an attribute of a layer, raises an error when TensorFlow saves its graph.
 
-    TensorFlow would write the call of the host into the file, where nobody answers it.
+    TensorFlow would write a call into the file that only this process can answer.
     """
     import tensorflow as tf
 

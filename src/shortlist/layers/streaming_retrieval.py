@@ -131,7 +131,7 @@ class StreamingRetrieval(HostRetrieval):
         return best, np.where(best > NO_SCORE, best_rows, NO_ID)
 
     def embeddings(self, rows_at_a_time: int = ROWS_AT_A_TIME) -> Iterator[Array]:
-        """Reads the candidates through, so many rows at a time; a dataset batch by batch."""
+        """Yields all candidates, up to `rows_at_a_time` at a time; a dataset batch by batch."""
         self._require_candidates()
         if self._source is None:
             if not self._in_memory:

@@ -34,10 +34,10 @@ class RetrievalLoss(keras.losses.Loss):
         num_hard_negatives: Keep only this many best-scored negatives a query; `None` keeps all.
         reduction: `"mean"` (over queries), `"sum"`, or `"none"` for one loss a query.
         in_blocks: Whether scores are made block by block by the engine's kernels, on a processor,
-            instead of as one (b, m) matrix: the larger the batch, the more time and memory that
-            saves. None does so on JAX and PyTorch. On TensorFlow say True, and compile without XLA
-            (`jit_compile=False`), which cannot call the kernels. A `score_mask`, hard negatives
-            and several vectors a query need the matrix in any case.
+            instead of as one (b, m) matrix: that saves more time and memory the larger the batch
+            is. None does so on JAX and PyTorch. On TensorFlow say True, and compile without XLA
+            (`jit_compile=False`), which cannot call the kernels. A `score_mask`, hard negatives and
+            several vectors a query need the matrix in any case.
         name: Name of the loss.
 
     Example:

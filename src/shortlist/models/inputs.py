@@ -15,7 +15,7 @@ from shortlist.data.features import FeatureSpec, Output
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
-# From indices to the inputs of a tower: those of a tower of one table are the indices themselves.
+# From indices to a tower's inputs; for a tower that is one table, the indices themselves.
 Inputs = Callable[[npt.NDArray[np.int64]], Any]
 
 HISTORY = "history"
@@ -32,9 +32,9 @@ class Columns:
     """The inputs of a tower of features.
 
     Attributes:
-        arrays: For each feature an array with a row per index of the vocabulary; row 0 is what an
-            unknown id has.
-        features: What made them of a table, to make them of one request's values; None for ids.
+        arrays: For each feature an array with a row per index of the vocabulary; row 0 is for an
+            unknown id.
+        features: What encoded the table, to encode the values of a request too; None for ids.
 
     Example:
         >>> Columns({"age": np.array([0.0, 0.5, 1.5])})(np.array([2, 0]))

@@ -60,8 +60,8 @@ class Retrieval:
     Attributes:
         temperature: Scores are divided by it; the default suits embeddings of length 1.
         sampling_correction: Whether to subtract the logarithm of each candidate's share of the
-            interactions, so that popular candidates, which are drawn as negatives more often, are
-            not pushed down for it (logQ correction).
+            interactions (logQ correction). Without it popular candidates score too low, because
+            they are drawn as negatives more often.
         remove_accidental_hits: Whether a negative that is the query's own candidate, drawn again
             by another row, is left out.
         reduction: `"mean"` or `"sum"` over the batch.

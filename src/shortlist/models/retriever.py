@@ -16,11 +16,11 @@ from shortlist.index import Index, IndexConfig, SearchResult
 from shortlist.models.inputs import HISTORY, Inputs, Moments, indices_only
 from shortlist.models.towers import embedding_tower
 
-# Users or items embedded at once; fewer where an input is a row of up to MAX_HISTORY items.
+# Users or items embedded at a time; fewer where each has a history of up to MAX_HISTORY items.
 EMBED_BLOCK = 65_536
 HISTORY_BLOCK = 1_024
 
-# An embedding beyond it has a dot product with its like that float32 cannot hold.
+# The dot product of two embeddings with larger values may not fit float32.
 LARGEST_EMBEDDING = 1e18
 
 Metric = Literal["dot", "cosine", "l2"]

@@ -1,4 +1,4 @@
-"""What stands between a client and the HTTP server: deadlines, and a quick no to a full queue.
+"""Deadlines of connections, and a quick refusal when the queue is full.
 
 uvicorn bounds the idle time between requests only; a client that sends one byte a second would hold
 a connection for ever. Here headers and body must have arrived within a fixed time of the first

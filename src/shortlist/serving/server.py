@@ -74,7 +74,7 @@ def check_address(settings: ServiceSettings) -> None:
     """Refuse to offer a service without a key to other machines.
 
     Raises:
-        ValueError: The address is public, there is no key, and nobody insisted.
+        ValueError: The address is public, there is no key, and `insecure` is not set.
     """
     if settings.keys or settings.insecure:
         return

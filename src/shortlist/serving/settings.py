@@ -18,9 +18,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ids: Most ids in a history, an exclusion or an allowance.
         waiting: Requests that may be under way or waiting; more are shed with 429.
         queue_seconds: A request that waited longer than this is shed with 429.
-        receive_seconds: Headers and body must have arrived so long after the first byte, whatever
-            the pace; and a connection that sends nothing is closed after as long.
-        send_seconds: A client that takes nothing of its answer for so long is closed.
+        receive_seconds: Time for headers and body to arrive, from the first byte on. A connection
+            that sends nothing is closed after the same time.
+        send_seconds: A connection whose client reads nothing of its answer for this long is closed.
         drain_seconds: How long requests under way may take after SIGTERM.
 
     Raises:

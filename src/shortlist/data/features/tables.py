@@ -1,8 +1,7 @@
 """The tables that features read: examples to learn from, queries to answer, candidates to index.
 
-Here it is decided what a user's history may hold, so that no example holds what is to be predicted
-from it: either only what came strictly before it, or all of the user's other items but never the
-item to be predicted.
+A history must not hold the item that is to be predicted from it. So it holds either what came
+strictly before, or all of the user's other items.
 """
 
 from typing import Any, Literal

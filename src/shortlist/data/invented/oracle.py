@@ -49,9 +49,9 @@ class Oracle:
         """Return the share of test interactions among a viewer's k best films not seen in train.
 
         For each test interaction the films the viewer has in train are excluded, and the rest
-        ranked by utility. This ranking has the highest expected hit rate on such a split that any
-        can have, so a model's hit rate on the same test interactions, with seen items excluded,
-        divided by this one is the share of what is possible that it reaches.
+        ranked by utility. No ranking has a higher expected hit rate on such a split. Divide a
+        model's hit rate on the same test interactions, with seen items excluded, by this one to see
+        how close the model comes to what is possible.
 
         Args:
             split: A split of this sample's interactions.

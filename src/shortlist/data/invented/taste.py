@@ -10,9 +10,10 @@ Every film and every viewer stands in a space of five axes: thrill, heart, wonde
 - A viewer's next film is drawn among those not yet seen with probability proportional to
   exp(utility): the multinomial logit of McFadden (1974), without replacement.
 
-Since the next film is always drawn among those not yet seen in proportion to exp(utility), ranking
-the films not seen in train by utility is the best ranking for test interactions, whichever way the
-interactions are split: exchanging a film for one of higher utility makes any history more likely.
+The best ranking for test interactions ranks the films not seen in train by utility, whichever way
+the interactions are split. The reason: the next film is always drawn in proportion to exp(utility)
+among those not yet seen, so exchanging a film for one of higher utility makes any history more
+likely.
 """
 
 from dataclasses import dataclass
