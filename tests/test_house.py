@@ -1,6 +1,7 @@
 """The house keeps its floors: imports go down, and the light rooms stay light."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -169,3 +170,13 @@ def test_the_engine_needs_numpy_alone() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "False False"
+
+
+def test_warnings_of_a_compiler_are_errors_in_our_own_checks_alone() -> None:
+    root = Path(__file__).parents[1]
+    builds = [root / "CMakeLists.txt", *(root / "native").rglob("CMakeLists.txt")]
+    text = "".join(path.read_text(encoding="utf-8") for path in builds)
+    asked = "if(SHORTLIST_WERROR)\n  add_compile_options(-Werror)\nendif()"
+    assert text.count(asked) == text.count("-Werror") == 1
+    assert re.search(r"option\(SHORTLIST_WERROR [^)]* OFF\)", text)
+    assert "WERROR" not in (root / "pyproject.toml").read_text(encoding="utf-8")

@@ -1,6 +1,8 @@
 """Index files: what is saved is what is loaded, and damage is an error, never a crash."""
 
+import errno
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -95,6 +97,64 @@ def test_what_is_no_file_is_refused_at_once(tmp_path):
         for mmap in (False, True):
             with pytest.raises(ValueError, match="it is not a regular file"):
                 Index.load(path, mmap=mmap)
+
+
+NO_STATUS = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int is_index(int file) {
+  char link[64], path[4096] = {0};
+  snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+  return readlink(link, path, sizeof path - 1) > 0 && strstr(path, ".slx") != NULL;
+}
+
+int fstat(int file, struct stat *status) {
+  if (is_index(file)) return errno = EIO, -1;
+  return ((int (*)(int, struct stat *))dlsym(RTLD_NEXT, "fstat"))(file, status);
+}
+
+int __fxstat(int version, int file, struct stat *status) {
+  if (is_index(file)) return errno = EIO, -1;
+  return ((int (*)(int, int, struct stat *))dlsym(RTLD_NEXT, "__fxstat"))(version, file, status);
+}
+
+int close(int file) {
+  int index = is_index(file), done = ((int (*)(int))dlsym(RTLD_NEXT, "close"))(file);
+  if (index) errno = EBADF;
+  return done;
+}
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not shutil.which("cc"), reason="needs Linux and cc")
+@pytest.mark.parametrize("mmap", [False, True])
+def test_a_file_whose_status_cannot_be_read_is_that_oserror(mmap, tmp_path):
+    Index.build(rows_of(5, 3)).save(tmp_path / "a.slx")
+    (tmp_path / "no_status.c").write_text(NO_STATUS)
+    library = str(tmp_path / "no_status.so")
+    build = ["cc", "-shared", "-fPIC", "-o", library, str(tmp_path / "no_status.c"), "-ldl"]
+    subprocess.run(build, check=True)
+    program = f"""
+from shortlist.index import Index
+try:
+    Index.load({str(tmp_path / "a.slx")!r}, mmap={mmap})
+except OSError as error:
+    print(error.errno, error.filename)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "LD_PRELOAD": library},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == [str(errno.EIO), str(tmp_path / "a.slx")]
 
 
 def test_threads_that_save_to_one_path_leave_one_whole_file(tmp_path):
