@@ -165,11 +165,11 @@ with tempfile.TemporaryDirectory() as name:
 
     # A service: the query tower as ONNX, the films, an index of them, and no Keras. Here of the
     # films without their copies, so that everything it returns has a title.
-    items = ratings.items.rename({"item_id": "id"})
+    films = ratings.items
     Bundle.save_model(
         folder / "bundle",
         model,
-        items=items.filter(items["id"].is_in(ids.tolist())),
+        items=films.filter(films["item_id"].is_in(ids.tolist())),
         interactions=split.train.frame,
     )
     with socket.socket() as free:

@@ -16,7 +16,7 @@ def arguments(description: str | None) -> argparse.Namespace:
     parser.add_argument(
         "--data-dir",
         type=Path,
-        default=os.environ.get("SHORTLIST_ML100K"),
+        default=os.environ.get("SHORTLIST_ML100K") or None,
         help="folder of MovieLens 100k (else SHORTLIST_ML100K, else the embedded sample)",
     )
     return parser.parse_args()
