@@ -1,9 +1,9 @@
 """Item to item: films like a film, and "people who chose this then chose that".
 
-The tutorial "Item-to-item recommendation" of TensorFlow Recommenders in Shortlist. Two kinds of
-likeness are shown. The first comes free with any two-tower model: films whose embeddings point the
-same way. The second is trained for the purpose: the query is a film, the candidate is the film the
-same viewer chose next.
+What the tutorial "Basic retrieval" of Keras Recommenders describes in its section "Item-to-item
+recommendation", without code. Two kinds of likeness are shown. The first comes free with any
+two-tower model: films whose embeddings point the same way. The second is trained for the purpose:
+the query is a film, the candidate is the film the same viewer chose next.
 
     python examples/item_to_item.py --data-dir path/to/ml-100k
 """

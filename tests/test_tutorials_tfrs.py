@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from shortlist import IndexConfig, SearchSettings
 from shortlist.layers import ApproximateRetrieval, BruteForceRetrieval
 from shortlist.losses import RetrievalLoss
 from shortlist.metrics import FactorizedTopK
@@ -98,7 +99,7 @@ def test_efficient_serving(ratings: dict[str, np.ndarray], trained: MovielensMod
         kind(query_model=trained.user_model, return_rows=True).index_from_dataset(indexed)
         for kind in (BruteForceRetrieval, ApproximateRetrieval)
     )
-    users = tf.constant(["42", "7"])
+    users = np.array(["42", "7"])
     _, rows = exact(users, k=10)
     kinds = [[int(title.split()[1]) % 3 for title in found] for found in exact.lookup(rows)]
     assert kinds == [[42 % 3] * 10, [7 % 3] * 10]
@@ -110,6 +111,42 @@ def test_efficient_serving(ratings: dict[str, np.ndarray], trained: MovielensMod
     metric = FactorizedTopK(approximate, ks=(10,))
     metric.update_state(ratings["movie_title"], trained.user_model(tf.constant(ratings["user_id"])))
     assert 0.3 < float(metric.result()["top_10_categorical_accuracy"]) <= 1.0
+
+
+def test_efficient_serving_of_many_films_whose_titles_repeat(
+    ratings: dict[str, np.ndarray], trained: MovielensModel
+) -> None:
+    movies = tf.data.Dataset.from_tensor_slices(np.unique(ratings["movie_title"].astype(str)))
+    embeddings = movies.batch(64).map(trained.movie_model)
+    many = embeddings.concatenate(
+        movies.batch(64)
+        .repeat(100)
+        .map(trained.movie_model)
+        .map(lambda film: film * tf.random.uniform(tf.shape(film)))
+    )
+    titles = movies.concatenate(movies.repeat(100).map(tf.zeros_like))
+    labels = list(titles.as_numpy_iterator())
+    exact = BruteForceRetrieval(return_rows=True).index_from_dataset(many.cache())
+    users = trained.user_model(np.unique(ratings["user_id"].astype(str)))
+    truth = np.asarray(exact(users, k=10)[1])
+    # Film by film, the copies are smaller than what they are copies of.
+    few = BruteForceRetrieval(return_rows=True).index_from_dataset(embeddings)
+    best = few.lookup(few(users, k=1)[1])[:, 0]
+    assert np.mean(truth[:, 0] == best) > 0.9
+    shown = exact.lookup(truth, labels=labels)
+    np.testing.assert_array_equal(shown == "", truth >= NUM_FILMS)
+
+    recalls = {}
+    for searched in (3, 30):
+        config, settings = IndexConfig(leaves=30), SearchSettings(leaves=searched, rerank=400)
+        layer = ApproximateRetrieval(return_rows=True, config=config, settings=settings)
+        layer.update_candidates(exact.candidate_embeddings)
+        found = np.asarray(layer(users, k=10)[1])
+        recalls[searched] = np.mean(
+            [np.isin(*rows).mean() for rows in zip(truth, found, strict=True)]
+        )
+    assert recalls[3] <= recalls[30]
+    assert recalls[30] > 0.95
 
 
 class UserModel(keras.Model):
