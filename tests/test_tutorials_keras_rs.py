@@ -13,7 +13,7 @@ from shortlist.scann import scann_ops
 
 tf = pytest.importorskip("tensorflow")  # The tutorials read their data with it on every backend.
 
-NUM_USERS, NUM_FILMS, NUM_RATINGS, NUM_GENRES = 60, 127, 1_500, 6
+NUM_USERS, NUM_FILMS, NUM_RATINGS, NUM_GENRES = 60, 127, 1_000, 6
 
 both_layers = pytest.mark.parametrize("layer", [BruteForceRetrieval, ApproximateRetrieval])
 
@@ -61,7 +61,7 @@ def split(examples: Any) -> tuple[Any, Any]:
     """Four fifths to train and one to test, in batches."""
     shuffled = examples.shuffle(NUM_RATINGS, seed=42, reshuffle_each_iteration=False)
     train = NUM_RATINGS * 4 // 5
-    return shuffled.take(train).batch(300).cache(), shuffled.skip(train).batch(300).cache()
+    return shuffled.take(train).batch(200).cache(), shuffled.skip(train).batch(200).cache()
 
 
 def top_rows(queries: Any, candidates: Any, k: int) -> np.ndarray:
@@ -227,6 +227,12 @@ def featured(space: Any) -> Any:
     return of
 
 
+@pytest.fixture(scope="module")
+def examples(ratings: Any, features: Any) -> tuple[Any, Any]:
+    """Inputs and labels, to train and to test."""
+    return split(ratings.map(featured(features)).cache())
+
+
 class DeepTower(keras.Model):
     """Each feature embedded, the words and the genres averaged, then dense layers."""
 
@@ -300,10 +306,10 @@ class DeepModel(keras.Model):
 
 @both_layers
 def test_deep_recommenders(
-    ratings: Any, features: Any, titles: Any, catalogue: dict, layer: Any
+    examples: tuple[Any, Any], features: Any, titles: Any, catalogue: dict, layer: Any
 ) -> None:
     keras.utils.set_random_seed(0)
-    train, test = split(ratings.map(featured(features)))
+    train, test = examples
     sizes = (64, 32)
     of_viewers = {
         "user_id": NUM_USERS + 1,
