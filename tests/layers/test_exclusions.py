@@ -163,6 +163,18 @@ def test_tensors_that_cannot_hold_the_ids_are_refused(make):
         functional(layer)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="other tensors hold 64 bits")
+def test_tensors_that_may_have_cut_the_ids_are_refused(make):
+    layer = make(CANDIDATES, IDS + LARGE, k=10, return_rows=True)
+    exclude = ops.convert_to_tensor((IDS[BEST] + LARGE).astype("int32"))
+    message = "must not be in tensors here: JAX cuts ids in tensors to 32 bits"
+    for values in (exclude, list(exclude)):
+        with pytest.raises(ValueError, match=f"`exclusions` {message}"):
+            layer.query_with_exclusions(QUERIES, values)
+    with pytest.raises(ValueError, match=f"`ids` {message}"):
+        layer.rows(exclude)
+
+
 # Rows of ids and labels of rows
 
 

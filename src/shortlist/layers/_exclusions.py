@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 from numpy.typing import NDArray
 
 from shortlist.ids import as_ids, check_kind
@@ -23,7 +24,17 @@ def as_rows(
         layer: The layer's name.
         ragged: Whether `values` is one sequence a query, of any lengths; the rows are then (b, e),
             padded with -1, and ids in one dimension are those of one query.
+
+    Raises:
+        ValueError: They are no ids, of another kind than those of the candidates, or in tensors
+            that may have cut them.
     """
+    if not ids.are_strings and not ids.fit_tensors and _in_tensors(values):
+        raise ValueError(
+            f"`{argument}` must not be in tensors here: JAX cuts ids in tensors to 32 bits, and "
+            f"some candidates of layer '{layer}' have longer ones. Give lists or NumPy arrays, or "
+            "set jax_enable_x64."
+        )
     if not ragged:
         return _rows(as_ids(values, argument, ndim=None), argument, ids, layer)
     if hasattr(values, "to_list") and type(values).__module__.startswith("tensorflow"):
@@ -54,6 +65,12 @@ def check_dtype(argument: str, values: Any) -> None:
         raise ValueError(
             f"`{argument}` must be integers that fit {tensor_dtype()}, got dtype {dtype}."
         )
+
+
+def _in_tensors(values: Any) -> bool:
+    """Whether ids, or those of any query, are in a tensor of the backend."""
+    parts = values if isinstance(values, list | tuple) else [values]
+    return any(map(ops.is_tensor, parts))
 
 
 def _rows(values: NDArray[Any], argument: str, ids: CandidateIds, layer: str) -> NDArray[np.int64]:
