@@ -20,6 +20,7 @@ from shortlist.evaluation.metrics import METRICS
 from shortlist.evaluation.ranking import Ranking
 from shortlist.evaluation.recommender import Answer, Recommender, as_answer, is_timed
 from shortlist.index import MAX_K
+from shortlist.index.numbers import as_integer
 
 MORE = 1000  # so many candidates more are asked for at a time, at least, while a tie goes on
 
@@ -83,8 +84,7 @@ def evaluate(
         1.0
     """
     ranks = _ranks(ks)
-    if block_size < 1:
-        raise ValueError(f"`block_size` must be at least 1, got {block_size}.")
+    block_size = as_integer(block_size, "block_size", 1)
     if exclude_seen and train is None:
         raise ValueError("`exclude_seen=True` needs `train`: give it, or exclude_seen=False.")
     for name, given in (("test", test), ("train", train)):

@@ -29,6 +29,13 @@ class SearchResult(NamedTuple):
             metric: for "l2" it is minus the squared distance.
         ids: The ids given to `build`, int64 or an object array of str; same shape.
         rows: Positions in the embeddings given to `build`, int64; same shape.
+
+    Example:
+        >>> from shortlist.index import Index
+        >>> index = Index.build(np.eye(3, dtype=np.float32), ["a", "b", "c"])
+        >>> scores, ids, rows = index.search([3, 2, 0], 2)
+        >>> scores.tolist(), ids.tolist(), rows.tolist()
+        ([3.0, 2.0], ['a', 'b'], [0, 1])
     """
 
     scores: NDArray[np.float32]

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from shortlist.ids import are_text, as_ids
+from shortlist.index.numbers import as_integer
 from shortlist.losses._batch_ids import check_integers, is_tensor
 
 
@@ -39,11 +40,9 @@ class FrequencyEstimator(keras.layers.Layer):
 
     def __init__(self, capacity: int, learning_rate: float = 0.05, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if capacity < 1:
-            raise ValueError(f"`capacity` must be at least 1, got {capacity!r}.")
         if not 0 < learning_rate <= 1:
             raise ValueError(f"`learning_rate` must lie in (0, 1], got {learning_rate!r}.")
-        self.capacity = int(capacity)
+        self.capacity = as_integer(capacity, "capacity", 1)
         self.learning_rate = float(learning_rate)
         self.step = self.add_weight(
             shape=(), dtype="int32", initializer="zeros", trainable=False, name="step"

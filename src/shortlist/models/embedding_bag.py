@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from shortlist.index.numbers import as_integer
+
 POOLINGS = {"mean": 1.0, "sqrt": 0.5, "sum": 0.0}
 
 # Up to this many rows a bag is a row of counts times the table: on a CPU 16 times as fast to train
@@ -43,13 +45,10 @@ class EmbeddingBag(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for argument, value in (("size", size), ("dim", dim)):
-            if value < 1:
-                raise ValueError(f"`{argument}` must be at least 1, got {value}.")
         if pooling not in POOLINGS:
             raise ValueError(f"`pooling` must be one of {list(POOLINGS)}, got {pooling!r}.")
-        self.size = size
-        self.dim = dim
+        self.size = as_integer(size, "size", 1)
+        self.dim = as_integer(dim, "dim", 1)
         self.pooling = pooling
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
 

@@ -37,6 +37,12 @@ class Objective(Protocol):
 class Rating:
     """Squared error of the dot product against ratings scaled to 0 to 1, mean over the batch.
 
+    Example:
+        >>> import numpy as np
+        >>> ones = np.ones((1, 2), np.float32)  # their dot product is 2
+        >>> float(Rating()(ones, ones, {"rating": np.float32([1]), "weight": np.float32([1])}))
+        1.0
+
     Source:
         Koren, Bell and Volinsky, "Matrix factorization techniques for recommender systems",
         Computer 2009 (without the biases).
@@ -65,6 +71,16 @@ class Retrieval:
         remove_accidental_hits: Whether a negative that is the query's own candidate, drawn again
             by another row, is left out.
         reduction: `"mean"` or `"sum"` over the batch.
+
+    Raises:
+        ValueError: `temperature` is not above 0, or `reduction` is another.
+
+    Example:
+        >>> import numpy as np
+        >>> pairs, halves = np.eye(2, dtype=np.float32), np.float32([0.5, 0.5])
+        >>> batch = {"candidate": np.arange(2), "weight": halves * 2, "probability": halves}
+        >>> round(float(Retrieval(temperature=1.0)(pairs, pairs, batch)), 3)
+        0.313
 
     Source:
         Yi et al., "Sampling-bias-corrected neural modeling for large corpus item recommendations",
@@ -105,6 +121,13 @@ class MultiTask:
         retrieval: The loss on choices.
         rating_weight: Weight of the first.
         retrieval_weight: Weight of the second.
+
+    Raises:
+        ValueError: A weight below 0.
+
+    Example:
+        >>> MultiTask(retrieval=Retrieval(temperature=0.2), rating_weight=0.5).needs_ratings
+        True
 
     Source:
         Caruana, "Multitask learning", Machine Learning 1997.

@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops
 
 from shortlist.data.features import FeatureSpec, Output
+from shortlist.index.numbers import as_integer
 from shortlist.models.embedding_bag import EmbeddingBag
 from shortlist.models.row_updates import EmbeddingTable
 
@@ -168,8 +169,7 @@ def _check(
 ) -> None:
     if not outputs:
         raise ValueError("`features` must hold at least one feature.")
-    if embedding_dim < 1:
-        raise ValueError(f"`embedding_dim` must be at least 1, got {embedding_dim}.")
+    as_integer(embedding_dim, "embedding_dim", 1)
     if any(units < 1 for units in layer_sizes):
         raise ValueError(f"`layer_sizes` must be numbers of at least 1, got {list(layer_sizes)}.")
     if cross_layers < 0:

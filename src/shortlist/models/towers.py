@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 
+from shortlist.index.numbers import as_integer
 from shortlist.models.row_updates import EmbeddingTable
 
 
@@ -28,7 +29,7 @@ def embedding_tower(
         A Keras model from (n,) int32 indices to (n, dim) float32 embeddings.
 
     Raises:
-        ValueError: If size or dim is below 1.
+        ValueError: `size` or `dim` is no integer, or below 1.
 
     Example:
         >>> import numpy as np
@@ -36,9 +37,7 @@ def embedding_tower(
         >>> tower(np.array([0, 3], dtype="int32")).shape
         (2, 4)
     """
-    for argument, value in (("size", size), ("dim", dim)):
-        if value < 1:
-            raise ValueError(f"`{argument}` must be at least 1, got {value}.")
+    size, dim = as_integer(size, "size", 1), as_integer(dim, "dim", 1)
     indices = keras.Input(shape=(), dtype="int32", name="index")
     embeddings = EmbeddingTable(
         size, dim, embeddings_initializer=keras.initializers.RandomUniform(-0.05, 0.05, seed=seed)

@@ -22,6 +22,11 @@ class TrainingLog:
         monitor: Its name.
         best_epoch: The epoch, from 1, whose weights the model holds.
         seconds: Wall time of the whole training, validation included.
+
+    Example:
+        >>> log = TrainingLog((0.9, 0.7), (), "loss", best_epoch=2, seconds=1.5)
+        >>> log.to_dict()["loss"]
+        (0.9, 0.7)
     """
 
     loss: tuple[float, ...]

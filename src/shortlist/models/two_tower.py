@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from operator import index
 from typing import Any
 
 import keras
@@ -15,6 +14,7 @@ from shortlist.data.features import FeatureSpec
 from shortlist.evaluation import evaluate
 from shortlist.evaluation.metrics import rank_of
 from shortlist.ids import as_ids, check_kind
+from shortlist.index.numbers import as_integer
 from shortlist.models.batches import PairBatches, UserBatches
 from shortlist.models.catalogue import Catalogue
 from shortlist.models.inputs import (
@@ -223,9 +223,9 @@ class TwoTower(Retriever):
         A call that fails, or is interrupted (Ctrl-C), changes nothing: weights, seen items and the
         optimizer's state are what they were before.
         """
-        epochs = _at_least_1(epochs, "epochs")
-        batch_size = _at_least_1(batch_size, "batch_size")
-        patience = _at_least_1(patience, "patience")
+        epochs = as_integer(epochs, "epochs", 1)
+        batch_size = as_integer(batch_size, "batch_size", 1)
+        patience = as_integer(patience, "patience", 1)
         rank = rank_of(monitor)
         optimizer = _optimizer(optimizer, decay)
         self._check(train, "train")
@@ -380,16 +380,6 @@ class TwoTower(Retriever):
 def _check_range(rating_range: tuple[float, float] | None) -> None:
     if rating_range is not None and not rating_range[1] > rating_range[0]:
         raise ValueError(f"`rating_range` must go from low to high, got {rating_range}.")
-
-
-def _at_least_1(value: Any, argument: str) -> int:
-    try:
-        number = index(value)
-    except TypeError:
-        raise ValueError(f"`{argument}` must be a whole number, got {value!r}.") from None
-    if number < 1:
-        raise ValueError(f"`{argument}` must be at least 1, got {value!r}.")
-    return number
 
 
 def _optimizer(given: Any, decay: bool) -> keras.optimizers.Optimizer:

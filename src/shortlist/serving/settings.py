@@ -25,6 +25,11 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Raises:
         ValueError: A limit that would let nothing through, or `k` beyond what an index returns.
+
+    Example:
+        >>> Limits(k=0)
+        Traceback (most recent call last):
+        ValueError: `k` must be at least 1, got 0.
     """
 
     body_bytes: int = 1 << 20
@@ -95,6 +100,10 @@ class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Raises:
         ValueError: A name that is no part of a path.
+
+    Example:
+        >>> ServiceSettings(port=8080, limits=Limits(k=100)).limits.k
+        100
     """
 
     name: str = "shortlist"

@@ -22,3 +22,5 @@ def test_only_the_nearest_neighbours_count() -> None:
 def test_no_neighbours_are_refused() -> None:
     with pytest.raises(ValueError, match="`neighbors` must be at least 1, got 0"):
         ItemKNN(TRAIN, neighbors=0)
+    with pytest.raises(ValueError, match="`neighbors` must be an integer, got 2"):
+        ItemKNN(TRAIN, neighbors=2.5)

@@ -12,6 +12,7 @@ from shortlist.evaluation.baselines.linear import (
     co_occurrence,
     zeros_and_ones,
 )
+from shortlist.index.numbers import as_integer
 
 
 class ItemKNN(LinearRecommender):
@@ -24,7 +25,7 @@ class ItemKNN(LinearRecommender):
         neighbors: Items that count for each item, the most similar ones; ties count all.
 
     Raises:
-        ValueError: If `neighbors` is below 1.
+        ValueError: `neighbors` is no integer, or below 1.
 
     Example:
         >>> from shortlist.data import Interactions
@@ -37,9 +38,7 @@ class ItemKNN(LinearRecommender):
     """
 
     def __init__(self, train: Interactions, *, neighbors: int = 100) -> None:
-        if neighbors < 1:
-            raise ValueError(f"`neighbors` must be at least 1, got {neighbors}.")
-        self._neighbors = neighbors
+        self._neighbors = as_integer(neighbors, "neighbors", 1)
         super().__init__(train)
 
     def _fit(self, chosen: Chosen, num_items: int) -> npt.NDArray[np.floating]:
