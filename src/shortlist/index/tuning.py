@@ -254,8 +254,8 @@ def tune(
 def _interval(recalls: NDArray[np.float64]) -> tuple[float, float]:
     """95 % confidence interval of the mean of recalls.
 
-    That of Wilson (1927) for a share, over as many trials as give the variance seen: it stays
-    within 0 and 1, and has a width where every query found everything.
+    The interval of Wilson (1927) for a share, with the number of trials that gives the variance
+    seen. It stays within 0 and 1, and has a width even where every query found everything.
     """
     n, mean, z = len(recalls), float(recalls.mean()), 1.96
     variance = float(recalls.var(ddof=1))

@@ -130,9 +130,9 @@ def _leftmost(scores: Any, last: Any, k: Any) -> Any:
 def portable_top_k(scores: Any, k: int) -> Any:
     """`ops.top_k` of (b, n) scores, n known, in operations that every exporter writes.
 
-    What JAX writes for its own top k is newer than the TensorFlow that reads SavedModels, so there
-    blocks of columns are sorted by their best score, and then the columns of the best k blocks:
-    every one of the best k columns is in one of those.
+    TensorFlow cannot read what JAX writes for its own top k in a SavedModel. So there blocks of
+    columns are sorted by their best score, and then the columns of the best k blocks: each of the
+    best k columns is in one of these.
     """
     if keras.backend.backend() != "jax":
         return ops.top_k(scores, k)

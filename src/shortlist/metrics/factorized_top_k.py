@@ -15,9 +15,9 @@ from shortlist.metrics._rank_metric import RankMetric
 class FactorizedTopK(RankMetric):
     """Share of queries whose true candidate is among the top k of all candidates (hit rate@k).
 
-    The true candidate is found by its id. If it ties with others it is as likely at any of their
-    ranks and counts in that proportion: a model that scores n candidates alike gets k / n, whatever
-    their order.
+    The true candidate is found by its id. If it ties with others, each of their ranks is equally
+    likely, and it counts in that proportion: a model that scores n candidates alike gets k / n,
+    whatever their order.
 
     Over a layer or an array that is exact, every candidate is scored, in float32 on the host. Over
     an `ApproximateRetrieval` its place among what the layer found counts: approximate scores never

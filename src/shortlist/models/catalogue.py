@@ -16,10 +16,10 @@ from shortlist.models.embedding_bag import count
 class Catalogue:
     """Full softmax: a part of each user's items predicts the rest among all candidates.
 
-    In every epoch each item of a user is hidden with probability `hidden`. The query tower sees
-    the items not hidden, as the feature `history`, and the hidden ones are the positives of one
-    softmax over the catalogue, from which the items not hidden are left out: the multinomial
-    likelihood of a user's choices given those known. A target is never part of its own history.
+    In every epoch each item of a user is hidden with probability `hidden`. The query tower sees the
+    items not hidden, as the feature `history`. The hidden ones are the positives of one softmax
+    over the catalogue without the items not hidden: the multinomial likelihood of a user's choices
+    given those known. A target is never part of its own history.
 
     All candidates are embedded in every step, so this is for catalogues up to some ten thousands;
     `Retrieval` samples.

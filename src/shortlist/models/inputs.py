@@ -131,7 +131,7 @@ def feature_columns(
 
     Returns:
         The spec, adapted to the ids of the vocabulary if it was not, and arrays with a row per
-        index; an id that is not in the table has every other column missing.
+        index. For an id that is not in the table, every other column is missing.
 
     Raises:
         DataError: A column that is not there.
