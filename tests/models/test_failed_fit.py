@@ -45,7 +45,7 @@ BAD = [
     (OTHER, {"optimizer": "adamm"}, "`optimizer` must be a Keras optimizer .* got 'adamm'"),
     (OTHER, {"optimizer": 5}, "`optimizer` must be a Keras optimizer"),
     (OTHER, {"epochs": 0}, "`epochs` must be at least 1"),
-    (OTHER, {"epochs": 2.5}, "`epochs` must be a whole number, got 2.5"),
+    (OTHER, {"epochs": 2.5}, "`epochs` must be an integer, got 2.5"),
     (OTHER, {"batch_size": -1}, "`batch_size` must be at least 1"),
     (OTHER, {"patience": 0}, "`patience` must be at least 1"),
     (OTHER, {"monitor": "hits"}, "`monitor` must be one of"),
