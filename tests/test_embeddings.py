@@ -99,6 +99,7 @@ REFUSED = {
     "bytes": (np.array([b"ab"]), "must hold real numbers"),
     "complex": (np.ones((2, 2), np.complex64), "must hold real numbers, got dtype complex64"),
     "bools": (np.ones((2, 2), bool), "must hold real numbers, got dtype bool"),
+    "numbers and bools": (np.array([[1.0, True]], object), "must hold real numbers, got the bool"),
     "dates": (np.array(["2020-01-01"], "M8[D]"), "must hold real numbers"),
     "ragged": ([[1, 2], [3]], r"rows of one length, got \(2,\) in row 0 and \(1,\) in row 1"),
     "ragged objects": (np.array([[1, 2], [3]], object), "rows of one length"),

@@ -136,7 +136,9 @@ def _of_objects(array: NDArray[Any], argument: str) -> NDArray[Any]:
         return array.astype(bool)
     if array.ndim == 1 and any(isinstance(value, Iterable) for value in values):
         return _of_sequence(values, argument)
-    position, value = next((i, v) for i, v in enumerate(values) if not isinstance(v, Real))
+    position, value = next(
+        (i, v) for i, v in enumerate(values) if not isinstance(v, Real) or isinstance(v, bool)
+    )
     row = position * len(array) // len(values) if array.ndim else 0
     if value is None or type(value).__name__ == "NAType":
         raise _missing(argument, row)
