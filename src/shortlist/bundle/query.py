@@ -35,14 +35,15 @@ def query_parts(model: "TwoTower") -> dict[str, Any]:
     """
     table = model.user_table()
     features = getattr(model.query_inputs, "features", None)
+    known = ["user_id"] if features is None else list(features)
     moments = getattr(model, "moments", None)
     if moments is not None:
         features = FeatureSpec({**(features or {}), **moments.features})
+        known += moments.features
     if features is None and not model.history:
         return {"query_tower": table, "users": model.users}
-    named = ["user_id"] if features is None else list(features)
     inputs = sorted(tensor.name for tensor in getattr(model.query_tower, "inputs", None) or ())
-    known = [*named, HISTORY] if model.history else named
+    known += [HISTORY] if model.history else []
     if not set(inputs) <= set(known):
         raise BundleError(
             f"the query tower has the inputs {inputs}, and a bundle can give it {known}. Call the "

@@ -272,7 +272,8 @@ class Histories:
         does not know are left out.
 
         Example:
-            >>> histories = Histories.from_interactions(Interactions.from_arrays("aab", "xyx"))
+            >>> views = Interactions.from_arrays(["a", "a", "b"], ["x", "y", "x"])
+            >>> histories = Histories.from_interactions(views)
             >>> users, items = Vocabulary(["a", "b"]), Vocabulary(["z", "y", "x"])
             >>> histories.encoded(users, items)([0, 1, 2])
             [array([], dtype=int64), array([3, 2]), array([3])]

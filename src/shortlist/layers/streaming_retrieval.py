@@ -48,7 +48,7 @@ class StreamingRetrieval(HostRetrieval):
         >>> import numpy as np
         >>> layer = StreamingRetrieval(k=1)
         >>> batches = [(np.array([7, 8]), np.eye(2)), (np.array([9]), np.ones((1, 2)))]
-        >>> layer.index_from_dataset(batches)
+        >>> layer = layer.index_from_dataset(batches)
         >>> scores, ids = layer(np.array([[1.0, 2.0]]))
         >>> float(scores[0, 0]), int(ids[0, 0])
         (3.0, 9)
