@@ -63,8 +63,7 @@ class QueryTower:
         if embeddings is None:
             good = len(inputs) == 1
         else:
-            named = {"user_id"} if features is None else set(features)
-            good = set(self._inputs) <= {HISTORY, *named}
+            good = set(self._inputs) <= {"user_id", HISTORY, *(features or ())}
         if not good or len(outputs) != 1 or None in self._inputs.values():
             raise BundleError(
                 "the query tower must have one input of integers, or the features by name, and one "
@@ -135,7 +134,7 @@ class QueryTower:
         """
         known: dict[str, npt.NDArray[Any]] = {"user_id": np.zeros(1, np.int64)}
         if self.features is not None:
-            known = self.features.transform_one(values)
+            known |= self.features.transform_one(values)
         items = np.array([list(history)[-MAX_HISTORY:] or [-1]], dtype=np.int64) + 1
         given = {**known, HISTORY: items}
         return self._run({name: given[name].astype(dtype) for name, dtype in self._inputs.items()})
