@@ -1,6 +1,7 @@
 #include "options.h"
 
 #include <cmath>
+#include <string_view>
 
 #include "ids.h"
 
@@ -8,10 +9,21 @@ namespace shortlist::bindings {
 
 void fail(const std::string& message) { throw nb::value_error(message.c_str()); }
 
+namespace {
+
+bool is_integer(nb::handle value) {
+  if (PyLong_CheckExact(value.ptr())) return true;
+  if (PyBool_Check(value.ptr()) || !PyIndex_Check(value.ptr())) return false;
+  // The booleans of older NumPy are integers to Python.
+  return !std::string_view(nb::type_name(value.type()).c_str()).starts_with("numpy.bool");
+}
+
+}  // namespace
+
 std::size_t count_or(nb::handle value, const char* argument, std::size_t automatic, std::size_t least,
                      std::size_t most) {
   if (value.is_none()) return automatic;
-  if (PyBool_Check(value.ptr()) || !PyIndex_Check(value.ptr())) {
+  if (!is_integer(value)) {
     fail("`" + std::string(argument) + "` must be an integer, got " + nb::repr(value).c_str() + ".");
   }
   const Py_ssize_t count = PyNumber_AsSsize_t(value.ptr(), nullptr);
