@@ -15,7 +15,8 @@ bool is_integer(nb::handle value) {
   if (PyLong_CheckExact(value.ptr())) return true;
   if (PyBool_Check(value.ptr()) || !PyIndex_Check(value.ptr())) return false;
   // The booleans of older NumPy are integers to Python.
-  return !std::string_view(nb::type_name(value.type()).c_str()).starts_with("numpy.bool");
+  const nb::str name(value.type().attr("__name__"));
+  return !std::string_view(name.c_str()).starts_with("bool");
 }
 
 }  // namespace
