@@ -94,7 +94,12 @@ def test_nan_and_infinity_are_for_others_to_judge() -> None:
 
 
 REFUSED = {
-    "text": ([["a", "b"]], "must hold real numbers, got dtype <U1"),
+    "text": ([["a", "b"]], "must hold real numbers, got the str 'a' in row 0"),
+    "a text after a number": ([-9_223_372_036_854_775_809, ""], "got the str '' in row 1"),
+    "a text within a row": ([[1, 2], [1, "x"]], "got the str 'x' in row 1"),
+    "a gap within a row": ([[1, 2], [None, 1], [1, 2]], "must have no missing values.* row 1"),
+    "a gap of pandas": ([[1.0, 2.0], [pd.NA, 1.0]], "must have no missing values.* row 1"),
+    "an integer beyond every float": ([10**400], "must fit float32.*beyond float64"),
     "numbers as text": (np.array([["1", "2"]]), "must hold real numbers"),
     "bytes": (np.array([b"ab"]), "must hold real numbers"),
     "complex": (np.ones((2, 2), np.complex64), "must hold real numbers, got dtype complex64"),

@@ -39,7 +39,7 @@ def as_embeddings(values: Any, argument: str = "embeddings") -> NDArray[np.float
                [3., 4.]], dtype=float32)
         >>> as_embeddings([["a", "b"]])
         Traceback (most recent call last):
-        ValueError: `embeddings` must hold real numbers, got dtype <U1.
+        ValueError: `embeddings` must hold real numbers, got the str 'a' in row 0.
     """
     array = as_array(values, argument)
     if array.dtype == np.float32:
@@ -110,28 +110,49 @@ def as_array(values: Any, argument: str) -> NDArray[Any]:
     return _of_objects(array, argument) if array.dtype == object else array
 
 
-def _of_sequence(values: list[Any], argument: str) -> NDArray[Any]:
-    """A list as an array; its members may be sequences or arrays themselves."""
-    if all(isinstance(value, Real | str | np.generic) for value in values):
+def _of_sequence(values: list[Any], argument: str, within: int | None = None) -> NDArray[Any]:
+    """A list as an array; its members may be sequences or arrays themselves.
+
+    `within` is the row that holds the list, where it is itself a member of one.
+    """
+
+    def row_of(position: int) -> int:
+        return position if within is None else within
+
+    for position, value in enumerate(values):
+        if isinstance(value, str | bytes):
+            raise _not_a_number(argument, value, row_of(position))
+        if _is_missing(value):
+            raise _missing(argument, row_of(position))
+    if all(isinstance(value, Real | np.generic) for value in values):
         array = np.array(values)
         return _of_objects(array, argument) if array.dtype == object else array
-    rows = [None if value is None else as_array(value, argument) for value in values]
+    rows = [
+        _of_sequence(list(value), argument, row_of(position))
+        if isinstance(value, list | tuple)
+        else as_array(value, argument)
+        for position, value in enumerate(values)
+    ]
     for position, row in enumerate(rows):
-        if row is None:
-            raise _missing(argument, position)
-        if rows[0] is not None and row.shape != rows[0].shape:
+        if row.shape != rows[0].shape:
             raise ValueError(
                 f"`{argument}` must have rows of one length, got {rows[0].shape} in row 0 and "
                 f"{row.shape} in row {position}."
             )
-    return np.stack([row for row in rows if row is not None])
+    return np.stack(rows)
 
 
 def _of_objects(array: NDArray[Any], argument: str) -> NDArray[Any]:
     """An array of Python objects: of numbers, or of rows."""
     values = array.ravel().tolist()
     if all(isinstance(value, Real) and not isinstance(value, bool) for value in values):
-        return array.astype(np.float64)
+        try:
+            return array.astype(np.float64)
+        except OverflowError:
+            raise ValueError(
+                f"`{argument}` must fit float32, whose largest number is {_LARGEST:.2g}; got an "
+                "integer beyond float64."
+            ) from None
     if all(isinstance(value, bool) for value in values):
         return array.astype(bool)
     if array.ndim == 1 and any(isinstance(value, Iterable) for value in values):
@@ -140,12 +161,9 @@ def _of_objects(array: NDArray[Any], argument: str) -> NDArray[Any]:
         (i, v) for i, v in enumerate(values) if not isinstance(v, Real) or isinstance(v, bool)
     )
     row = position * len(array) // len(values) if array.ndim else 0
-    if value is None or type(value).__name__ == "NAType":
+    if _is_missing(value):
         raise _missing(argument, row)
-    raise ValueError(
-        f"`{argument}` must hold real numbers, got the {type(value).__name__} {value!r} in row "
-        f"{row}."
-    )
+    raise _not_a_number(argument, value, row)
 
 
 def _of_torch(tensor: Any) -> NDArray[Any]:
@@ -183,5 +201,16 @@ def _of_arrow(values: Any, argument: str) -> NDArray[Any]:
     return _of_arrow(flat, argument).reshape(len(values), size)
 
 
+def _is_missing(value: Any) -> bool:
+    return value is None or type(value).__name__ == "NAType"  # of pandas, which may be absent
+
+
 def _missing(argument: str, row: int) -> ValueError:
     return ValueError(f"`{argument}` must have no missing values, got one in row {row}.")
+
+
+def _not_a_number(argument: str, value: Any, row: int) -> ValueError:
+    return ValueError(
+        f"`{argument}` must hold real numbers, got the {type(value).__name__} {value!r} in row "
+        f"{row}."
+    )
