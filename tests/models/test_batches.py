@@ -32,17 +32,32 @@ def test_each_epoch_has_an_order_of_its_own_that_the_seed_decides() -> None:
     batches, again = batches_of(4, seed=0), batches_of(4, seed=0)
     first = epoch(batches)
     assert first == epoch(again)
-    batches.on_epoch_end()
-    assert epoch(batches) != first
+    batches.start(1)
+    second = epoch(batches)
+    assert second != first
+    again.start(1)
+    assert epoch(again) == second
+    batches.start(0)
+    assert epoch(batches) == first
+
+
+def test_an_epoch_goes_on_after_the_batches_that_are_done() -> None:
+    for batches in (batches_of(3, seed=0), parted(batch_size=1)):
+        batches.start(2)
+        whole = [str(batches[at]) for at in range(len(batches))]
+        batches.start(2, done=1)
+        assert [str(batches[at]) for at in range(len(batches))] == whole[1:]
 
 
 def test_without_a_seed_the_rows_keep_their_order() -> None:
     assert epoch(batches_of(5, seed=None)) == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
 
 
-def parted(seed: int = 0, history: bool = True, **options: float) -> UserBatches:
+def parted(
+    seed: int = 0, history: bool = True, batch_size: int = 8, **options: float
+) -> UserBatches:
     users = Columns({"user": np.arange(4)})
-    return UserBatches(LISTS, users, history, Catalogue(**options), 8, seed)
+    return UserBatches(LISTS, users, history, Catalogue(**options), batch_size, seed)
 
 
 def test_each_item_is_either_known_or_to_be_found() -> None:
@@ -78,10 +93,15 @@ def test_a_tower_without_history_gets_none() -> None:
 
 
 def test_items_are_parted_anew_and_the_seed_decides() -> None:
-    first, again = parted(), parted()
-    parts = [first[0][0]["known"].tolist() for _ in range(8)]
-    assert parts == [again[0][0]["known"].tolist() for _ in range(8)]
-    assert any(part != parts[0] for part in parts)
+    def parts() -> list[list[list[int]]]:
+        batches, drawn = parted(), []
+        for epoch in range(8):
+            batches.start(epoch)
+            drawn.append(np.sort(batches[0][0]["known"], axis=0).tolist())
+        return drawn
+
+    assert parts() == parts()
+    assert any(part != parts()[0] for part in parts())
 
 
 def test_only_the_last_items_of_a_long_history_count() -> None:

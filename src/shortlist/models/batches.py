@@ -14,7 +14,55 @@ from shortlist.models.catalogue import Catalogue
 from shortlist.models.inputs import HISTORY, Arrays, Inputs
 
 
-class PairBatches(keras.utils.PyDataset):
+class Batches(keras.utils.PyDataset):
+    """An epoch of batches. Its seed and its number alone decide what is in it.
+
+    So a training that was interrupted goes on with the batches that it would have had.
+
+    Args:
+        rows: Of what is learnt from.
+        batch_size: Rows in a batch; the last of an epoch may be smaller.
+        seed: Seed of the order, and of all else that is drawn; None keeps the order.
+    """
+
+    def __init__(self, rows: npt.NDArray[np.int64], batch_size: int, seed: int | None) -> None:
+        super().__init__()
+        self._rows = self._order = rows
+        self._batch_size = batch_size
+        self._seed = seed
+        self.start(0)
+
+    def start(self, epoch: int, done: int = 0) -> None:
+        """Draws the order of an epoch.
+
+        Args:
+            epoch: Its number, from 0.
+            done: Its first batches, which are skipped.
+        """
+        self._epoch, self._done = epoch, done
+        if self._seed is not None:
+            self._order = self._drawn(0).permutation(self._rows)
+
+    def __len__(self) -> int:
+        """Returns the number of batches that are not skipped."""
+        return -(-len(self._order) // self._batch_size) - self._done
+
+    def __getitem__(self, at: int) -> tuple[dict[str, Any]]:
+        """Returns one of them."""
+        at += self._done
+        rows = self._order[at * self._batch_size : (at + 1) * self._batch_size]
+        return (self.batch(rows, at),)
+
+    def batch(self, rows: npt.NDArray[np.int64], at: int) -> dict[str, Any]:
+        """Returns what is learnt from some rows, which are batch number `at` of the epoch."""
+        raise NotImplementedError
+
+    def _drawn(self, number: int) -> np.random.Generator:
+        """A generator for one purpose in this epoch."""
+        return np.random.default_rng([self._seed or 0, self._epoch, number])
+
+
+class PairBatches(Batches):
     """Batches of users and the candidates they chose, the columns held in memory.
 
     Args:
@@ -39,25 +87,17 @@ class PairBatches(keras.utils.PyDataset):
         histories: Histories | None = None,
         moments: Arrays | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(np.arange(len(columns["user"])), batch_size, seed)
         self._columns = columns
         self._query_inputs = query_inputs
         self._candidate_inputs = candidate_inputs
-        self._batch_size = batch_size
         self._histories = histories
         self._width = 1 if histories is None else _longest(histories, MAX_HISTORY)
         self._moments = moments or {}
-        self._rng = None if seed is None else np.random.default_rng(seed)
-        self._order = np.arange(len(columns["user"]))
-        self.on_epoch_end()
 
-    def __len__(self) -> int:
-        """Returns the number of batches."""
-        return -(-len(self._order) // self._batch_size)
-
-    def __getitem__(self, at: int) -> tuple[dict[str, Any]]:
-        """Returns batch number `at`."""
-        rows = self._order[at * self._batch_size : (at + 1) * self._batch_size]
+    def batch(self, rows: npt.NDArray[np.int64], at: int) -> dict[str, Any]:
+        """Returns these interactions."""
+        del at
         batch: dict[str, Any] = {name: column[rows] for name, column in self._columns.items()}
         users, candidates = batch.pop("user"), batch["candidate"]
         queries = self._query_inputs(users)
@@ -68,15 +108,10 @@ class PairBatches(keras.utils.PyDataset):
             queries = {**queries, **{name: array[rows] for name, array in self._moments.items()}}
         batch["query_inputs"] = queries
         batch["candidate_inputs"] = self._candidate_inputs(candidates)
-        return (batch,)
-
-    def on_epoch_end(self) -> None:
-        """Draws the order of the next epoch."""
-        if self._rng is not None:
-            self._rng.shuffle(self._order)
+        return batch
 
 
-class UserBatches(keras.utils.PyDataset):
+class UserBatches(Batches):
     """Shuffled batches of users, their items parted anew in every epoch.
 
     Args:
@@ -97,39 +132,27 @@ class UserBatches(keras.utils.PyDataset):
         batch_size: int,
         seed: int,
     ) -> None:
-        super().__init__()
+        super().__init__(np.flatnonzero(histories.lengths), batch_size, seed)
         self._histories = histories
         self._query_inputs = query_inputs
         self._history = history
         self._objective = objective
-        self._batch_size = batch_size
         self._width = _longest(histories, objective.max_history)
-        self._order = np.flatnonzero(histories.lengths)
-        self._rng = np.random.default_rng(seed)
-        self.on_epoch_end()
 
-    def __len__(self) -> int:
-        """Returns the number of batches."""
-        return -(-len(self._order) // self._batch_size)
-
-    def __getitem__(self, at: int) -> tuple[dict[str, Any]]:
-        """Returns batch number `at`."""
-        users = self._order[at * self._batch_size : (at + 1) * self._batch_size]
+    def batch(self, rows: npt.NDArray[np.int64], at: int) -> dict[str, Any]:
+        """Returns these users, their items parted."""
+        users, rng = rows, self._drawn(1 + at)
         items = self._histories.padded(users, self._width, width=self._width)
-        unknown = self._rng.random(len(users)) < self._objective.unknown_users
+        unknown = rng.random(len(users)) < self._objective.unknown_users
         # Unknown users mostly come with few items: from one to as many as the rest, log-uniform.
-        few = np.maximum((items > 0).sum(axis=1), 1.0) ** -self._rng.random(len(users))
+        few = np.maximum((items > 0).sum(axis=1), 1.0) ** -rng.random(len(users))
         shown = (1 - self._objective.hidden) * np.where(unknown, few, 1.0)
-        hidden = self._rng.random(items.shape) >= shown[:, None]
+        hidden = rng.random(items.shape) >= shown[:, None]
         known: npt.NDArray[np.int32] = np.where(hidden, 0, items)
         queries = self._query_inputs(np.where(unknown, 0, users))
         if self._history:
             queries = {**queries, HISTORY: known}
-        return ({"query_inputs": queries, "known": known, "hidden": np.where(hidden, items, 0)},)
-
-    def on_epoch_end(self) -> None:
-        """Draws the order of the next epoch."""
-        self._rng.shuffle(self._order)
+        return {"query_inputs": queries, "known": known, "hidden": np.where(hidden, items, 0)}
 
 
 def _longest(histories: Histories, most: int) -> int:

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from shortlist.models.batches import Batches
 from shortlist.models.objectives import MultiTask, Objective, Retrieval
 from shortlist.models.progress import TrainingProgress
 from shortlist.models.retriever import NotFiniteError
@@ -94,7 +95,7 @@ class Towers(keras.Model):
 
 def train_epochs(
     towers: Towers,
-    batches: keras.utils.PyDataset,
+    batches: Batches,
     optimizer: keras.optimizers.Optimizer,
     *,
     epochs: int,
@@ -135,6 +136,7 @@ def train_epochs(
         for epoch in range(epochs):
             if decay:
                 working.learning_rate = learning_rate * (1 - epoch / epochs)
+            batches.start(epoch)
             result = towers.fit(
                 batches,
                 initial_epoch=epoch,

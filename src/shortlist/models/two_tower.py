@@ -15,7 +15,7 @@ from shortlist.evaluation import evaluate
 from shortlist.evaluation.metrics import rank_of
 from shortlist.ids import as_ids, check_kind
 from shortlist.index.numbers import as_integer
-from shortlist.models.batches import PairBatches, UserBatches
+from shortlist.models.batches import Batches, PairBatches, UserBatches
 from shortlist.models.catalogue import Catalogue
 from shortlist.models.inputs import (
     HISTORY,
@@ -278,9 +278,7 @@ class TwoTower(Retriever):
         towers.compile()
         return float(towers.evaluate(self._pairs(interactions, batch_size, None), verbose=0))
 
-    def _training(
-        self, train: Interactions, batch_size: int
-    ) -> tuple[Towers, keras.utils.PyDataset]:
+    def _training(self, train: Interactions, batch_size: int) -> tuple[Towers, Batches]:
         """Returns what is trained, and on which batches."""
         parts = self.query_tower, self.candidate_tower, self.objective
         if not isinstance(self.objective, Catalogue):
