@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from shortlist.models import embedding_bag
+from shortlist.models import row_tables
 from shortlist.models.embedding_bag import EmbeddingBag, count
 
 INDICES = np.array([[1, 3, 3, 0], [0, 2, 0, 0], [0, 0, 0, 0]], np.int32)
@@ -19,7 +19,7 @@ def bag(pooling: str) -> EmbeddingBag:
 def test_embeddings_are_added_up_and_pooled(
     pooling: str, divisor: float, counted_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedding_bag, "COUNTED_ROWS", counted_rows)
+    monkeypatch.setattr(row_tables, "LARGE", counted_rows)
     layer = bag(pooling)
     table = keras.ops.convert_to_numpy(layer.embeddings)
     expected = [(table[1] + 2 * table[3]) / divisor, table[2], np.zeros(3)]

@@ -8,17 +8,14 @@ import keras
 from keras import ops
 
 from shortlist.index.numbers import as_integer
+from shortlist.models import row_tables
+from shortlist.models.row_tables import RowTable
 
 POOLINGS = {"mean": 1.0, "sqrt": 0.5, "sum": 0.0}
 
-# Up to this many rows a bag is a row of counts times the table: on a CPU 16 times as fast to train
-# through as gathering rows (128 bags of up to 300 indices in 590 places, 1,683 rows of 256, JAX),
-# whose gradient is a scatter of whole rows. Beyond it the counts would outgrow the gathered rows.
-COUNTED_ROWS = 16_384
-
 
 @keras.saving.register_keras_serializable(package="shortlist")
-class EmbeddingBag(keras.layers.Layer):
+class EmbeddingBag(RowTable):
     """Adds up the embeddings of several indices; 0 is padding and does not count.
 
     Args:
@@ -62,14 +59,17 @@ class EmbeddingBag(keras.layers.Layer):
 
     def call(self, indices: Any) -> Any:
         """Returns (b, dim) embeddings of (b, w) int32 indices."""
-        counts = ops.cast(ops.not_equal(indices, 0), self.compute_dtype)
-        if self.size <= COUNTED_ROWS:
+        counts = ops.cast(ops.not_equal(indices, 0), "float32")
+        # Up to `LARGE` rows a bag is a row of counts times the table: on a CPU 16 times as fast to
+        # train through as gathering rows (128 bags of up to 300 indices in 590 places, 1,683 rows
+        # of 256, JAX), whose gradient is a scatter of whole rows. Beyond it the counts would
+        # outgrow the gathered rows.
+        if self.size <= row_tables.LARGE:
             total = ops.matmul(count(indices, self.size), self.embeddings)
         else:
-            rows = ops.take(self.embeddings, indices, axis=0)
-            total = ops.sum(rows * counts[..., None], axis=1)
+            total = ops.sum(self.look_up(indices) * counts[..., None], axis=1)
         number = ops.maximum(ops.sum(counts, axis=1, keepdims=True), 1.0)
-        return total / number ** POOLINGS[self.pooling]
+        return ops.cast(total / number ** POOLINGS[self.pooling], self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[Any, int]:
         """Returns (b, dim)."""

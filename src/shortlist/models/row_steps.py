@@ -7,7 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from shortlist.models.row_updates import Lookups, RowOptimizer
+from shortlist.models.row_tables import Lookups
+from shortlist.models.row_updates import RowOptimizer
 
 
 def train_step(model: Any, rows: RowOptimizer, *arguments: Any) -> Any:
@@ -43,20 +44,22 @@ def _jax_step(model: Any, rows: RowOptimizer, state: Any, data: Any) -> Any:
     nothing = [jax.numpy.zeros(shape.shape, shape.dtype) for shape in shapes]
     differentiate = jax.value_and_grad(forward, argnums=(0, 1), has_aux=True)
     (loss, (others, indices, _)), (dense, of_rows) = differentiate(trainable, nothing)
-    trainable, optimizer_variables = model.optimizer.stateless_apply(
-        optimizer_variables, dense, trainable
-    )
-    variables = [*model.optimizer.variables, *model.non_trainable_variables]
+    optimizer = model.optimizer
+    variables = [*optimizer.variables, *model.non_trainable_variables]
     values = [*optimizer_variables, *others]
     with keras.StatelessScope(state_mapping=zip(variables, values, strict=True)):
-        rate = ops.convert_to_tensor(model.optimizer.learning_rate)
-        changes = list(rows.updates(tables, indices, of_rows, rate))
+        changes = list(rows.updates(tables, indices, of_rows))
     position = {id(variable): at for at, variable in enumerate(variables)}
     for variable, at, new in changes:
         place = position[id(variable)]
-        values[place] = values[place].at[at].set(new)
-    optimizer_variables = values[: len(optimizer_variables)]
-    others = values[len(optimizer_variables) :]
+        values[place] = new if at is None else values[place].at[at].set(new)
+    variables += model.trainable_variables
+    values += trainable
+    with keras.StatelessScope(state_mapping=zip(variables, values, strict=True)) as scope:
+        _apply(optimizer, dense, model.trainable_variables)
+    trainable = [scope.get_current_value(variable) for variable in model.trainable_variables]
+    optimizer_variables = [scope.get_current_value(variable) for variable in optimizer.variables]
+    others = values[len(optimizer_variables) :][: len(others)]
     logs, metrics = _jax_logs(model, metrics, loss, batch)
     return logs, (trainable, others, optimizer_variables, metrics)
 
@@ -90,11 +93,13 @@ def _tensorflow_step(model: Any, rows: RowOptimizer, data: Any) -> Any:
         loss = model.compute_loss(x=batch, y_pred=pair)
     weights = model.trainable_weights
     gradients = tape.gradient(loss, [*weights, *lookups.looked_up])
-    model.optimizer.apply(gradients[: len(weights)], weights)
-    rate = ops.convert_to_tensor(model.optimizer.learning_rate)
     of_rows = gradients[len(weights) :]
-    for variable, at, values in rows.updates(lookups.tables, lookups.indices, of_rows, rate):
-        variable.value.scatter_nd_update(at[:, None], values)
+    for variable, at, values in rows.updates(lookups.tables, lookups.indices, of_rows):
+        if at is None:
+            variable.assign(values)
+        else:
+            variable.value.scatter_nd_update(at[:, None], values)
+    _apply(model.optimizer, gradients[: len(weights)], weights)
     return _logs(model, loss, batch)
 
 
@@ -111,11 +116,21 @@ def _torch_step(model: Any, rows: RowOptimizer, data: Any) -> Any:
     weights = model.trainable_weights
     of_rows = [looked_up.grad for looked_up in lookups.looked_up]
     with torch.no_grad():
-        model.optimizer.apply([weight.value.grad for weight in weights], weights)
-        rate = ops.convert_to_tensor(model.optimizer.learning_rate)
-        for variable, at, values in rows.updates(lookups.tables, lookups.indices, of_rows, rate):
-            variable.value.index_copy_(0, at.long(), values)
+        for variable, at, values in rows.updates(lookups.tables, lookups.indices, of_rows):
+            if at is None:
+                variable.assign(values)
+            else:
+                variable.value.index_copy_(0, at.long(), values)
+        _apply(model.optimizer, [weight.value.grad for weight in weights], weights)
     return _logs(model, loss, batch)
+
+
+def _apply(optimizer: Any, gradients: Any, weights: Any) -> None:
+    """What is left to Keras: the weights that are no large tables, and the number of the step."""
+    if weights:
+        optimizer.apply(gradients, weights)
+    else:  # Keras would count no step.
+        optimizer.iterations.assign_add(1)
 
 
 def _logs(model: Any, loss: Any, batch: Any) -> dict[str, Any]:

@@ -1,99 +1,67 @@
 """Large embedding tables updated by row: a step costs what it touches, whatever a table's size.
 
 The gradient of a table is zero but for the rows that a batch looks up. Keras makes it whole all the
-same, and its optimizers pass over every row. Here the rows are what is differentiated, and Adagrad
-and SGD, which leave a row without gradient as it is, change those rows alone: the result is theirs.
+same, and its optimizers pass over every row. Here the rows are what is differentiated, and only
+they are updated. To Adagrad and SGD a row without gradient is as it was, so the result is theirs.
+Adam is lazy: the moments of a row stand still until it is looked up again. So is weight decay.
 
-Meanwhile such a table is not trainable for Keras. While `Lookups` are recorded, its
-layer looks rows up through them, so that each backend can differentiate by rows.
+Meanwhile such a table is not trainable for Keras.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 from keras import ops
 
-# Below this the whole table is no more work than finding its rows.
-LARGE = 16_384
+from shortlist.models import row_tables
+from shortlist.models.row_tables import RowTable, rows_of
 
-# Settings of an optimizer by which a row changes that has no gradient.
-_ACT_ON_ALL_ROWS = (
-    "weight_decay",
-    "clipnorm",
+# Settings under which a step needs more than the rows that are looked up.
+_NEEDS_MORE = (
     "global_clipnorm",
-    "clipvalue",
     "use_ema",
     "momentum",
+    "amsgrad",
     "gradient_accumulation_steps",
     "loss_scale_factor",
 )
 
-_recorded: ContextVar[Lookups | None] = ContextVar("recorded", default=None)
+
+def _sgd(optimizer: Any, rate: Any, gradient: Any) -> tuple[Any, ...]:
+    del optimizer
+    return (rate * gradient,)
 
 
-@keras.saving.register_keras_serializable(package="shortlist")
-class EmbeddingTable(keras.layers.Embedding):
-    """`keras.layers.Embedding` whose rows can be updated one by one in training.
-
-    Example:
-        >>> import numpy as np
-        >>> table = EmbeddingTable(10, 4)
-        >>> table(np.array([3, 3], dtype="int32")).shape
-        (2, 4)
-    """
-
-    def call(self, inputs: Any) -> Any:
-        """Returns the rows of int32 indices of any shape, with a dimension more."""
-        recorded = _recorded.get()
-        if recorded is None or self.trainable:
-            return super().call(inputs)
-        return ops.cast(recorded.rows(self.embeddings, inputs), self.compute_dtype)
+def _adagrad(optimizer: Any, rate: Any, gradient: Any, squares: Any) -> tuple[Any, ...]:
+    squares = squares + ops.square(gradient)
+    return rate * gradient / ops.sqrt(squares + optimizer.epsilon), squares
 
 
-@dataclass
-class Lookups:
-    """The lookups of one pass through a model.
+def _adam(optimizer: Any, rate: Any, gradient: Any, mean: Any, square: Any) -> tuple[Any, ...]:
+    number = ops.cast(optimizer.iterations + 1, gradient.dtype)
+    mean = mean + (1 - optimizer.beta_1) * (gradient - mean)
+    square = square + (1 - optimizer.beta_2) * (ops.square(gradient) - square)
+    rate = rate * ops.sqrt(1 - optimizer.beta_2**number) / (1 - optimizer.beta_1**number)
+    return rate * mean / (ops.sqrt(square) + optimizer.epsilon), mean, square
 
-    Attributes:
-        watch: What becomes of looked-up rows so that they can be differentiated by: given the rows
-            and the number of the lookup.
-        tables: The table of each lookup.
-        indices: Its indices, of any shape.
-        looked_up: The rows, with a dimension more.
-    """
 
-    watch: Callable[[Any, int], Any]
-    tables: list[keras.Variable] = field(default_factory=list)
-    indices: list[Any] = field(default_factory=list)
-    looked_up: list[Any] = field(default_factory=list)
-
-    def rows(self, table: keras.Variable, indices: Any) -> Any:
-        """Looks up, and remembers it."""
-        indices = ops.cast(indices, "int32")
-        rows = self.watch(ops.take(table, indices, axis=0), len(self.tables))
-        self.tables.append(table)
-        self.indices.append(indices)
-        self.looked_up.append(rows)
-        return rows
-
-    @contextmanager
-    def recorded(self) -> Iterator[Lookups]:
-        """Records what is looked up inside."""
-        token = _recorded.set(self)
-        try:
-            yield self
-        finally:
-            _recorded.reset(token)
+# What each optimizer keeps of a row, and its rule: from the learning rate, the gradient of some
+# rows and what is kept of them to what is subtracted from the rows, and what is kept now.
+_RULES: dict[str, tuple[tuple[str, ...], Callable[..., tuple[Any, ...]]]] = {
+    "SGD": ((), _sgd),
+    "Adagrad": (("accumulator",), _adagrad),
+    "Adam": (("momentum", "velocity"), _adam),
+    "AdamW": (("momentum", "velocity"), _adam),
+}
 
 
 class RowOptimizer:
-    """Adagrad or SGD over the rows of tables.
+    """Adagrad, Adam, AdamW or SGD over the rows of tables.
 
     Args:
         optimizer: Keras's own. A new one of its settings does the work, on rows and on what else
@@ -101,16 +69,21 @@ class RowOptimizer:
         layers: The layers of the tables.
 
     Attributes:
-        optimizer: The new one, to compile the model with.
+        optimizer: The new one, to compile the model with. What is kept of the rows is among its
+            variables.
+
+    Source:
+        Duchi, Hazan and Singer, "Adaptive subgradient methods", JMLR 2011; Kingma and Ba, "Adam",
+        ICLR 2015, lazy as `torch.optim.SparseAdam` is; Loshchilov and Hutter, "Decoupled weight
+        decay regularization", ICLR 2019.
     """
 
-    def __init__(
-        self, optimizer: keras.optimizers.Optimizer, layers: Sequence[EmbeddingTable]
-    ) -> None:
+    def __init__(self, optimizer: keras.optimizers.Optimizer, layers: Sequence[RowTable]) -> None:
         self.optimizer = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
         self.layers = list(layers)
         self.tables = [layer.embeddings for layer in layers]
-        self.squares: list[keras.Variable] = []  # of each table: sums of squared gradients
+        self._kept_names, self._rule = _RULES[type(optimizer).__name__]
+        self.kept: list[list[keras.Variable]] = []  # of each table, as its optimizer's rule has it
 
     @contextmanager
     def at_work(self, model: keras.Model) -> Iterator[None]:
@@ -126,71 +99,125 @@ class RowOptimizer:
 
     def _build(self, others: Sequence[keras.Variable]) -> None:
         self.optimizer.build(list(others))
-        if isinstance(self.optimizer, keras.optimizers.Adagrad):
-            start = keras.initializers.Constant(self.optimizer.initial_accumulator_value)
-            self.squares = [
-                self.optimizer.add_variable_from_reference(table, "squares", initializer=start)
-                for table in self.tables
+        start = getattr(self.optimizer, "initial_accumulator_value", 0.0)
+        self.kept = [
+            [
+                self.optimizer.add_variable_from_reference(
+                    table, name, initializer=keras.initializers.Constant(start)
+                )
+                for name in self._kept_names
             ]
+            for table in self.tables
+        ]
 
     def updates(
-        self,
-        tables: Sequence[keras.Variable],
-        indices: Sequence[Any],
-        gradients: Sequence[Any],
-        learning_rate: Any,
+        self, tables: Sequence[keras.Variable], indices: Sequence[Any], gradients: Sequence[Any]
     ) -> Iterator[tuple[keras.Variable, Any, Any]]:
-        """Yields (variable, rows, values): rows to be overwritten with values.
+        """Yields (variable, rows, values): rows to be overwritten with values, or None for all.
 
-        A row that was looked up several times is given several times, with the same values.
+        A row that was looked up several times may be given several times, with the same values.
 
         Args:
             tables: The table of each lookup of the batch.
             indices: Its indices, of any shape.
             gradients: The gradient of its rows, with a dimension more.
-            learning_rate: A scalar.
         """
-        for at, table in enumerate(self.tables):
+        for table, kept in zip(self.tables, self.kept, strict=True):
             mine = [i for i, other in enumerate(tables) if other is table]
             if not mine:
                 continue
             flat = ops.concatenate([ops.reshape(indices[i], (-1,)) for i in mine])
             parts = [ops.reshape(gradients[i], (-1, table.shape[-1])) for i in mine]
-            rows, gradient = _summed(flat, ops.concatenate(parts))
-            step = learning_rate * gradient
-            if self.squares:
-                squares = ops.take(self.squares[at], rows, axis=0) + ops.square(gradient)
-                step = step / ops.sqrt(squares + self.optimizer.epsilon)
-                yield self.squares[at], rows, squares
-            yield table, rows, ops.take(table, rows, axis=0) - step
+            gradient = ops.cast(ops.concatenate(parts), table.dtype)
+            if 4 * (flat.shape[0] or 0) < table.shape[0]:
+                yield from self._of_rows(table, kept, *_summed(flat, gradient))
+            else:
+                yield from self._of_all(table, kept, flat, gradient)
+
+    def _of_rows(
+        self, table: keras.Variable, kept: Sequence[keras.Variable], rows: Any, *summed: Any
+    ) -> Iterator[tuple[keras.Variable, Any, Any]]:
+        variables = [table, *kept]
+        old = [rows_of(variable, rows) for variable in variables]
+        for variable, values in zip(variables, self._new(*old, *summed), strict=True):
+            yield variable, rows, values
+
+    def _of_all(
+        self, table: keras.Variable, kept: Sequence[keras.Variable], indices: Any, gradient: Any
+    ) -> Iterator[tuple[keras.Variable, Any, Any]]:
+        """The same where a batch looks up so much that finding its rows would be more work."""
+        size = table.shape[0]
+        gradient = ops.segment_sum(gradient, indices, size)
+        times = ops.segment_sum(ops.ones_like(indices), indices, size)
+        is_looked_up = ops.expand_dims(times > 0, 1)
+        variables = [table, *kept]
+        old = [ops.convert_to_tensor(variable) for variable in variables]
+        new = self._new(*old, gradient, ops.sum(ops.square(gradient)))
+        for variable, before, after in zip(variables, old, new, strict=True):
+            yield variable, None, ops.where(is_looked_up, after, before)
+
+    def _new(self, table: Any, *kept_gradient_and_squares: Any) -> tuple[Any, ...]:
+        """The table's rows and what is kept of them, after the step."""
+        *kept, gradient, squares = kept_gradient_and_squares
+        optimizer = self.optimizer
+        rate = ops.cast(optimizer.learning_rate, gradient.dtype)
+        if optimizer.clipnorm:
+            norm = ops.sqrt(squares)
+            gradient = gradient * (optimizer.clipnorm / ops.maximum(norm, optimizer.clipnorm))
+        if optimizer.clipvalue:
+            gradient = ops.clip(gradient, -optimizer.clipvalue, optimizer.clipvalue)
+        step, *kept = self._rule(optimizer, rate, gradient, *kept)
+        if optimizer.weight_decay:
+            table = table - table * (rate * optimizer.weight_decay)
+        return (table - step, *kept)
 
 
-def _summed(indices: Any, gradients: Any) -> tuple[Any, Any]:
-    """Returns the indices in order, and with each the sum of the gradients of its row."""
+def _summed(indices: Any, gradients: Any) -> tuple[Any, Any, Any]:
+    """Sums the gradients of each row.
+
+    Returns:
+        The indices in order; with each the sum of the gradients of its row; and the sum of the
+        squares of these sums, each row counted once.
+    """
     order = ops.argsort(indices)
     rows = ops.take(indices, order, axis=0)
     is_next = ops.cast(ops.not_equal(rows[1:], rows[:-1]), "int32")
     segments = ops.concatenate([ops.zeros((1,), "int32"), ops.cumsum(is_next)])
     count = ops.shape(indices)[0]
     sums = ops.segment_sum(ops.take(gradients, order, axis=0), segments, count)
-    return rows, ops.take(sums, segments, axis=0)
+    return rows, ops.take(sums, segments, axis=0), ops.sum(ops.square(sums))
 
 
 def row_optimizer(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> RowOptimizer | None:
     """Returns the optimizer of the tables of a model that are worth it, or None.
 
     Args:
-        model: Its `EmbeddingTable` layers of more than `LARGE` rows count, where nothing else
-            acts on their weights.
-        optimizer: Plain Adagrad or SGD; with any other, or one that clips, decays or averages, a
-            row without gradient changes too.
+        model: Its `RowTable` layers of more than `LARGE` rows count, where nothing else acts on
+            their weights.
+        optimizer: Adagrad, Adam, AdamW or SGD of Keras itself. Under some of their settings a step
+            needs more than the rows that are looked up: momentum, AMSGrad, clipping by the norm of
+            all gradients, averaged weights, accumulated gradients, and weights left out of the
+            decay. Then and with any other optimizer the answer is None.
     """
-    plain = isinstance(optimizer, keras.optimizers.Adagrad | keras.optimizers.SGD)
-    plain = plain and type(optimizer).__module__.startswith("keras.")  # no subclass of a user
-    if not plain or any(getattr(optimizer, name, None) for name in _ACT_ON_ALL_ROWS):
-        return None
+    if not _works_by_row(optimizer) or model.dtype_policy.name == "mixed_float16":
+        return None  # In float16 Keras scales the loss.
     tables = [layer for layer in _layers(model) if _is_large(layer)]
-    return RowOptimizer(optimizer, tables) if tables else None
+    if not tables:
+        return None
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of a lambda, which is refused below
+            return RowOptimizer(optimizer, tables)
+    except (TypeError, ValueError):  # It cannot be made anew: its learning rate is a function.
+        return None
+
+
+def _works_by_row(optimizer: keras.optimizers.Optimizer) -> bool:
+    # Keras gives no public sign of `exclude_from_weight_decay`, and a new optimizer would lack it.
+    excludes = "_exclude_from_weight_decay" in vars(optimizer)
+    needs_more = any(getattr(optimizer, name, None) for name in _NEEDS_MORE)
+    kind = type(optimizer)  # on PyTorch one of Keras's own for it, of the same name
+    known = kind.__name__ in _RULES and kind.__module__.startswith("keras.")
+    return known and not (excludes or needs_more)
 
 
 def _layers(model: keras.Model) -> Iterator[keras.Layer]:
@@ -202,10 +229,10 @@ def _layers(model: keras.Model) -> Iterator[keras.Layer]:
 
 def _is_large(layer: keras.Layer) -> bool:
     return (
-        isinstance(layer, EmbeddingTable)
+        isinstance(layer, RowTable)
         and layer.built
         and layer.trainable
-        and layer.input_dim > LARGE
-        and layer.embeddings_regularizer is None
-        and layer.embeddings_constraint is None
+        and layer.embeddings.shape[0] > row_tables.LARGE
+        and layer.embeddings.regularizer is None
+        and layer.embeddings.constraint is None
     )

@@ -14,7 +14,7 @@ from keras import ops
 from shortlist.data.features import FeatureSpec, Output
 from shortlist.index.numbers import as_integer
 from shortlist.models.embedding_bag import EmbeddingBag
-from shortlist.models.row_updates import EmbeddingTable
+from shortlist.models.row_tables import EmbeddingTable
 
 
 @keras.saving.register_keras_serializable(package="shortlist")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 
 from shortlist.index.numbers import as_integer
-from shortlist.models.row_updates import EmbeddingTable
+from shortlist.models.row_tables import EmbeddingTable
 
 
 def embedding_tower(

@@ -200,7 +200,10 @@ class TwoTower(Retriever):
             epochs: Passes over the interactions, at most.
             batch_size: Interactions in a batch, for in-batch retrieval also the candidates in the
                 softmax; for `Catalogue` users in a batch.
-            optimizer: A Keras optimizer, or the name of one with Keras's own settings.
+            optimizer: A Keras optimizer, or the name of one with Keras's own settings. Tables of
+                more than 16,384 rows are updated by row where it is SGD without momentum, Adagrad,
+                Adam or AdamW; Adam and weight decay are then lazy: they change a row only when it
+                is looked up.
             decay: Whether the learning rate falls in equal steps, from its own in the first epoch
                 to almost 0 in the last of `epochs`.
             validation: Held-out interactions. After every epoch the candidates are embedded and
