@@ -5,6 +5,7 @@
 #   make quick   what to run while you work: under 90 s    make wheel   the wheel and the source distribution
 #   make bare    the wheel in environments of its own      make test-lowest   the oldest packages we allow
 #   make test-python PYTHON=python3.13   another Python    make clang   the engine by clang
+#   make kills   1,000 SIGKILLs of writers of live states
 #   make fuzz    damaged index files, for a minute         make sanitize-python   the bindings under sanitizers
 PYTHON ?= python3
 BIN := .venv/bin
@@ -15,7 +16,7 @@ CMAKE := $(CURDIR)/$(BIN)/cmake -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/n
   -DSHORTLIST_TESTS=ON -DSHORTLIST_WERROR=ON
 
 .PHONY: env demo test check bench docs native-test sanitize tsan sanitize-python fuzz neon clean \
-  quick wheel bare test-lowest test-python clang
+  kills quick wheel bare test-lowest test-python clang
 .DELETE_ON_ERROR:
 
 env: .venv/.built
@@ -92,6 +93,10 @@ clang: .venv/.tested
 	@$(CMAKE) -S . -B build/clang -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER=clang++ >/dev/null
 	@$(BIN)/cmake --build build/clang
 	@$(BIN)/ctest --test-dir build/clang --output-on-failure
+
+# Writers of live states, killed 1,000 times on SQLite and as often on PostgreSQL.
+kills: .venv/.tested
+	SHORTLIST_KILLS=1000 KERAS_BACKEND=jax $(BIN)/pytest tests/live/test_kills.py
 
 quick: .venv/.tested
 	tools/quick

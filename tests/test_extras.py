@@ -84,6 +84,7 @@ def test_the_package_itself_needs_numpy_alone() -> None:
         ("models", "polars", "train"),
         ("bundle", "onnxruntime", "bundle"),
         ("bundle", "polars", "bundle"),
+        ("live", "msgspec", "bundle"),
         ("serving", "litestar", "serve"),
         ("serving", "polars", "serve"),
     ],
@@ -147,6 +148,13 @@ def test_a_plot_without_matplotlib_names_the_extra(attribute: str, hidden: str) 
     said = without(hidden, f"from shortlist.{attribute}", KERAS_BACKEND="jax").stdout
     assert f"needs {hidden}" in said
     assert said.endswith("pip install 'shortlist[report]'\n")
+
+
+def test_a_live_state_in_postgresql_names_the_extra() -> None:
+    code = "from shortlist.live import LiveState; LiveState.open('postgresql://host/db')"
+    said = without("psycopg", code).stdout
+    assert said.startswith("MissingExtraError: A live state in PostgreSQL needs psycopg, which is")
+    assert said.endswith("pip install 'shortlist[postgres]'\n")
 
 
 def test_a_pandas_frame_that_needs_pyarrow_names_the_extra() -> None:
@@ -214,6 +222,8 @@ EXTRA_OF = {
     "bundle/": "bundle",
     "bundle/export.py": "train",
     "bundle/layers.py": "train",
+    "live/": "bundle",
+    "live/postgres.py": "postgres",
     "serving/": "serve",
     "cli/": "bundle",
 }

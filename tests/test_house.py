@@ -26,6 +26,7 @@ FLOORS = {
     "evaluation": 3,
     "models": 3,
     "bundle": 4,
+    "live": 4,
     "serving": 5,
     "cli": 6,
 }

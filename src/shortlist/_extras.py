@@ -20,6 +20,7 @@ EXTRAS = {
     "torch": (*_TRAIN, "torch"),
     "serve": (*_BUNDLE, "litestar", "uvicorn", "uvloop", "httptools", "prometheus_client"),
     "report": (*_BUNDLE, "matplotlib", "jinja2"),
+    "postgres": (*_BUNDLE, "psycopg"),
 }
 
 # Keras's backends, in the order in which one is chosen, each with the extra that brings it.
