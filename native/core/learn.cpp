@@ -8,6 +8,7 @@
 #include "codebook.h"
 #include "partition/kmeans.h"
 #include "partition/routing.h"
+#include "scattered.h"
 #include "threads.h"
 
 namespace shortlist {
@@ -77,7 +78,7 @@ Leaves sum_up(const Codebook& codebook, const float* rows, const Members& member
           return;
         }
         for (std::uint32_t i = begin; i < end; ++i) {
-          augmentation.row(rows + std::size_t{members.order[i]} * augmentation.dim, row.data());
+          augmentation.row(scattered_row(rows, augmentation.dim, members.order.data(), i, end), row.data());
           for (std::size_t t = 0; t < dim; ++t) sum[t] += row[t];
         }
         const double count = end - begin;
@@ -141,7 +142,8 @@ void learn_codes(Codebook& codebook, const float* rows, const Members& members, 
   codebook.scales = Array<float>(cells, 0.0f);  // how many there are is known from now on
   const Array<float> centroids = codebook.coded_centroids();
   const ReadRow read = [&](std::size_t place, float* out) {
-    codebook.augmentation.row(rows + std::size_t{members.order[place]} * codebook.dim, out);
+    codebook.augmentation.row(scattered_row(rows, codebook.dim, members.order.data(), place, members.order.size()),
+                              out);
   };
   codebook.quantizer = kind == RowCodes::int8 ? Quantizer::int8(dim)
                                               : learn_quantizer(dim, static_cast<std::size_t>(kind), members.starts,

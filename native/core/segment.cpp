@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "partition/kmeans.h"
+#include "scattered.h"
 #include "search/topk.h"
 #include "threads.h"
 
@@ -21,7 +22,7 @@ void sort_by_projection(const Augmentation& augmentation, const float* rows, con
     std::uint32_t* own = &members.order[members.starts[cell]];
     const std::size_t count = members.starts[cell + 1] - members.starts[cell];
     for (std::size_t i = 0; i < count; ++i) {
-      augmentation.row(rows + std::size_t{own[i]} * augmentation.dim, row.data());
+      augmentation.row(scattered_row(rows, augmentation.dim, own, i, count), row.data());
       projections.push_back({projection_on(row.data(), centroids + cell * dim, dim), own[i]});
     }
     std::sort(projections.begin(), projections.end(), better);

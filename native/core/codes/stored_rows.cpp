@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "kernels/dispatch.h"
+#include "scattered.h"
 #include "threads.h"
 
 namespace shortlist {
@@ -48,7 +49,7 @@ StoredRows::StoredRows(Store how, const float* rows, std::size_t num_dims, const
                [&](std::size_t piece, std::size_t) {
                  const std::size_t last = std::min(order.size(), (piece + 1) * kRowsPerPiece);
                  for (std::size_t position = piece * kRowsPerPiece; position < last; ++position) {
-                   write(position, rows + std::size_t{order[position]} * dim);
+                   write(position, scattered_row(rows, dim, order.data(), position, order.size()));
                  }
                },
                tick);

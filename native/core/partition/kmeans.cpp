@@ -5,6 +5,7 @@
 
 #include "partition/nearest.h"
 #include "random.h"
+#include "scattered.h"
 #include "threads.h"
 
 namespace shortlist {
@@ -25,7 +26,7 @@ std::size_t rows_of_round(std::size_t trained, std::size_t rounds_left) {
 Array<float> gather(const float* rows, std::size_t dim, const std::vector<std::uint32_t>& chosen) {
   Array<float> gathered(chosen.size() * dim);
   for (std::size_t i = 0; i < chosen.size(); ++i) {
-    std::copy_n(rows + std::size_t{chosen[i]} * dim, dim, &gathered[i * dim]);
+    std::copy_n(scattered_row(rows, dim, chosen.data(), i, chosen.size()), dim, &gathered[i * dim]);
   }
   return gathered;
 }
@@ -55,7 +56,7 @@ void update(const float* rows, std::size_t num_rows, std::size_t dim, KMeans& re
       if (begin == end) continue;
       std::fill(sum.begin(), sum.end(), 0.0);
       for (std::uint32_t i = begin; i < end; ++i) {
-        const float* row = rows + std::size_t{members.order[i]} * dim;
+        const float* row = scattered_row(rows, dim, members.order.data(), i, end);
         for (std::size_t t = 0; t < dim; ++t) sum[t] += row[t];
       }
       for (std::size_t t = 0; t < dim; ++t) {
