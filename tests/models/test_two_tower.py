@@ -3,7 +3,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from shortlist.data import Interactions, split_random
+from shortlist.data import Histories, Interactions, Vocabulary, split_random
 from shortlist.data.features import Category, FeatureSpec, Time
 from shortlist.evaluation import evaluate
 from shortlist.index import IndexConfig
@@ -219,6 +219,79 @@ def test_a_history_never_holds_what_is_predicted(camps: Interactions) -> None:
     assert not (histories == batch["candidate"][:, None]).any()
 
 
+def test_training_shows_what_came_before_and_nothing_later() -> None:
+    rows = [1, 1, 1, 1], [30, 10, 20, 40], [30, 10, 20, 20]  # two in one second
+    train = Interactions.from_arrays(*rows[:2], timestamp=rows[2])
+    model = TwoTower.from_interactions(train, embedding_dim=4, history=True)
+    model.fit(train, epochs=1, progress=False)
+    (batch,) = model._pairs(train, 4, seed=None)[0]
+    shown = batch["query_inputs"]["history"]
+    known = [model.items.ids[indices[indices > 0] - 1].tolist() for indices in shown]
+    assert known == [[10, 20, 40], [], [10], [10]]
+    assert np.isfinite(model.loss(Interactions.from_arrays(*rows[:2])))  # no times: all the others
+    (untimed,) = model._pairs(Interactions.from_arrays(*rows[:2]), 4, seed=None)[0]
+    assert (untimed["query_inputs"]["history"] > 0).sum(axis=1).tolist() == [3, 3, 3, 3]
+
+
+def remembering(train: Interactions, objective: str = "retrieval") -> TwoTower:
+    """A model that scores an item by how often it stands in the history it is shown."""
+    users, items = Vocabulary.from_ids(train.user_ids), Vocabulary.from_ids(train.item_ids)
+    one_hot = keras.layers.CategoryEncoding(items.size, output_mode="count")
+    user = keras.Input((1,), name="user", dtype="int32")
+    past = keras.Input((None,), name="history", dtype="int32")
+    query = keras.Model({"user": user, "history": past}, one_hot(past))
+    candidate = keras.Input((1,), dtype="int32")
+    model = TwoTower(
+        query,
+        keras.Model(candidate, one_hot(candidate)),
+        users,
+        items,
+        objective=objective,
+        query_inputs=lambda indices: {"user": indices[:, None]},
+        candidate_inputs=lambda indices: indices[:, None],
+        history=True,
+    )
+    model.seen = Histories.from_interactions(train)
+    return model
+
+
+def test_a_history_ends_before_the_query_is_asked() -> None:
+    train = Interactions.from_arrays([1, 1, 2], [10, 30, 20], timestamp=[10, 30, 5])
+    model = remembering(train)
+
+    def remembered(at: object) -> list[set[int]]:
+        scores, ids, _ = model.recommend([1, 2], k=3, exclude_seen=False, at=at)
+        return [set(row[kept].tolist()) for row, kept in zip(ids, scores > 0, strict=True)]
+
+    assert remembered(None) == [{10, 30}, {20}]
+    assert remembered(20) == [{10}, {20}]
+    assert remembered([30, 5]) == [{10}, set()]
+    assert remembered(["1970-01-01T00:00:31Z", None]) == [{10, 30}, {20}]
+
+
+def test_nothing_later_leaks_into_an_evaluation() -> None:
+    train = Interactions.from_arrays([1, 1, 2], [10, 30, 20], timestamp=[10, 30, 5])
+    test = Interactions.from_arrays([1], [20], timestamp=[20])
+
+    class Noting(TwoTower):
+        def recommend(self, *args, **kwargs):
+            at = kwargs.get("at")
+            asked.append((kwargs["exclude"][0].tolist(), None if at is None else at.tolist()))
+            return super().recommend(*args, **kwargs)
+
+    for objective, at_their_times, expected in [
+        ("retrieval", None, ([10], [20])),
+        ("retrieval", False, ([10, 30], None)),
+        ("catalogue", None, ([10, 30], None)),  # it learns sets
+        ("catalogue", True, ([10], [20])),
+    ]:
+        asked: list[tuple[list[int], object]] = []
+        model = remembering(train, objective)
+        model.__class__ = Noting
+        evaluate(model, test, train=train, ks=(1,), baselines={}, at_their_times=at_their_times)
+        assert asked[0] == expected, objective  # further ones look for ties
+
+
 def test_a_model_without_histories_says_so(model: TwoTower) -> None:
     with pytest.raises(ValueError, match="build the model with history=True"):
         model.recommend_from([[0]])
@@ -311,7 +384,9 @@ def test_a_timed_model_is_evaluated_at_the_time_of_each_interaction(
     assert measured["hit_rate@15"] > 0.9  # of 30 items the 15 of the hour
     assert measured.baselines["Popularity"]["hit_rate@15"] < 0.6
     untimed = Interactions.from_polars(hours.frame.drop("timestamp"))
-    with pytest.raises(ValueError, match="evaluated on `test` with 'timestamp'"):
+    with pytest.raises(
+        ValueError, match="with a column 'timestamp', and there is none; at_their_times=False"
+    ):
         evaluate(clock, untimed, train=hours, exclude_seen=False)
 
 

@@ -158,13 +158,7 @@ def train(
     history = recipe.fit(model, parts.train)
     with stage("measuring"):
         # As the bundle will answer: it holds users, and nobody tells it when they ask.
-        result = evaluate(
-            lambda users, k, exclude: model.recommend(
-                users, k, exclude_seen=False, exclude=exclude
-            ),
-            parts.test,
-            train=parts.train,
-        )
+        result = evaluate(model, parts.test, train=parts.train, at_their_times=False)
         in_time = evaluate(model, parts.test, train=parts.train) if model.timed else None
     run: dict[str, Any] = {
         "seed": recipe.seed,

@@ -34,6 +34,7 @@ def evaluate(
     exclude_seen: bool = True,
     baselines: Mapping[str, Recommender] | None = None,
     queries: Callable[[npt.NDArray[Any]], Any] | None = None,
+    at_their_times: bool | None = None,
     block_size: int = 1024,
 ) -> Evaluation:
     """Measures how well a recommender finds held-out interactions, beside Popularity.
@@ -42,8 +43,9 @@ def evaluate(
     by id. Candidates with equal scores count by their expectation over all orders, and lists are
     asked for further where a tie runs past the last rank, so ties never flatter.
 
-    A model with time features is asked once for every held-out interaction, at its own time, and so
-    are the baselines. Each interaction is then a query with one positive.
+    A model that learnt with times (time features, or histories up to each interaction) is asked
+    once for every held-out interaction, at its own time, and so are the baselines. Each interaction
+    is then a query with one positive, whose history and seen items end before its time.
 
     With `train`, users without interactions there are left out; the result counts them. With
     `exclude_seen`, held-out interactions that are also in train are left out too, since no answer
@@ -63,6 +65,9 @@ def evaluate(
         baselines: Recommenders to measure beside it, by name; None gives Popularity where `train`
             is given, an empty mapping none.
         queries: For an index: turns (q,) user ids into (q, d) embeddings.
+        at_their_times: Whether each held-out interaction is a query at its own time, as said above;
+            None does as the model learnt. `Catalogue` learns sets, as the baselines do, and is
+            asked with all of train, unless you say True.
         block_size: Users asked at once.
 
     Returns:
@@ -96,7 +101,7 @@ def evaluate(
     pairs, left_out = held_out(test, train, exclude_seen)
     if baselines is None:
         baselines = {} if train is None else {"Popularity": Popularity(train)}
-    timed = is_timed(recommender)
+    timed = is_timed(recommender) if at_their_times is None else at_their_times
     asked = Queries.at_their_times(pairs) if timed else Queries.of_users(pairs)
     seen = Histories.from_interactions(train) if exclude_seen and train is not None else None
     text = pairs["item_id"].dtype == pl.String
@@ -152,7 +157,7 @@ class _Asking:
         Every query is asked for one candidate more than k. Where that one scores like the k-th,
         more are asked for, with those already given excluded, until the tie ends.
         """
-        exclude = None if self.seen is None else self.seen(asked.users)
+        exclude = None if self.seen is None else _had(self.seen, asked)
         width = min(self.k + 1, MAX_K)
         lists = self._ask(asked, width, exclude, start=0)
         if lists.width == 0:
@@ -204,6 +209,13 @@ class _Asking:
                 ),
             )
         return lists
+
+
+def _had(seen: Histories, asked: Queries) -> list[npt.NDArray[Any]]:
+    """What each query's user had in train, before its time where it has one."""
+    if asked.at is None or seen.times is None:
+        return seen(asked.users)
+    return seen.before(asked.users, asked.at)
 
 
 def _longer(

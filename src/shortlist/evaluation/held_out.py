@@ -46,7 +46,10 @@ class Queries:
     def at_their_times(cls, pairs: pl.DataFrame) -> Queries:
         """Returns one query an interaction."""
         if "timestamp" not in pairs.columns:
-            raise ValueError("A model with time features is evaluated on `test` with 'timestamp'.")
+            raise ValueError(
+                "A model that knows when queries are asked is evaluated on `test` with a column "
+                "'timestamp', and there is none; at_their_times=False asks once for each user."
+            )
         users, items = pairs["user_id"].to_numpy(), pairs["item_id"].to_numpy()
         return cls(users, pairs["timestamp"].to_numpy(), items, np.ones(len(users), np.int64))
 

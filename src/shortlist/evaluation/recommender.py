@@ -32,7 +32,7 @@ class Recommender(Protocol):
 
 
 def is_timed(recommender: Any) -> bool:
-    """Returns whether the moment of a query is part of it: a model with time features."""
+    """Returns whether the time of a query was part of it in training."""
     return bool(getattr(recommender, "timed", False))
 
 
@@ -50,9 +50,13 @@ def as_answer(recommender: Any, queries: Callable[[npt.NDArray[Any]], Any] | Non
 
         return search
     if isinstance(recommender, Recommender):
-        timed = is_timed(recommender)
+        takes_time = getattr(recommender, "takes_time", is_timed(recommender))
         return lambda users, at, k, exclude: recommender.recommend(
-            users, k, exclude_seen=False, exclude=exclude, **({"at": at} if timed else {})
+            users,
+            k,
+            exclude_seen=False,
+            exclude=exclude,
+            **({"at": at} if takes_time and at is not None else {}),
         )
     if callable(recommender):
         return lambda users, _, k, exclude: recommender(users, k, exclude)

@@ -73,6 +73,8 @@ class PairBatches(Batches):
         seed: Seed of the order; None keeps the order of the rows.
         histories: The items of each user, if the query tower takes them, encoded; the candidate of
             a row is left out of its own history.
+        times: When each row was, in seconds since 1970: its history ends before. None gives every
+            row the whole history of its user.
         moments: Further inputs of the query tower, with a row per interaction.
     """
 
@@ -85,6 +87,7 @@ class PairBatches(Batches):
         seed: int | None = None,
         *,
         histories: Histories | None = None,
+        times: npt.NDArray[np.int64] | None = None,
         moments: Arrays | None = None,
     ) -> None:
         super().__init__(np.arange(len(columns["user"])), batch_size, seed)
@@ -92,6 +95,7 @@ class PairBatches(Batches):
         self._query_inputs = query_inputs
         self._candidate_inputs = candidate_inputs
         self._histories = histories
+        self._times = times
         self._width = 1 if histories is None else _longest(histories, MAX_HISTORY)
         self._moments = moments or {}
 
@@ -102,7 +106,8 @@ class PairBatches(Batches):
         users, candidates = batch.pop("user"), batch["candidate"]
         queries = self._query_inputs(users)
         if self._histories is not None:
-            items = self._histories.padded(users, MAX_HISTORY, width=self._width)
+            before = None if self._times is None else self._times[rows]
+            items = self._histories.padded(users, MAX_HISTORY, width=self._width, before=before)
             queries = {**queries, HISTORY: np.where(items == candidates[:, None], 0, items)}
         if self._moments:
             queries = {**queries, **{name: array[rows] for name, array in self._moments.items()}}

@@ -11,7 +11,9 @@ import numpy.typing as npt
 import polars as pl
 
 from shortlist.data import DataError, Vocabulary
+from shortlist.data.columns import Source
 from shortlist.data.features import FeatureSpec, Output
+from shortlist.data.times import time_column
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -89,13 +91,7 @@ class Moments:
         if at is None:
             unknown = self.features.transform_one({})
             return {name: np.repeat(array, count, axis=0) for name, array in unknown.items()}
-        if isinstance(at, str) or not isinstance(at, Sequence | np.ndarray | pl.Series):
-            at = [at] * count
-        if len(at) != count:
-            raise ValueError(
-                f"`at` must be one time or one for each of {count} queries, got {len(at)}."
-            )
-        return self.features.transform({TIMESTAMP: pl.Series(TIMESTAMP, at)})
+        return self.features.transform({TIMESTAMP: _times(at, count)})
 
     def to_learn_from(self, times: npt.NDArray[np.int64], seed: int | None) -> Arrays:
         """Returns the features of each moment of training.
@@ -111,6 +107,41 @@ class Moments:
         for name, array in known.items():
             array[hidden] = unknown[name]
         return known
+
+
+def ends(at: Any, count: int) -> npt.NDArray[np.int64]:
+    """Returns where the history of each query ends: at its time, in seconds since 1970.
+
+    Args:
+        at: As for `Moments`; the history of a query whose time is unknown ends never.
+        count: The number of queries.
+
+    Example:
+        >>> ends(["1970-01-01T00:01:00Z", None], 2)[0]
+        np.int64(60)
+    """
+    times = _times(at, count)
+    if times.dtype.is_float():
+        times = times.fill_nan(None)
+    known = times.is_not_null()
+    out = np.full(count, np.iinfo(np.int64).max)
+    out[known.to_numpy()] = time_column(
+        times.filter(known),
+        Source("`at`", options=False),
+        "s" if times.dtype.is_numeric() else None,
+    )
+    return out
+
+
+def _times(at: Any, count: int) -> pl.Series:
+    """The time of each query as it was given: one for each, or one for all."""
+    if isinstance(at, str) or not isinstance(at, Sequence | np.ndarray | pl.Series):
+        at = [at] * count
+    if len(at) != count:
+        raise ValueError(
+            f"`at` must be one time or one for each of {count} queries, got {len(at)}."
+        )
+    return pl.Series(TIMESTAMP, at)
 
 
 def id_columns(vocabulary: Vocabulary, name: str) -> Columns:

@@ -13,7 +13,7 @@ from shortlist.data import DataError, Histories, Vocabulary
 from shortlist.data.histories import MAX_HISTORY
 from shortlist.ids import Ids, as_ids, check_kind, unknown_id
 from shortlist.index import Index, IndexConfig, SearchResult
-from shortlist.models.inputs import HISTORY, Inputs, Moments, indices_only
+from shortlist.models.inputs import HISTORY, Inputs, Moments, ends, indices_only
 from shortlist.models.towers import embedding_tower
 
 # Users or items embedded at a time; fewer where each has a history of up to MAX_HISTORY items.
@@ -103,16 +103,23 @@ class Retriever:
 
     @property
     def timed(self) -> bool:
-        """Whether the moment of a query is part of it."""
-        return self.moments is not None
+        """Whether an evaluation asks at the time of each held-out interaction."""
+        return self.takes_time
+
+    @property
+    def takes_time(self) -> bool:
+        """Whether a query may say when it is asked: time features, or a history with times."""
+        in_time = self.history and self._seen is not None and self._seen.times is not None
+        return self.moments is not None or in_time
 
     def embed_queries(self, user_ids: Any, *, at: Any = None) -> npt.NDArray[np.float32]:
         """Returns the (q, d) embeddings of users.
 
         Args:
             user_ids: (q,) ids of users known from training, or one.
-            at: For a model with time features: when each asks, (q,) seconds since 1970, date-times
-                or ISO 8601 text, or one for all; None if nobody knows.
+            at: When each asks, (q,) seconds since 1970, date-times or ISO 8601 text, or one for
+                all: time features are of then, and a history ends before. None if nobody knows; a
+                history is then whole.
 
         Raises:
             ValueError: If a user is unknown, naming the first, or `at` does not fit.
@@ -263,17 +270,25 @@ class Retriever:
         at: Any = None,
     ) -> npt.NDArray[np.float32]:
         """Embeds users, each with the encoded history of its owner: of the same user if None."""
-        if at is not None and self.moments is None:
-            raise ValueError("`at` is for a model with time features, and this one has none.")
+        if at is not None and not self.takes_time:
+            raise ValueError(
+                "`at` is for a model with time features, or with a history of interactions that "
+                "have times, and this one has neither."
+            )
         moments = None if self.moments is None else self.moments(at, len(indices))
         owners = indices if owners is None else owners
+        before = None
+        if at is not None and histories is not None and histories.times is not None:
+            before = ends(at, len(indices))
 
         def inputs(rows: npt.NDArray[np.int64]) -> Any:
             queries = self.query_inputs(indices[rows])
             if moments is not None:
                 queries = {**queries, **{name: array[rows] for name, array in moments.items()}}
             if histories is not None:
-                items = histories.padded(owners[rows], MAX_HISTORY)
+                items = histories.padded(
+                    owners[rows], MAX_HISTORY, before=None if before is None else before[rows]
+                )
                 # Widths in powers of 2, since a backend that compiles does so for every shape.
                 width = 1 << (items.shape[1] - 1).bit_length()
                 queries = {**queries, HISTORY: np.pad(items, ((0, 0), (0, width - items.shape[1])))}

@@ -47,7 +47,9 @@ class TwoTower(Retriever):
             indices themselves, as int32.
         candidate_inputs: The same for `items`.
         history: Whether the query tower has one more input, `"history"`: (n, h) indices of the
-            items each user had in training, padded with 0. What is being predicted is left out.
+            items each user had in training, padded with 0. Where interactions have times, training
+            shows only what came before the one to be predicted; else all but that one. `Catalogue`
+            hides items at random, whatever their times.
         moments: What the query tower knows of the moment of a query, as further inputs.
         rating_range: The ratings that scale to 0 and 1; None takes the least and greatest of the
             first training.
@@ -103,6 +105,15 @@ class TwoTower(Retriever):
         if self.moments is not None and isinstance(objective, Catalogue):
             raise ValueError("Catalogue learns user by user and can have no time features.")
         self._objective = objective
+
+    @property
+    def timed(self) -> bool:
+        """Whether an evaluation asks at the time of each held-out interaction.
+
+        It does where training was so: with time features, or with histories up to each interaction.
+        `Catalogue` learns sets of items without times, and is asked with all of a user's items.
+        """
+        return self.takes_time and not isinstance(self.objective, Catalogue)
 
     @classmethod
     def from_interactions(
@@ -239,7 +250,15 @@ class TwoTower(Retriever):
 
         def measure(held_out: Interactions) -> float:
             self._indexes.clear()
-            return evaluate(self, held_out, train=train, ks=(rank,), baselines={})[monitor]
+            at_their_times = self.timed and TIMESTAMP in held_out.frame.columns
+            return evaluate(
+                self,
+                held_out,
+                train=train,
+                ks=(rank,),
+                baselines={},
+                at_their_times=at_their_times,
+            )[monitor]
 
         kept = self._seen, self.rating_range, self._indexes
         self._seen, self.rating_range, self._indexes = seen, rating_range, {}
@@ -293,16 +312,20 @@ class TwoTower(Retriever):
         )
 
     def _pairs(self, interactions: Interactions, batch_size: int, seed: int | None) -> PairBatches:
-        moments = None
-        if self.moments is not None:
-            moments = self.moments.to_learn_from(interactions.frame[TIMESTAMP].to_numpy(), seed)
+        histories = self._history_of_users() if self.history else None
+        moments = times = None
+        if TIMESTAMP in interactions.frame.columns:
+            times = interactions.frame[TIMESTAMP].to_numpy()
+        if self.moments is not None and times is not None:
+            moments = self.moments.to_learn_from(times, seed)
         return PairBatches(
             self._columns(interactions),
             self.query_inputs,
             self.candidate_inputs,
             batch_size,
             seed,
-            histories=self._history_of_users() if self.history else None,
+            histories=histories,
+            times=None if histories is None or histories.times is None else times,
             moments=moments,
         )
 
@@ -372,7 +395,7 @@ class TwoTower(Retriever):
                 f"`{argument}` holds none of the items of this model; build a model for it by "
                 "TwoTower.from_interactions."
             )
-        if self.timed and TIMESTAMP not in frame.columns:
+        if self.moments is not None and TIMESTAMP not in frame.columns:
             raise ValueError(
                 f"`{argument}`: time features need interactions with a column 'timestamp'."
             )
