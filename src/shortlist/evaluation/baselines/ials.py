@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shortlist.data import Interactions
+from shortlist.evaluation.baselines.least_squares import Choices, solve
 from shortlist.evaluation.baselines.linear import Chosen, LinearRecommender
 
 
@@ -68,25 +69,17 @@ class IALS(LinearRecommender):
     def _fit(self, chosen: Chosen, num_items: int) -> npt.NDArray[np.floating]:
         rng = np.random.default_rng(self._seed)
         items = rng.normal(0.0, 0.1 / np.sqrt(self._factors), (num_items, self._factors))
-        users = np.repeat(np.arange(len(chosen)), [len(own) for own in chosen])
-        by_item = np.argsort(np.concatenate(chosen), kind="stable")
-        ends = np.cumsum(np.bincount(np.concatenate(chosen), minlength=num_items))
-        choosers = np.split(users[by_item], ends[:-1])
+        self._item_factors = items.astype(np.float32)
+        of_users = Choices.from_lists(chosen, num_items)
+        of_items = of_users.transposed()
         for _ in range(self._iterations):
-            items = self._solve(choosers, self._solve(chosen, items))
-        self._item_factors = items
-        return items
+            users = self._solve(of_users, self._item_factors)
+            self._item_factors = self._solve(of_items, users)
+        return self._item_factors
 
     def _embed(self, chosen: Chosen) -> npt.NDArray[np.floating]:
-        return self._solve(chosen, self._item_factors)
+        choices = Choices.from_lists(chosen, len(self._item_factors))
+        return self._solve(choices, self._item_factors)
 
-    def _solve(self, chosen: Chosen, others: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Returns the best factors of each row given those of the other side."""
-        unobserved = self._unobserved_weight * others.T @ others
-        solved = np.zeros((len(chosen), self._factors))
-        for row, rows in enumerate(chosen):
-            own = others[rows]
-            ridge = self._l2 * (len(own) + self._unobserved_weight * len(others))
-            system = unobserved + own.T @ own + ridge * np.eye(self._factors)
-            solved[row] = np.linalg.solve(system, own.sum(axis=0))
-        return solved
+    def _solve(self, choices: Choices, others: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return solve(choices, others, unobserved_weight=self._unobserved_weight, l2=self._l2)
