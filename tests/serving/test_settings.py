@@ -55,6 +55,39 @@ def test_k_is_limited(small: Running, path: str, body):
         assert "limit `k`" in answer["error"]
 
 
+WITHOUT_K = {
+    "recommend": ("/api/v1/recommend", {"user_id": "u0"}, lambda found: len(found["items"])),
+    "similar": ("/api/v1/similar", {"item_id": "f0"}, lambda found: len(found["items"])),
+    "rows": (
+        "/v1/models/m:predict",
+        {"instances": ["u0"]},
+        lambda found: found["predictions"][0]["count"],
+    ),
+    "columns": (
+        "/v1/models/m:predict",
+        {"inputs": ["u0"]},
+        lambda found: found["outputs"]["count"][0],
+    ),
+    "tensors": (
+        "/v2/models/m/infer",
+        {"inputs": _tensors(1, 0)["inputs"][:1]},
+        lambda found: found["outputs"][2]["data"][0],
+    ),
+}
+
+
+@pytest.mark.parametrize(("path", "body", "count"), WITHOUT_K.values(), ids=WITHOUT_K)
+def test_a_request_that_names_no_k_gets_what_the_limit_allows(
+    small: Running, path: str, body, count
+):
+    status, answer = small.json(path, body)
+    assert (status, count(answer)) == (200, SMALL.k)
+
+
+def test_the_usual_k_is_ten_or_the_limit():
+    assert [Limits(k=k).usual_k for k in (1, 9, 10, 1_000)] == [1, 9, 10, 10]
+
+
 @pytest.mark.parametrize("value", ["3", 2.5, 2.0, True, None, [2]])
 @pytest.mark.parametrize(("path", "body"), K.values(), ids=K)
 def test_k_is_an_integer(small: Running, path: str, body, value):

@@ -29,6 +29,7 @@ from shortlist.serving.answers import Query, Service
 from shortlist.serving.errors import LOADING_ERRORS, LOOKUP_ERRORS, QUERY_ERRORS, RequestError
 from shortlist.serving.gate import replayed
 from shortlist.serving.model import ServedModel
+from shortlist.serving.settings import Limits
 from shortlist.serving.tensorflow_serving import LOWEST, served
 from shortlist.serving.tensors import InputTensor, OutputTensor, raw_bytes, read_input
 
@@ -195,7 +196,7 @@ async def infer(
     service: Service = state.service
     model = served(service, name, version)
     tensors: Any = request.scope.get("shortlist.tensors", memoryview(b""))
-    users, query = _query(data, tensors, service.settings.limits.rows)
+    users, query = _query(data, tensors, service.settings.limits)
     for output in data.outputs or ():
         if output.name not in OUTPUTS:
             raise RequestError(
@@ -225,7 +226,7 @@ def _split(body: bytes, header_length: bytes) -> tuple[bytes, memoryview]:
     return body[:length], memoryview(body)[length:]
 
 
-def _query(asked: InferRequest, blob: memoryview, most: int) -> tuple[list[Any], Query]:
+def _query(asked: InferRequest, blob: memoryview, limits: Limits) -> tuple[list[Any], Query]:
     values: dict[str, list[Any]] = {}
     for tensor in asked.inputs:
         if tensor.name not in _INPUTS or tensor.name in values:
@@ -236,13 +237,13 @@ def _query(asked: InferRequest, blob: memoryview, most: int) -> tuple[list[Any],
             raise RequestError(
                 400, f"{tensor.name!r} must be {_INPUTS[tensor.name]}, got {tensor.datatype}."
             )
-        values[tensor.name], taken = read_input(tensor, blob, most)
+        values[tensor.name], taken = read_input(tensor, blob, limits.rows)
         blob = blob[taken:]
     if len(blob):
         raise RequestError(400, f"The body has {len(blob)} bytes that belong to no input.")
     if "user_id" not in values:
         raise RequestError(400, "The input 'user_id' is needed.")
-    k = _single(values, "k", 10, int)
+    k = _single(values, "k", limits.usual_k, int)
     return values["user_id"], Query(k=k, exclude_seen=_single(values, "exclude_seen", True, bool))
 
 

@@ -29,7 +29,7 @@ class RecommendRequest(msgspec.Struct, forbid_unknown_fields=True):
     user_id: Id | None = None
     history: list[Id] | None = None
     features: dict[str, Any] | None = None
-    k: int = 10
+    k: int | msgspec.UnsetType = msgspec.UNSET
     exclude_seen: bool = True
     exclude: list[Id] = []
     allow: list[Id] | None = None
@@ -40,7 +40,7 @@ class SimilarRequest(msgspec.Struct, forbid_unknown_fields=True):
     """Which item to find others like."""
 
     item_id: Id
-    k: int = 10
+    k: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class ScoredItem(msgspec.Struct):
@@ -217,6 +217,7 @@ def describe_limits(document: OpenAPI, limits: Limits) -> None:
     for name in ("RecommendRequest", "SimilarRequest"):
         properties = schemas[name].properties
         properties["k"].minimum, properties["k"].maximum = 1, limits.k
+        properties["k"].default = limits.usual_k
         for ids in properties.keys() & {"history", "exclude", "allow"}:
             lists = [properties[ids], *(properties[ids].one_of or ())]
             for one in lists:
@@ -233,7 +234,7 @@ async def _recommended(service: Service, body: bytes) -> RankedItems:
     data = decoded(_recommend_request, body, "recommend request")
     model = service.repository.model()
     query = Query(
-        k=data.k,
+        k=_named_or_usual(service, data.k),
         exclude_seen=data.exclude_seen,
         exclude=data.exclude,
         allow=data.allow,
@@ -246,8 +247,12 @@ async def _recommended(service: Service, body: bytes) -> RankedItems:
 async def _similar(service: Service, body: bytes) -> RankedItems:
     data = decoded(_similar_request, body, "similar request")
     model = service.repository.model()
-    answer = await service.similar(model, data.item_id, data.k)
+    answer = await service.similar(model, data.item_id, _named_or_usual(service, data.k))
     return _ranked(model, answer.result, False, answer.embed_seconds, answer.search_seconds)
+
+
+def _named_or_usual(service: Service, k: int | msgspec.UnsetType) -> int:
+    return service.settings.limits.usual_k if isinstance(k, msgspec.UnsetType) else k
 
 
 def _item(service: Service, value: str) -> ItemDetails:

@@ -25,8 +25,12 @@ class Asked:
     exclude_seen: Sequence[bool]
 
 
-def from_instances(instances: list[Any]) -> Asked:
+def from_instances(instances: list[Any], limits: Limits) -> Asked:
     """Read rows: user ids, or records of user_id, k and exclude_seen.
+
+    Args:
+        instances: The rows.
+        limits: Give the k of a row that names none.
 
     Raises:
         RequestError: A row is neither (400).
@@ -42,7 +46,7 @@ def from_instances(instances: list[Any]) -> Asked:
                 f"exclude_seen, got {str(instance)[:100]}.",
             )
         users.append(_scalar(record["user_id"], "user_id"))
-        ks.append(_count(_scalar(record.get("k", 10), "k")))
+        ks.append(_count(_scalar(record.get("k", limits.usual_k), "k")))
         seen.append(_flag(_scalar(record.get("exclude_seen", True), "exclude_seen")))
     return Asked(users, ks, seen)
 
@@ -52,7 +56,7 @@ def from_inputs(inputs: Any, limits: Limits) -> Asked:
 
     Args:
         inputs: The columns.
-        limits: How many rows there may be.
+        limits: How many rows there may be, and the k where none is named.
 
     Raises:
         RequestError: They are no such columns, of different lengths, or too long (400).
@@ -63,7 +67,7 @@ def from_inputs(inputs: Any, limits: Limits) -> Asked:
         raise RequestError(400, "`inputs` must have user_id, and may have k and exclude_seen.")
     users = [_scalar(user, "user_id") for user in _column(columns["user_id"])]
     limits.check_rows(len(users))
-    ks = [_count(_scalar(k, "k")) for k in _column(columns.get("k", 10))]
+    ks = [_count(_scalar(k, "k")) for k in _column(columns.get("k", limits.usual_k))]
     seen = [
         _flag(_scalar(value, "exclude_seen"))
         for value in _column(columns.get("exclude_seen", True))

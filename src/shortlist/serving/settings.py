@@ -51,6 +51,11 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 f"`k` must be at most {MAX_K}, the most that an index returns, got {self.k}."
             )
 
+    @property
+    def usual_k(self) -> int:
+        """The k of a request that names none: 10, or the limit where that is less."""
+        return min(10, self.k)
+
     def check_rows(self, count: int) -> None:
         """Refuse a request for nobody, or for too many.
 

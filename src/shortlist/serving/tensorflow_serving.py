@@ -214,12 +214,13 @@ async def _predict(
         )
     if (body.instances is None) == (body.inputs is None):
         raise RequestError(400, "Give either `instances` (rows) or `inputs` (columns).")
+    limits = service.settings.limits
     if body.instances is not None:
-        asked = from_instances(body.instances)
+        asked = from_instances(body.instances, limits)
     else:
-        asked = from_inputs(body.inputs, service.settings.limits)
+        asked = from_inputs(body.inputs, limits)
     for k in asked.k:
-        service.settings.limits.check_k(k)
+        limits.check_k(k)
     query = Query(k=max(asked.k, default=1), exclude_seen=asked.exclude_seen)
     answer = await service.recommend_users(model, asked.users, query)
     result = answer.result

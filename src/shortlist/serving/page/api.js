@@ -60,5 +60,5 @@ export const api = {
   user: (id, signal) => call(`user?${query({ id })}`, { signal }),
   item: (id, signal) => call(`item?${query({ id })}`, { signal }),
   recommend: (body, signal) => post("recommend", body, signal),
-  similar: (id, k, signal) => post("similar", { item_id: id, k }, signal),
+  similar: (id, signal) => post("similar", { item_id: id }, signal),
 };

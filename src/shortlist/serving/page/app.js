@@ -16,7 +16,7 @@ function readAddress() {
     user: given.get("user"),
     films: given.getAll("film"),
     fresh: given.has("new") || given.has("film"),
-    k: Number.isInteger(k) && k >= 1 ? k : 10,
+    k: Math.min(Number.isInteger(k) && k >= 1 ? k : 10, Number(at("k").max) || Infinity),
     seen: given.get("seen") !== "keep",
     exact: given.get("exact") === "yes",
     item: given.get("item"),
@@ -166,7 +166,7 @@ async function showItem(id) {
   at("drawer-similar").replaceChildren(skeletons(5));
   if (!drawer.open) drawer.showModal();
   try {
-    const [item, similar] = await Promise.all([api.item(id, signal), api.similar(id, 10, signal)]);
+    const [item, similar] = await Promise.all([api.item(id, signal), api.similar(id, signal)]);
     at("drawer-title").textContent = item.title || String(item.id);
     const details = { id: item.id, ...item.details };
     at("drawer-details").replaceChildren(
@@ -188,6 +188,7 @@ async function start() {
   try {
     const model = await api.model();
     at("k").max = model.limits.k;
+    state = readAddress(); // again, within the limit
     const facts = [
       ["candidates", model.candidates.toLocaleString("en")],
       ["users", model.users.toLocaleString("en")],
