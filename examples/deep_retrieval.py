@@ -12,11 +12,9 @@ import os
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
-from dataclasses import replace
 from pathlib import Path
 
 import keras
-import polars as pl
 from matplotlib.figure import Figure
 from movies import arguments, load
 
@@ -32,7 +30,7 @@ split = split_random(ratings, seed=0)
 
 def loved(ratings):
     """Returns the ratings of 5."""
-    return replace(ratings, frame=ratings.frame.filter(pl.col("rating") == 5))
+    return ratings.take(ratings.values["rating"] == 5)
 
 
 # A part of the training data chooses the epoch; what is held out judges it and nothing else.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -209,8 +208,9 @@ def _with_kinds(interactions: Interactions, bundle: Bundle) -> Interactions:
 
     Its item ids may be text because its table of items, which is not read here, has text ids.
     """
-    frame = interactions.frame.with_columns(
-        interactions.frame["user_id"].cast(bundle.tower.user_ids.dtype),
-        interactions.frame["item_id"].cast(bundle.items.ids.dtype),
-    )
-    return replace(interactions, frame=frame, users=None, items=None)
+    from shortlist.data import Interactions
+    from shortlist.data.tables import Tables
+
+    user = interactions.user.cast(bundle.tower.user_ids.dtype)
+    item = interactions.item.cast(bundle.items.ids.dtype)
+    return Interactions.of_tables(Tables(user, item, interactions.values, None, None))

@@ -188,7 +188,7 @@ def train(
             model,
             items=table,
             id_column=id_column,
-            interactions=parts.train.frame,
+            interactions=parts.train,
             run=run,
         )
     if as_json:

@@ -25,6 +25,7 @@ class Source:
         repeated: Columns whose name stands in the header more than once.
         options: Whether the reader takes options such as `time_unit`.
         parts: For a table of several files, each file with its first row.
+        start: For a part of a file, the row of the file that it begins with.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Source:
     repeated: tuple[str, ...] = ()
     options: bool = True
     parts: tuple[tuple[int, "Source"], ...] = field(default=(), repr=False)
+    start: int = 0
 
     def error(
         self,
@@ -47,7 +49,7 @@ class Source:
         for first, part in reversed(self.parts):
             if row >= first:
                 return part.error(column, row - first, value, problem, remedy)
-        place = f"row {row}" if self.line is None else f"line {self.line(row, column)}"
+        place = f"row {self.start + row}" if self.line is None else f"line {self.line(row, column)}"
         return DataError(
             f"{self.name}, column {column!r}, {place}: {problem}, got {value!r}.",
             remedy=remedy if self.options else None,
@@ -196,11 +198,6 @@ def first(mask: pl.Series) -> int:
     """Return the row of the first True; 0 where there is none."""
     row = mask.arg_max()
     return 0 if row is None else row
-
-
-def unique_ids(ids: pl.Series) -> np.ndarray[Any, np.dtype[Any]]:
-    """Return the different ids, sorted: int64, or an object array of str."""
-    return as_array(ids.unique().sort())
 
 
 def as_array(ids: pl.Series) -> np.ndarray[Any, np.dtype[Any]]:

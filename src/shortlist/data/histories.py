@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ import polars as pl
 from shortlist.data.columns import Source, as_series, id_series
 from shortlist.data.errors import DataError
 from shortlist.data.interactions import Interactions
+from shortlist.data.storage import BLOCK, Column, blocks, column, counts, grouped, release
 from shortlist.data.times import time_column
 from shortlist.data.vocabulary import Vocabulary
 from shortlist.ids import Ids, are_text, as_id, as_ids, check_kind
@@ -77,26 +79,58 @@ class Histories:
                 return cls.empty()
             unit = _unit_of(interactions["timestamp"]) if "timestamp" in names else None
             interactions = Interactions.from_polars(interactions.select(names), time_unit=unit)
-        frame = interactions.frame
-        users = Vocabulary.from_ids(frame["user_id"])
-        items = Vocabulary.from_ids(frame["item_id"])
-        table = pl.DataFrame(
-            {
-                "user": users.encode(frame["user_id"]) - 1,
-                "item": (items.encode(frame["item_id"]) - 1).astype(np.int32),
-            }
+        return cls.of_rows(
+            interactions.user_ids,
+            interactions.user.rows,
+            interactions.item_ids,
+            interactions.item.rows,
+            interactions.values.get("timestamp"),
         )
-        timed = "timestamp" in frame.columns
-        if timed:
-            table = table.with_columns(frame["timestamp"])
-        table = table.sort("user", *(["timestamp"] if timed else []), maintain_order=True)
-        return cls(
-            users.ids,
-            _offsets(np.bincount(table["user"].to_numpy(), minlength=len(users))),
-            table["item"].to_numpy(),
-            items.ids,
-            table["timestamp"].to_numpy() if timed else None,
-        )
+
+    @classmethod
+    def of_rows(
+        cls,
+        users: Ids,
+        user_rows: npt.NDArray[np.int32],
+        items: Ids,
+        item_rows: npt.NDArray[np.int32],
+        times: npt.NDArray[np.int64] | None,
+    ) -> Histories:
+        """Collects histories of users and items given by their rows.
+
+        Args:
+            users: (u,) ids, sorted.
+            user_rows: (n,) the user of each interaction, as a row of `users`.
+            items: (m,) ids, sorted.
+            item_rows: (n,) the item of each interaction.
+            times: (n,) seconds since 1970, or None.
+        """
+        offsets = _offsets(counts(user_rows, len(users)))
+        columns: list[Column] = [user_rows, item_rows]
+        if times is not None:
+            columns.append(times)
+        # Users one after the other in groups, each of which can be sorted in memory.
+        number = min(-(-len(user_rows) // BLOCK), 250)
+        starts = np.array([0, len(user_rows)])
+        if number > 1:
+            of_user = (offsets[:-1] * number // len(user_rows)).astype(np.uint8)
+            groups = column(len(user_rows), np.uint8)
+            for block in blocks(len(groups), groups, user_rows):
+                groups[block] = of_user[user_rows[block]]
+            columns, starts = grouped(columns, groups, number)
+        codes = column(len(user_rows), np.int32)
+        sorted_times = None if times is None else column(len(user_rows), np.int64)
+        for start, end in pairwise(starts.tolist()):
+            names = ("user", "item", "time")
+            part = pl.DataFrame(
+                {name: each[start:end] for name, each in zip(names, columns, strict=False)}
+            ).sort("user", *(["time"] if times is not None else []), maintain_order=True)
+            codes[start:end] = part["item"].to_numpy()
+            if sorted_times is not None:
+                sorted_times[start:end] = part["time"].to_numpy()
+                release(sorted_times)
+            release(codes, *columns)
+        return cls(users, offsets, codes, items, sorted_times)
 
     @classmethod
     def from_lists(cls, lists: Sequence[Any], argument: str = "histories") -> Histories:
@@ -243,6 +277,22 @@ class Histories:
         """(n,) item ids, user after user, those of each oldest first."""
         return self._items(0, len(self._codes))
 
+    def popularity(self) -> npt.NDArray[np.int64]:
+        """Returns (m,) int64, how many users have had each of `item_ids`.
+
+        Example:
+            >>> Histories.from_lists([["b", "a", "b"], ["b"]]).popularity()
+            array([1, 2])
+        """
+        found = np.zeros(len(self.item_ids), np.int64)
+        for users in self._blocks():
+            start, end = self._offsets[[users.start, users.stop]]
+            owners = np.repeat(np.arange(users.stop - users.start), self.lengths[users])
+            pairs = pl.Series(owners * len(found) + self._codes[start:end]).unique().to_numpy()
+            found += np.bincount(pairs % len(found), minlength=len(found))
+            release(self._codes)
+        return found
+
     def latest(self, n: int) -> Histories:
         """Returns the same with the last `n` items of each user only."""
         if n < 0:
@@ -385,6 +435,17 @@ class Histories:
             low = np.where(searching & earlier, middle + 1, low)
             high = np.where(searching & ~earlier, middle, high)
         return low
+
+    def _blocks(self) -> Iterator[slice]:
+        """Yields users one after the other, so many at a time as have some million interactions."""
+        start = 0
+        while start < len(self):
+            end = (
+                int(np.searchsorted(self._offsets, self._offsets[start] + BLOCK, side="right")) - 1
+            )
+            end = max(end, start + 1)
+            yield slice(start, end)
+            start = end
 
     def _items(self, start: int, end: int) -> Ids:
         ids: Ids = self.item_ids[self._codes[start:end]]

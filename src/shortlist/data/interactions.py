@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,34 +9,70 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from shortlist.data.columns import Source, unique_ids
+from shortlist.data.columns import Source
 from shortlist.data.errors import DataError
-from shortlist.data.files import read_table
-from shortlist.data.tables import COLUMNS, Duplicates, read_tables
+from shortlist.data.files import scan_table
+from shortlist.data.id_rows import IdRows
+from shortlist.data.storage import blocks, taken
+from shortlist.data.tables import COLUMNS, VALUES, Duplicates, Tables, read_parts, read_tables
 from shortlist.data.times import TimeUnit
 
 
-@dataclass(frozen=True, eq=False)
 class Interactions:
     """Which user chose which item, and what is known of both.
 
-    Made by one of the `from_…` methods, which check what they read.
+    Made by one of the `from_…` methods, which check what they read. A user and an item take 4 bytes
+    each, whatever their ids, and a long column is a file that the system maps into memory. So
+    interactions may be more than fit in memory.
 
-    Attributes:
-        frame: `user_id` and `item_id` (Int64 or String, as they came) and, where known, `rating`
-            (Float32), `timestamp` (Int64, seconds since 1970-01-01 UTC), `weight` (Float32).
+    Args:
+        frame: `user_id` and `item_id` (Int64 or String) and, where known, `rating` (Float32),
+            `timestamp` (Int64, seconds since 1970-01-01 UTC) and `weight` (Float32).
         users: `user_id`, each once, and one column per feature; or None.
         items: `item_id`, each once, and one column per feature; or None.
+
+    Attributes:
+        user: The user of each interaction: the different ids, and (n,) int32 rows of them.
+        item: The item of each interaction, in the same way.
+        values: `rating` (float32), `timestamp` (int64) and `weight` (float32) by name, each (n,);
+            those that are known.
+        users: As given.
+        items: As given.
 
     Example:
         >>> views = Interactions.from_arrays([1, 1, 2], ["a", "b", "a"], rating=[5, 3, 4])
         >>> len(views), views.item_ids.tolist()
         (3, ['a', 'b'])
+        >>> views.item.rows.tolist(), views.values["rating"].tolist()
+        ([0, 1, 0], [5.0, 3.0, 4.0])
     """
 
-    frame: pl.DataFrame
-    users: pl.DataFrame | None = None
-    items: pl.DataFrame | None = None
+    user: IdRows
+    item: IdRows
+    values: dict[str, npt.NDArray[Any]]
+    users: pl.DataFrame | None
+    items: pl.DataFrame | None
+
+    def __init__(
+        self,
+        frame: pl.DataFrame,
+        users: pl.DataFrame | None = None,
+        items: pl.DataFrame | None = None,
+    ) -> None:
+        self.user, self.item = IdRows.of(frame["user_id"]), IdRows.of(frame["item_id"])
+        self.values = {
+            name: frame[name].cast(dtype).to_numpy()
+            for name, dtype in VALUES.items()
+            if name in frame.columns
+        }
+        self.users, self.items = users, items
+
+    @classmethod
+    def of_tables(cls, tables: Tables) -> "Interactions":
+        """Return what `read_tables` read."""
+        interactions = cls.__new__(cls)
+        interactions.__dict__.update(tables._asdict())
+        return interactions
 
     @classmethod
     def from_polars(
@@ -79,8 +114,8 @@ class Interactions:
             >>> len(Interactions.from_polars(frame, columns=names))
             2
         """
-        return cls(
-            *read_tables(
+        return cls.of_tables(
+            read_tables(
                 frame,
                 Source("the Polars frame"),
                 users=users,
@@ -105,8 +140,8 @@ class Interactions:
         time_unit: TimeUnit | None = None,
     ) -> "Interactions":
         """Read a pandas data frame; its index is left out. Arguments as in `from_polars`."""
-        return cls(
-            *read_tables(
+        return cls.of_tables(
+            read_tables(
                 frame,
                 Source("the pandas frame"),
                 users=users,
@@ -131,8 +166,8 @@ class Interactions:
         time_unit: TimeUnit | None = None,
     ) -> "Interactions":
         """Read a pyarrow table or record batch. Arguments as in `from_polars`."""
-        return cls(
-            *read_tables(
+        return cls.of_tables(
+            read_tables(
                 table,
                 Source("the Arrow table"),
                 users=users,
@@ -185,8 +220,8 @@ class Interactions:
                 raise DataError(
                     f"`{name}` must be as long as `user_ids`, {len(user_ids)}, got {len(values)}."
                 )
-        return cls(
-            *read_tables(
+        return cls.of_tables(
+            read_tables(
                 arrays,
                 Source("the arrays"),
                 users=users,
@@ -234,11 +269,9 @@ class Interactions:
             DataError: A file or value that cannot be used, with column and line.
             FileNotFoundError: No such file.
         """
-        frame, source = read_table(path, separator=separator, encoding=encoding)
-        return cls(
-            *read_tables(
-                frame,
-                source,
+        return cls.of_tables(
+            read_parts(
+                scan_table(path, separator=separator, encoding=encoding),
                 users=users,
                 items=items,
                 columns=columns,
@@ -270,11 +303,9 @@ class Interactions:
             DataError: A file or value that cannot be used, with column and line.
             FileNotFoundError: No such file.
         """
-        frame, source = read_table(path, kind="CSV", separator=separator, encoding=encoding)
-        return cls(
-            *read_tables(
-                frame,
-                source,
+        return cls.of_tables(
+            read_parts(
+                scan_table(path, kind="CSV", separator=separator, encoding=encoding),
                 users=users,
                 items=items,
                 columns=columns,
@@ -304,11 +335,9 @@ class Interactions:
             DataError: A file or value that cannot be used, with column and row.
             FileNotFoundError: No such file.
         """
-        frame, source = read_table(path, kind="Parquet")
-        return cls(
-            *read_tables(
-                frame,
-                source,
+        return cls.of_tables(
+            read_parts(
+                scan_table(path, kind="Parquet"),
                 users=users,
                 items=items,
                 columns=columns,
@@ -320,17 +349,23 @@ class Interactions:
 
     def __len__(self) -> int:
         """Return the number of interactions."""
-        return len(self.frame)
+        return len(self.user)
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """The interactions as a table in memory, made anew: the columns that `Args` names."""
+        ids = {"user_id": self.user.values(), "item_id": self.item.values()}
+        return pl.DataFrame({**ids, **self.values})
 
     @property
     def user_ids(self) -> npt.NDArray[Any]:
         """The different users who interacted, sorted: int64, or object (str)."""
-        return unique_ids(self.frame["user_id"])
+        return self.user.array
 
     @property
     def item_ids(self) -> npt.NDArray[Any]:
         """The different items interacted with, sorted: int64, or object (str)."""
-        return unique_ids(self.frame["item_id"])
+        return self.item.array
 
     def take(self, rows: npt.ArrayLike) -> "Interactions":
         """Return some of the interactions, with all that is known of users and items.
@@ -343,18 +378,22 @@ class Interactions:
             array([1, 3])
         """
         rows = np.asarray(rows)
-        frame = self.frame.filter(rows) if rows.dtype == bool else self.frame[rows]
-        return Interactions(frame, self.users, self.items)
+        values = {name: taken(column, rows) for name, column in self.values.items()}
+        return Interactions.of_tables(
+            Tables(self.user.take(rows), self.item.take(rows), values, self.users, self.items)
+        )
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of the users and items, in their order."""
         digest = hashlib.sha256()
-        for column in ("user_id", "item_id"):
-            digest.update("\n".join(map(str, self.frame[column])).encode())
+        for column in (self.user, self.item):
+            for rows in blocks(len(self), column.rows):
+                text = column.values(rows).cast(pl.String).str.join("\n").item()
+                digest.update(("\n" if rows.start else "").encode() + text.encode())
         return digest.hexdigest()
 
     def __repr__(self) -> str:
-        users, items = self.frame["user_id"].n_unique(), self.frame["item_id"].n_unique()
+        users, items = len(self.user.ids), len(self.item.ids)
         return f"Interactions({len(self):,} of {users:,} users and {items:,} items)"
 
 
@@ -364,15 +403,45 @@ def check_id_types(test: Interactions, train: Interactions) -> None:
     Raises:
         DataError: The column, and an id of both.
     """
-    for column in ("user_id", "item_id"):
-        ours, theirs = test.frame[column], train.frame[column]
-        if ours.dtype != theirs.dtype:
+    for column, ours, theirs in (
+        ("user_id", test.user, train.user),
+        ("item_id", test.item, train.item),
+    ):
+        if ours.ids.dtype != theirs.ids.dtype:
             raise DataError(
                 f"`test` and `train` must have ids of one type; {column!r} is {_kind(ours)} in "
                 f"`test` and {_kind(theirs)} in `train`. Read both in the same way."
             )
 
 
-def _kind(ids: pl.Series) -> str:
-    kind = "text" if ids.dtype == pl.String else "an integer"
-    return f"{kind}, such as {ids[0]!r}," if len(ids) else kind
+def _kind(column: IdRows) -> str:
+    kind = "text" if column.ids.dtype == pl.String else "an integer"
+    return f"{kind}, such as {column.values(slice(1))[0]!r}," if len(column) else kind
+
+
+def pair_numbers(part: Interactions, whole: Interactions) -> npt.NDArray[np.int64]:
+    """Return a number for user and item of each interaction, the same for the same pair.
+
+    Args:
+        part: Whose pairs are numbered.
+        whole: Pairs of a user and an item of `whole` have numbers from 0; others have -1.
+    """
+    users, items = part.user.rows_in(whole.user), part.item.rows_in(whole.item)
+    numbers = np.empty(len(part), np.int64)
+    for rows in blocks(len(part), part.user.rows, part.item.rows):
+        user, item = users[part.user.rows[rows]], items[part.item.rows[rows]]
+        known = (user >= 0) & (item >= 0)
+        numbers[rows] = np.where(known, user * len(whole.item.ids) + item, -1)
+    return numbers
+
+
+def stand_in(test: Interactions, train: Interactions) -> npt.NDArray[np.bool_]:
+    """Return for each interaction of test whether its pair of user and item is in train too."""
+    numbers = pl.Series(pair_numbers(test, train))
+    wanted = numbers.unique().implode()
+    found = [pl.Series([], dtype=pl.Int64)]
+    for rows in blocks(len(train), train.user.rows, train.item.rows):
+        here = train.user.rows[rows] * np.int64(len(train.item.ids)) + train.item.rows[rows]
+        theirs = pl.Series(here)
+        found.append(theirs.filter(theirs.is_in(wanted)).unique())
+    return numbers.is_in(pl.concat(found).unique().implode()).to_numpy()

@@ -237,7 +237,7 @@ def _read_100k(files: _Files) -> Interactions:
             source,
             "item_id",
         )
-    return Interactions(*read_tables(*ratings, users=users, items=items))
+    return Interactions.of_tables(read_tables(*ratings, users=users, items=items))
 
 
 def _read_dat(files: _Files) -> Interactions:
@@ -257,7 +257,7 @@ def _read_dat(files: _Files) -> Interactions:
     if files.has("movies.dat"):
         table, source = files.table("movies.dat", "::", ["item_id", "title", "genres"])
         items = _with_numbers(_with_year_and_genres(table), source, "item_id")
-    return Interactions(*read_tables(*ratings, users=users, items=items))
+    return Interactions.of_tables(read_tables(*ratings, users=users, items=items))
 
 
 def _read_csv(files: _Files) -> Interactions:
@@ -273,7 +273,7 @@ def _read_csv(files: _Files) -> Interactions:
                     f"movies.csv has no column {column!r}{nearest(column, table.columns)}"
                 )
         items = _with_numbers(_with_year_and_genres(table), source, "movieId")
-    return Interactions(*read_tables(*ratings, items=items, columns=names))
+    return Interactions.of_tables(read_tables(*ratings, items=items, columns=names))
 
 
 def _with_year_and_genres(movies: pl.DataFrame) -> pl.DataFrame:

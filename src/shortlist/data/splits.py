@@ -11,7 +11,8 @@ import polars as pl
 
 from shortlist.data.columns import Source
 from shortlist.data.errors import DataError
-from shortlist.data.interactions import Interactions, check_id_types
+from shortlist.data.interactions import Interactions, check_id_types, stand_in
+from shortlist.data.storage import blocks, counts
 from shortlist.data.times import time_column
 
 
@@ -84,23 +85,35 @@ class Split:
             2
         """
         check_id_types(self.test, self.train)
-        train, test = self.train.frame, self.test.frame
-        pair = ["user_id", "item_id"]
-        new_users = test.join(train, on="user_id", how="anti")
-        new_items = test.join(train, on="item_id", how="anti")
-        timed = "timestamp" in train.columns and "timestamp" in test.columns
+        train, test = self.train, self.test
+        new_users = test.user.rows_in(train.user) < 0
+        new_items = test.item.rows_in(train.item) < 0
+        timed = "timestamp" in train.values and "timestamp" in test.values
         return Leakage(
             test=len(test),
-            in_train=len(test.join(train.select(pair), on=pair, how="semi")),
-            unseen_users=new_users["user_id"].n_unique(),
-            unseen_items=new_items["item_id"].n_unique(),
-            of_unseen_users=len(new_users),
-            of_unseen_items=len(new_items),
-            before_train_end=int((test["timestamp"] < train["timestamp"].max()).sum())
+            in_train=int(np.count_nonzero(stand_in(test, train))),
+            unseen_users=int(new_users.sum()),
+            unseen_items=int(new_items.sum()),
+            of_unseen_users=int(counts(test.user.rows, len(new_users))[new_users].sum()),
+            of_unseen_items=int(counts(test.item.rows, len(new_items))[new_items].sum()),
+            before_train_end=int((test.values["timestamp"] < train.values["timestamp"].max()).sum())
             if timed
             else None,
-            tied=len(test.join(train, on=["user_id", "timestamp"], how="semi")) if timed else None,
+            tied=_tied(test, train) if timed else None,
         )
+
+
+def _tied(test: Interactions, train: Interactions) -> int:
+    """Count the test interactions at the very time of one of the same user's in train."""
+    key = ["user", "time"]
+    users = test.user.rows_in(train.user)
+    wanted = pl.DataFrame({"user": users[test.user.rows], "time": test.values["timestamp"]})
+    found = [wanted.clear()]
+    times = train.values["timestamp"]
+    for rows in blocks(len(train), train.user.rows, times):
+        theirs = pl.DataFrame({"user": train.user.rows[rows].astype(np.int64), "time": times[rows]})
+        found.append(theirs.join(wanted, on=key, how="semi").unique())
+    return len(wanted.join(pl.concat(found), on=key, how="semi"))
 
 
 Manner = Literal["random", "time", "last"]
@@ -155,7 +168,8 @@ def split_random(interactions: Interactions, *, test: float = 0.2, seed: int = 0
         (8, 2)
     """
     _check_share(test)
-    rows = np.random.default_rng(seed).permutation(len(interactions))
+    rows = np.arange(len(interactions), dtype=np.int32)
+    np.random.default_rng(seed).shuffle(rows)
     held_out = np.zeros(len(interactions), bool)
     held_out[rows[: round(test * len(interactions))]] = True
     return _split(interactions, held_out, f"`test` = {test}")
@@ -192,11 +206,10 @@ def split_by_time(
     asked = int(test * len(times) + 1e-9)  # 0.29 * 100 is 28.999…
     if not asked:
         raise DataError(f"`test` = {test} leaves test empty ({len(times)} interactions).")
-    ordered = np.sort(times)
-    boundary = ordered[-asked]
-    if asked < len(times) and ordered[-asked - 1] == boundary:
-        later = ordered[ordered > boundary]
-        boundary = later[0] if len(later) else boundary
+    boundary = np.partition(times, -asked)[-asked]
+    if np.count_nonzero(times >= boundary) > asked:
+        later = times[times > boundary]
+        boundary = later.min() if len(later) else boundary
     split = _split(interactions, times >= boundary, f"`test` = {test}")
     if len(split.test) <= asked:
         return split
@@ -224,19 +237,28 @@ def split_leave_last_out(interactions: Interactions) -> Split:
         >>> split_leave_last_out(views).test.item_ids
         array([8])
     """
-    order = "timestamp" if "timestamp" in interactions.frame.columns else "row"
-    ranked = interactions.frame.with_row_index("row").select(
-        pl.col(order).rank("ordinal").over("user_id").alias("rank"),
-        pl.len().over("user_id").alias("count"),
-    )
-    last = ranked.select((pl.col("rank") == pl.col("count")) & (pl.col("count") > 1)).to_series()
-    return _split(interactions, last.to_numpy(), "leaving the last of each user out")
+    users = interactions.user.rows
+    times = interactions.values.get("timestamp")
+    size = len(interactions.user.ids)
+    last = np.zeros(size, np.int64)  # the row of each user's last interaction
+    latest = np.full(size, np.iinfo(np.int64).min)
+    for rows in blocks(len(users), users, *([] if times is None else [times])):
+        here = users[rows]
+        places = np.arange(rows.start, rows.stop)
+        if times is not None:
+            np.maximum.at(latest, here, times[rows])
+            is_latest = times[rows] == latest[here]
+            here, places = here[is_latest], places[is_latest]
+        np.maximum.at(last, here, places)
+    held_out = np.zeros(len(users), bool)
+    held_out[last[counts(users, size) > 1]] = True
+    return _split(interactions, held_out, "leaving the last of each user out")
 
 
 def _times(interactions: Interactions) -> npt.NDArray[np.int64]:
-    if "timestamp" not in interactions.frame.columns:
+    if "timestamp" not in interactions.values:
         raise DataError("splitting by time needs a column 'timestamp', and there is none.")
-    return interactions.frame["timestamp"].to_numpy()
+    return interactions.values["timestamp"]
 
 
 def _check_share(test: float) -> None:

@@ -1,31 +1,47 @@
 """Tables as they come, checked and converted to the columns of `Interactions`."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+import numpy.typing as npt
 import polars as pl
 
 from shortlist.data.columns import Source, as_series, first, number_column
 from shortlist.data.errors import DataError, nearest
-from shortlist.data.files import read_features
+from shortlist.data.files import Files, read_features
 from shortlist.data.id_columns import id_columns
-from shortlist.data.times import TimeUnit, time_column
+from shortlist.data.id_rows import GrowingIds, IdRows
+from shortlist.data.storage import Growing
+from shortlist.data.times import Times, TimeUnit
 
 Duplicates = Literal["keep", "merge", "error"]
 
-# Interactions, and what is known of users and of items.
-Tables = tuple[pl.DataFrame, pl.DataFrame | None, pl.DataFrame | None]
+
+class Tables(NamedTuple):
+    """Interactions, and what is known of users and of items: what `Interactions` is made of."""
+
+    user: IdRows
+    item: IdRows
+    values: dict[str, npt.NDArray[Any]]
+    users: pl.DataFrame | None
+    items: pl.DataFrame | None
+
 
 TITLE = "title"  # what people see of an item
 
 COLUMNS = ("user_id", "item_id", "rating", "timestamp", "weight")
+VALUES: dict[str, Any] = {"rating": pl.Float32, "timestamp": pl.Int64, "weight": pl.Float32}
 
 
-def read_tables(
-    table: Any,
-    source: Source,
+def read_tables(table: Any, source: Source, **options: Any) -> Tables:
+    """Check and convert one table; arguments as in `Interactions.from_file`."""
+    return read_parts([(table, source)], **options)
+
+
+def read_parts(
+    parts: Iterable[tuple[Any, Source]],
     *,
     users: Any = None,
     items: Any = None,
@@ -36,11 +52,84 @@ def read_tables(
     separator: str | None = None,
     encoding: str | None = None,
 ) -> Tables:
-    """Check and convert tables; arguments as in `Interactions.from_file`."""
+    """Check and convert a table that comes part by part; one part at a time is in memory.
+
+    The arguments after the parts are as in `Interactions.from_file`.
+    """
     if duplicates not in ("keep", "merge", "error"):
         raise DataError(f"`duplicates` must be 'keep', 'merge' or 'error', got {duplicates!r}.")
     names = {ours: str(theirs) for ours, theirs in (columns or {}).items()}
-    table, given = _with_names(table, source)
+    taken: dict[str, str] = {}
+    about: dict[str, tuple[Any, Source, str]] = {}
+    features: dict[str, pl.Series] = {}
+    ids = {"user_id": GrowingIds(), "item_id": GrowingIds()}
+    values: dict[str, Growing] = {}
+    times = Times(time_unit)
+    source = begun = Source("the table")
+    for table, source in parts:
+        table, given = _with_names(table, source)
+        here = _taken(names, given, source)
+        if not taken:
+            taken, begun = here, source
+        for ours in {**taken, **here}:
+            if ours not in here:
+                raise DataError(
+                    f"{source.name} has no column {taken[ours]!r}, and {begun.name} has."
+                )
+            if ours not in taken:
+                raise DataError(
+                    f"{begun.name} has no column {here[ours]!r}, and {source.name} has."
+                )
+        if isinstance(table, Files):
+            table = table.read(list(taken.values()))
+        if not source.typed and table.schema[taken["user_id"]] == pl.String:
+            _check_header(table, taken["user_id"], taken["item_id"], source)
+        if not len(table[taken["user_id"]]):
+            continue
+        for ours, theirs in taken.items():
+            if ours in ids:
+                continue
+            series = as_series(table[theirs], theirs, source)
+            if ours == "timestamp":
+                series = times.read(series, source)
+            else:
+                series = number_column(series, source, minimum=0 if ours == "weight" else None)
+            growing = values.setdefault(ours, Growing(series.to_numpy().dtype))
+            growing.append(series.to_numpy())
+        for key, other in (("user_id", users), ("item_id", items)):
+            columns_of_ids = [(table[taken[key]], taken[key], source)]
+            if key not in features and other is not None:
+                argument = f"{key[:-3]}s"
+                about[key] = _opened(other, key, names, argument, separator, encoding)
+                columns_of_ids.append((about[key][0][about[key][2]], about[key][2], about[key][1]))
+            series, *rest = id_columns(columns_of_ids, text_ids=text_ids)
+            if rest:
+                features[key] = rest[0]
+            ids[key].append(series)
+    user, item = ids["user_id"].whole(), ids["item_id"].whole()
+    if not len(user):
+        raise DataError(f"{source.name} has no rows.")
+    known = {
+        key: _features(*about[key], features[key], key, column)
+        for key, column in (("user_id", user), ("item_id", item))
+        if key in features
+    }
+    tables = Tables(
+        user,
+        item,
+        {name: growing.whole() for name, growing in values.items()},
+        known.get("user_id"),
+        known.get("item_id"),
+    )
+    return _duplicates(tables, source, duplicates)
+
+
+def _missing(source: Source, column: str, other: Source) -> DataError:
+    return DataError(f"{source.name} has no column {column!r}, and {other.name} has.")
+
+
+def _taken(names: Mapping[str, str], given: Sequence[str], source: Source) -> dict[str, str]:
+    """Return what the columns that are read are called, by our names."""
     for ours, theirs in names.items():
         if ours not in COLUMNS:
             raise DataError(f"`columns` has an unknown key {ours!r}{nearest(ours, COLUMNS)}")
@@ -55,29 +144,7 @@ def read_tables(
     for theirs in taken.values():
         if theirs in source.repeated:
             raise DataError(f"{source.name} has more than one column {theirs!r}; rename one.")
-    if not len(table[taken["user_id"]]):
-        raise DataError(f"{source.name} has no rows.")
-    if not source.typed and table.schema[taken["user_id"]] == pl.String:
-        _check_header(table, taken["user_id"], taken["item_id"], source)
-    kept: dict[str, pl.Series] = {}
-    for ours, theirs in taken.items():
-        if ours in ("user_id", "item_id"):
-            continue
-        series = as_series(table[theirs], theirs, source)
-        if ours == "timestamp":
-            kept[ours] = time_column(series, source, time_unit)
-        else:
-            kept[ours] = number_column(series, source, minimum=0 if ours == "weight" else None)
-    features: dict[str, pl.DataFrame | None] = {}
-    for key, other, argument in (("user_id", users, "users"), ("item_id", items, "items")):
-        about = _opened(other, key, names, argument, separator, encoding)
-        id_tables = [(table[taken[key]], taken[key], source)]
-        if about is not None:
-            id_tables.append((about[0][about[2]], about[2], about[1]))
-        kept[key], *ids = id_columns(id_tables, text_ids=text_ids)
-        features[argument] = None if about is None else _features(*about, ids[0], key, kept[key])
-    frame = _duplicates(pl.DataFrame(kept).select(list(taken)), source, duplicates)
-    return frame, features["users"], features["items"]
+    return taken
 
 
 def _check_column(
@@ -101,6 +168,8 @@ def _with_names(table: Any, source: Source) -> tuple[Any, list[str]]:
     """Return a table with the names of its columns, all of them text and different."""
     if isinstance(table, pl.LazyFrame):
         table = table.collect()
+    if isinstance(table, Files):
+        return table, table.columns
     if isinstance(table, Mapping):
         return table, list(table)
     names = table.column_names if hasattr(table, "column_names") else None
@@ -115,30 +184,38 @@ def _with_names(table: Any, source: Source) -> tuple[Any, list[str]]:
     return table, given
 
 
-def _duplicates(frame: pl.DataFrame, source: Source, duplicates: Duplicates) -> pl.DataFrame:
-    pair = ["user_id", "item_id"]
+def _duplicates(tables: Tables, source: Source, duplicates: Duplicates) -> Tables:
     if duplicates == "keep":
-        return frame
+        return tables
+    pair = ["user", "item"]
+    frame = pl.DataFrame({"user": tables.user.rows, "item": tables.item.rows, **tables.values})
     if duplicates == "error":
         repeated = frame.select(~pl.struct(pair).is_first_distinct()).to_series()
         if repeated.any():
             row = repeated.arg_max() or 0
-            user, item = frame.select(pair).row(row)
+            user, item = (
+                each.values(slice(row, row + 1))[0] for each in (tables.user, tables.item)
+            )
             problem = (
                 f"user {user!r} chose this item before (duplicates='merge' or 'keep' allow it)"
             )
             raise source.error("item_id", row, item, problem)
-        return frame
+        return tables
     latest = pl.col("timestamp" if "timestamp" in frame.columns else "row").rank("ordinal")
     merged = frame.with_row_index("row").with_columns(latest.alias("order")).sort("order")
-    rest = [pl.col(name).last() for name in frame.columns if name not in (*pair, "weight")]
+    rest = [pl.col(name).last() for name in tables.values if name != "weight"]
     if "weight" in frame.columns:
         rest.append(pl.col("weight").sum())
-    return (
+    kept = (
         merged.group_by(pair, maintain_order=True)
         .agg(*rest, pl.col("row").last())
         .sort("row")
         .select(frame.columns)
+    )
+    return tables._replace(
+        user=IdRows(tables.user.ids, kept["user"].to_numpy()),
+        item=IdRows(tables.item.ids, kept["item"].to_numpy()),
+        values={name: kept[name].to_numpy() for name in tables.values},
     )
 
 
@@ -149,10 +226,8 @@ def _opened(
     argument: str,
     separator: str | None,
     encoding: str | None,
-) -> tuple[Any, Source, str] | None:
+) -> tuple[Any, Source, str]:
     """Return a table of features, its source, and the name of its column of ids."""
-    if table is None:
-        return None
     source = Source(f"`{argument}`")
     mapped = names.get(key, key)
     if isinstance(table, (str, Path)):
@@ -170,16 +245,16 @@ def _opened(
 
 
 def _features(
-    table: Any, source: Source, theirs: str, ids: pl.Series, key: str, known: pl.Series
+    table: Any, source: Source, theirs: str, ids: pl.Series, key: str, known: IdRows
 ) -> pl.DataFrame:
     """Return a feature table with `key` first; a column of the user's called so is `own_…`."""
     if (repeated := ~ids.is_first_distinct()).any():
         row = first(repeated)
         raise source.error(theirs, row, ids[row], "each id may stand here once")
-    if len(ids) and not ids.is_in(known.unique().implode()).any():
+    if len(ids) and not ids.is_in(known.ids.implode()).any():
         raise DataError(
             f"{source.name}, column {theirs!r}: none of its ids is one of the interactions; they "
-            f"are as {ids[0]!r}, those of the interactions as {known[0]!r}."
+            f"are as {ids[0]!r}, those of the interactions as {known.values(slice(1))[0]!r}."
         )
     features: dict[str, pl.Series] = {}
     for name in _with_names(table, source)[1]:

@@ -27,6 +27,41 @@ _ZONED = tuple(f"{form}%#z" for form in _FORMS[:4])
 _EXPECTED = "expected seconds since 1970 or a time like 2024-05-31T18:30:00Z"
 
 
+Manner = TimeUnit | Literal["date"]
+
+
+class Times:
+    """A column of times that is read part by part, all of them written in one manner.
+
+    Args:
+        unit: Of numbers, as in `time_column`.
+    """
+
+    def __init__(self, unit: TimeUnit | None = None) -> None:
+        self._unit = unit
+        self._manner: Manner | None = None
+        self._shown: object = None
+
+    def read(self, series: pl.Series, source: Source) -> pl.Series:
+        """Return the next part as seconds since 1970; see `time_column`.
+
+        Raises:
+            DataError: As there; and numbers in another unit than those before.
+        """
+        seconds, manner = _read_times(series, source, self._unit)
+        if manner is not None:
+            if self._manner is None:
+                self._manner, self._shown = manner, series[0]
+            elif manner != self._manner:
+                problem = (
+                    f"expected {_NAMES[self._manner]} as {self._shown!r} in the rows before, and "
+                    f"this looks like {_NAMES[manner]}"
+                )
+                remedy = None if self._manner == "date" else ("time_unit", self._manner)
+                raise source.error(series.name, 0, series[0], problem, remedy)
+        return seconds
+
+
 def time_column(series: pl.Series, source: Source, unit: TimeUnit | None = None) -> pl.Series:
     """Return times as Int64 seconds since 1970-01-01 UTC, fractions of a second dropped.
 
@@ -41,6 +76,13 @@ def time_column(series: pl.Series, source: Source, unit: TimeUnit | None = None)
     Raises:
         DataError: A missing value, text that is no time, or numbers of different units.
     """
+    return _read_times(series, source, unit)[0]
+
+
+def _read_times(
+    series: pl.Series, source: Source, unit: TimeUnit | None
+) -> tuple[pl.Series, Manner | None]:
+    """Return the seconds, and what numbers were found to be; None for no numbers or only 0."""
     if unit is not None and unit not in UNITS:
         raise DataError(f"`time_unit` must be 's', 'ms', 'us' or 'ns', got {unit!r}.")
     if series.dtype.is_float():
@@ -48,13 +90,13 @@ def time_column(series: pl.Series, source: Source, unit: TimeUnit | None = None)
     if series.null_count():
         raise source.error(series.name, first(series.is_null()), None, "the time is missing")
     if isinstance(series.dtype, (pl.Datetime, pl.Date)):
-        return series.dt.epoch("s").cast(pl.Int64)
+        return series.dt.epoch("s").cast(pl.Int64), None
     if series.dtype != pl.String:
         return _of_numbers(series, source, unit)
     text = series.str.strip_chars()
     numbers = text.cast(pl.Float64, strict=False)
     if unit is None and numbers.null_count() == len(series):
-        return _of_text(series, text, source)
+        return _of_text(series, text, source), None
     if unit is None and numbers[0] is None:
         row = first(numbers.is_not_null())
         problem = f"expected a time written as the first, {series[0]!r}"
@@ -62,7 +104,9 @@ def time_column(series: pl.Series, source: Source, unit: TimeUnit | None = None)
     return _of_numbers(series, source, unit)
 
 
-def _of_numbers(series: pl.Series, source: Source, unit: TimeUnit | None) -> pl.Series:
+def _of_numbers(
+    series: pl.Series, source: Source, unit: TimeUnit | None
+) -> tuple[pl.Series, Manner | None]:
     expected = "seconds since 1970 or a date" if unit is None else f"a number of {unit} since 1970"
     if series.dtype.is_integer():
         numbers = series.cast(pl.Int64)
@@ -81,19 +125,22 @@ def _of_numbers(series: pl.Series, source: Source, unit: TimeUnit | None) -> pl.
             numbers = numbers.cast(pl.Int64, strict=False).fill_null(0)
         dates = _compact(numbers, series, source)
         if dates is not None:
-            return dates
-        unit = _unit_of(numbers, series, source)
+            return dates, "date"
+        found = _unit_of(numbers, series, source)
+    else:
+        found = unit
+    per_second = _PER_SECOND[found or "s"]
     if numbers.dtype == pl.Int64:
-        return numbers // _PER_SECOND[unit]
-    return (numbers / _PER_SECOND[unit]).floor().cast(pl.Int64)
+        return numbers // per_second, found
+    return (numbers / per_second).floor().cast(pl.Int64), found
 
 
-def _unit_of(numbers: pl.Series, series: pl.Series, source: Source) -> TimeUnit:
-    """Return the unit that the size of the numbers tells; 0 fits every unit."""
+def _unit_of(numbers: pl.Series, series: pl.Series, source: Source) -> TimeUnit | None:
+    """Return the unit that the size of the numbers tells; None where all are 0."""
     size = numbers.abs().cast(pl.Float64)
     known = size.filter(size > 0)
     if known.is_empty():
-        return "s"
+        return None
     unit = _unit(float(known[0]))
     low, high = _range(unit)
     other = (size > 0) & ((size < low) | (size >= high))
@@ -110,7 +157,13 @@ def _unit_of(numbers: pl.Series, series: pl.Series, source: Source) -> TimeUnit:
     return unit
 
 
-_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+_NAMES: dict[Manner, str] = {
+    "s": "seconds",
+    "ms": "milliseconds",
+    "us": "microseconds",
+    "ns": "nanoseconds",
+    "date": "dates such as 20240531",
+}
 
 
 def _unit(size: float) -> TimeUnit:

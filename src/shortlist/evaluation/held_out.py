@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from shortlist.data import Interactions
-from shortlist.data.interactions import check_id_types
+from shortlist.data.interactions import check_id_types, pair_numbers, stand_in
 
 
 @dataclass(frozen=True)
@@ -96,20 +96,20 @@ def held_out(
     """
     if train is not None:
         check_id_types(test, train)
-    pairs = test.frame.unique(["user_id", "item_id"], keep="first", maintain_order=True)
-    total = len(pairs)
+    kept = pl.Series(pair_numbers(test, test)).is_first_distinct().to_numpy()
+    total = int(np.count_nonzero(kept))
     left_out = {"unknown_users": 0, "seen_in_train": 0}
     if train is not None:
-        known = pairs.join(train.frame.select("user_id").unique(), on="user_id", how="semi")
-        left_out["unknown_users"] = total - len(known)
-        pairs = known
+        known = kept & (test.user.rows_in(train.user) >= 0)[test.user.rows]
+        left_out["unknown_users"] = total - int(np.count_nonzero(known))
+        kept = known
     if train is not None and exclude_seen:
-        unseen = pairs.join(train.frame, on=["user_id", "item_id"], how="anti")
-        left_out["seen_in_train"] = len(pairs) - len(unseen)
-        pairs = unseen
-    if pairs.is_empty():
+        unseen = kept & ~stand_in(test, train)
+        left_out["seen_in_train"] = int(np.count_nonzero(kept) - np.count_nonzero(unseen))
+        kept = unseen
+    if not kept.any():
         raise ValueError(
             f"`test` holds no interaction to evaluate: of {total}, {left_out['unknown_users']} are "
             f"of users unknown in train and {left_out['seen_in_train']} also stand in train."
         )
-    return pairs, left_out
+    return test.take(kept).frame, left_out

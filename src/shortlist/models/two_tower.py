@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from shortlist.data import Histories, Interactions, Vocabulary
 from shortlist.data.features import FeatureSpec
+from shortlist.data.storage import counts, gathered
 from shortlist.evaluation import evaluate
 from shortlist.evaluation.metrics import rank_of
 from shortlist.ids import as_ids, check_kind
@@ -163,11 +164,10 @@ class TwoTower(Retriever):
             normalize = isinstance(objective, Retrieval | MultiTask)
         if history is None:
             history = isinstance(objective, Catalogue)
-        users, items = Vocabulary.from_ids(train.user_ids), Vocabulary.from_ids(train.item_ids)
+        users, items = Vocabulary(train.user.ids), Vocabulary(train.item.ids)
         moments = None
         if time_features is not None:
-            times = train.frame[TIMESTAMP].to_numpy() if TIMESTAMP in train.frame.columns else None
-            moments = Moments(time_features, times)
+            moments = Moments(time_features, train.values.get(TIMESTAMP))
         further = {} if moments is None else moments.features.outputs
         if history:
             further = {**further, HISTORY: history_output(items)}
@@ -250,7 +250,7 @@ class TwoTower(Retriever):
 
         def measure(held_out: Interactions) -> float:
             self._indexes.clear()
-            at_their_times = self.timed and TIMESTAMP in held_out.frame.columns
+            at_their_times = self.timed and TIMESTAMP in held_out.values
             return evaluate(
                 self,
                 held_out,
@@ -313,9 +313,7 @@ class TwoTower(Retriever):
 
     def _pairs(self, interactions: Interactions, batch_size: int, seed: int | None) -> PairBatches:
         histories = self._history_of_users() if self.history else None
-        moments = times = None
-        if TIMESTAMP in interactions.frame.columns:
-            times = interactions.frame[TIMESTAMP].to_numpy()
+        moments, times = None, interactions.values.get(TIMESTAMP)
         if self.moments is not None and times is not None:
             moments = self.moments.to_learn_from(times, seed)
         return PairBatches(
@@ -330,20 +328,20 @@ class TwoTower(Retriever):
         )
 
     def _columns(self, interactions: Interactions) -> dict[str, npt.NDArray[Any]]:
-        frame = interactions.frame
-        candidate = self.items.encode(frame["item_id"]).astype(np.int32)
-        counts = np.bincount(candidate, minlength=self.items.size)
+        items, users = interactions.item, interactions.user
+        candidate = gathered(self.items.encode(items.ids).astype(np.int32), items.rows)
+        shares = counts(candidate, self.items.size) / len(candidate)
         columns = {
-            "user": self.users.encode(frame["user_id"]).astype(np.int32),
+            "user": gathered(self.users.encode(users.ids).astype(np.int32), users.rows),
             "candidate": candidate,
-            "probability": (counts[candidate] / len(candidate)).astype(np.float32),
+            "probability": shares.astype(np.float32)[candidate],
             "weight": np.ones(len(candidate), np.float32),
         }
-        if "weight" in frame.columns:
-            columns["weight"] = frame["weight"].to_numpy().astype(np.float32)
+        if "weight" in interactions.values:
+            columns["weight"] = interactions.values["weight"]
         if self.objective.needs_ratings:
             low, high = self._range_of(interactions) or (0.0, 1.0)
-            ratings = frame["rating"].to_numpy()
+            ratings = interactions.values["rating"]
             columns["rating"] = ((ratings - low) / (high - low)).astype(np.float32)
         return columns
 
@@ -351,12 +349,12 @@ class TwoTower(Retriever):
         """The ratings that scale to 0 and 1: those given or first trained on, or these."""
         if not self.objective.needs_ratings:
             return self.rating_range
-        if "rating" not in interactions.frame.columns:
+        if "rating" not in interactions.values:
             raise ValueError("The rating objective needs interactions with ratings.")
         if self.rating_range is not None:
             _check_range(self.rating_range)
             return self.rating_range
-        ratings = interactions.frame["rating"].to_numpy()
+        ratings = interactions.values["rating"]
         low, high = float(ratings.min()), float(ratings.max())
         if not high > low:
             raise ValueError(
@@ -383,19 +381,20 @@ class TwoTower(Retriever):
                 f"`{argument}` must be Interactions, got {type(interactions).__name__}; "
                 "Interactions.from_polars, from_pandas and from_arrow read tables."
             )
-        frame = interactions.frame
-        if frame.is_empty():
+        if not len(interactions):
             raise ValueError(f"`{argument}` must hold at least one interaction, and has none.")
-        for column, vocabulary in (("user_id", self.users), ("item_id", self.items)):
-            what = column.removesuffix("_id")
-            ids = as_ids(frame[column].head(1), argument)
-            check_kind(ids, vocabulary.id_type is str, f"{argument}: {column}", f"the {what}s")
-        if not self.items.encode(frame["item_id"]).any():
+        for what, column, vocabulary in (
+            ("user", interactions.user, self.users),
+            ("item", interactions.item, self.items),
+        ):
+            ids = as_ids(column.values(slice(1)), argument)
+            check_kind(ids, vocabulary.id_type is str, f"{argument}: {what}_id", f"the {what}s")
+        if not self.items.encode(interactions.item.ids).any():
             raise ValueError(
                 f"`{argument}` holds none of the items of this model; build a model for it by "
                 "TwoTower.from_interactions."
             )
-        if self.moments is not None and TIMESTAMP not in frame.columns:
+        if self.moments is not None and TIMESTAMP not in interactions.values:
             raise ValueError(
                 f"`{argument}`: time features need interactions with a column 'timestamp'."
             )

@@ -53,7 +53,7 @@ def example_table(
         [[9, 8], [9, 7], [8, 7]]
     """
     past = interactions if past is None else past
-    timed = "timestamp" in interactions.frame.columns and "timestamp" in past.frame.columns
+    timed = "timestamp" in interactions.values and "timestamp" in past.values
     if history_from is None:
         history_from = "before" if timed else "others"
     if history_from not in ("before", "others"):
@@ -85,11 +85,7 @@ def query_table(past: Interactions, user_ids: Any = None, *, history: int = 20) 
         >>> query_table(views, [2, 1, 3])["history"].to_list()
         [[9], [8, 7], []]
     """
-    ids = (
-        past.frame["user_id"].unique().sort()
-        if user_ids is None
-        else id_series(user_ids, "user_ids")
-    )
+    ids = past.user.ids if user_ids is None else id_series(user_ids, "user_ids")
     table = pl.DataFrame({"user_id": ids})
     if history:
         table = table.with_columns(_histories(table, past, history, before=False))
@@ -111,10 +107,7 @@ def candidate_table(interactions: Interactions, item_ids: Any = None) -> pl.Data
         >>> candidate_table(Interactions.from_arrays([1], [8], items=films)).rows()
         [(8, 'Brazil')]
     """
-    if item_ids is None:
-        ids = interactions.frame["item_id"].unique().sort()
-    else:
-        ids = id_series(item_ids, "item_ids")
+    ids = interactions.item.ids if item_ids is None else id_series(item_ids, "item_ids")
     return _with_features(pl.DataFrame({"item_id": ids}), interactions.items, "item_id")
 
 
@@ -146,8 +139,7 @@ def _histories(
         length: How many items at most.
         before: Whether to take only what is strictly earlier than the target.
     """
-    users = Vocabulary.from_ids(past.frame["user_id"])
-    items = Vocabulary.from_ids(past.frame["item_id"])
+    users, items = Vocabulary(past.user.ids), Vocabulary(past.item.ids)
     histories = Histories.from_interactions(past).encoded(users, items)
     user = users.encode(targets["user_id"])
     moments = targets["timestamp"].to_numpy() if before else None
@@ -155,8 +147,8 @@ def _histories(
     window = length
     if not before and "item_id" in targets.columns:
         own = items.encode(targets["item_id"])
-        pairs = past.frame.group_by("user_id", "item_id").len()["len"]
-        window += int(pairs.max() or 0)  # type: ignore[arg-type]
+        pairs = pl.DataFrame({"user": past.user.rows, "item": past.item.rows})
+        window += int(pairs.group_by("user", "item").len()["len"].max() or 0)  # type: ignore[arg-type]
 
     found, lengths = [], []
     size = max(1, _BLOCK // window)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from shortlist.data import Histories, Interactions
 from shortlist.evaluation.baselines.baseline import Baseline
@@ -27,13 +26,12 @@ class Popularity(Baseline):
     """
 
     def __init__(self, train: Interactions) -> None:
-        counts = train.frame.group_by("item_id").agg(pl.col("user_id").n_unique()).sort("item_id")
+        self.seen = Histories.from_interactions(train)
         self._index = Index.build(
-            counts["user_id"].to_numpy().astype(np.float32)[:, None],
-            counts["item_id"].to_numpy(),
+            self.seen.popularity().astype(np.float32)[:, None],
+            self.seen.item_ids,
             config=IndexConfig(exact=True),
         )
-        self.seen = Histories.from_interactions(train)
 
     def embed_queries(self, user_ids: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """Returns the same for every user, known or not: (q, 1) ones."""
