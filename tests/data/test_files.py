@@ -2,11 +2,13 @@ import gzip
 import json
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
-from shortlist.data import DataError, Interactions
+from shortlist.data import DataError, Histories, Interactions, hold_out
 from shortlist.data.files import read_table
+from shortlist.data.splits import Manner
 
 FRAME = pl.DataFrame({"user_id": [1, 2], "item_id": ["a", "b"]})
 ROWS = [(1, "a"), (2, "b")]
@@ -133,3 +135,124 @@ def test_a_folder_of_features_is_read(tmp_path: Path) -> None:
     read = Interactions.from_arrays([1, 1], [7, 8], items=tmp_path / "films")
     assert read.items is not None
     assert read.items.rows() == [(7, 1979), (8, None)]
+
+
+def many(count: int, seed: int = 0) -> pl.DataFrame:
+    """Interactions of few users and items, each second that has any with several."""
+    rng = np.random.default_rng(seed)
+    return pl.DataFrame(
+        {
+            "user_id": rng.choice(["u10", "u9", "é", "b"], count),
+            "item_id": rng.integers(-3, 9, count),
+            "rating": rng.integers(1, 6, count).astype(np.float64),
+            "timestamp": rng.integers(1_700_000_000, 1_700_000_030, count),
+        }
+    )
+
+
+def written(folder: Path, frame: pl.DataFrame, sizes: list[int]) -> Path:
+    """A folder of files of these sizes, each in a compression and an encoding of its own."""
+    folder.mkdir()
+    kinds = ("zstd", "snappy", "uncompressed", "gzip")
+    start = 0
+    for number, size in enumerate(sizes):
+        part = frame[start : start + size]
+        if number % 2:
+            part = part.with_columns(
+                pl.col("user_id").cast(pl.Categorical), pl.col("item_id").cast(pl.Int32)
+            )
+        path = folder / f"part-{number:02}.parquet"
+        part.write_parquet(path, compression=kinds[number % 4], row_group_size=3)  # type: ignore[arg-type]
+        start += size
+    return folder
+
+
+def test_a_folder_read_in_parts_equals_the_table_in_memory(request, tmp_path: Path) -> None:
+    frame = many(47)
+    whole = Interactions.from_polars(frame)
+    request.getfixturevalue("on_disk")
+    read = Interactions.from_parquet(written(tmp_path / "views", frame, [13, 0, 2, 1, 1, 30]))
+    assert read.frame.equals(whole.frame)
+    assert read.user_ids.tolist() == sorted(set(frame["user_id"]))
+    assert read.user.rows.tolist() == whole.user.rows.tolist()
+    assert read.fingerprint() == whole.fingerprint()
+    assert Histories.from_interactions(read) == Histories.from_interactions(whole)
+
+
+@pytest.mark.parametrize("how", ["random", "time", "last"])
+def test_a_folder_is_split_as_the_table_in_memory(how: Manner, request, tmp_path: Path) -> None:
+    frame = many(47)
+    expected = hold_out(Interactions.from_polars(frame), how)
+    histories = Histories.from_interactions(expected.train)
+    leakage = expected.leakage()
+    request.getfixturevalue("on_disk")
+    split = hold_out(Interactions.from_parquet(written(tmp_path / "views", frame, [47])), how)
+    assert split.train.frame.equals(expected.train.frame)
+    assert split.test.frame.equals(expected.test.frame)
+    assert split.leakage() == leakage
+    assert Histories.from_interactions(split.train) == histories
+
+
+@pytest.mark.usefixtures("on_disk")
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (
+            lambda part: part.cast({"user_id": pl.Categorical}).rename({"item_id": "item"}),
+            "item_id",
+        ),
+        (lambda part: part.drop("timestamp"), "timestamp"),
+        (lambda part: part.cast({"item_id": pl.String}), "'item_id' is Int64 in part-00.* String"),
+        (lambda part: part.with_columns(pl.col("item_id").implode().over("item_id")), "List"),
+        (lambda part: part.with_columns(user_id=None), "the id is missing, got None"),
+        (lambda part: part.with_columns(pl.col("timestamp") * 1000), "looks like milliseconds"),
+        (lambda part: part.with_columns(rating=pl.lit(float("nan"))), "row 0: expected a finite"),
+        (lambda part: part.with_columns(rating=pl.lit("five")), "Float64 in part-00.* String"),
+    ],
+)
+def test_a_file_that_differs_from_those_before_is_named(change, problem, tmp_path: Path) -> None:
+    folder = written(tmp_path / "views", many(30), [10, 10, 10])
+    changed = change(pl.read_parquet(folder / "part-01.parquet"))
+    changed.write_parquet(folder / "part-01.parquet")
+    with pytest.raises(DataError, match=problem) as error:
+        Interactions.from_parquet(folder)
+    assert "part-01.parquet" in str(error.value)
+
+
+@pytest.mark.usefixtures("on_disk")
+def test_a_damaged_file_in_the_middle_is_named(tmp_path: Path) -> None:
+    folder = written(tmp_path / "views", many(3_000), [1_000, 1_000, 1_000])
+    sound = (folder / "part-01.parquet").read_bytes()
+    for damaged in (b"", b"PAR1", sound[:500], sound[:4] + bytes(200) + sound[204:], b"text"):
+        (folder / "part-01.parquet").write_bytes(damaged)
+        with pytest.raises(DataError, match=r"part-01\.parquet cannot be read as Parquet"):
+            Interactions.from_parquet(folder)
+
+
+@pytest.mark.usefixtures("on_disk")
+def test_a_row_of_a_large_file_is_counted_from_its_start(tmp_path: Path) -> None:
+    frame = many(23).with_columns(rating=pl.when(pl.int_range(23) != 17).then(4.0))
+    frame.write_parquet(tmp_path / "a.parquet")
+    for path in (tmp_path, tmp_path / "a.parquet"):
+        with pytest.raises(DataError, match=r"^a\.parquet, column 'rating', row 17: "):
+            Interactions.from_parquet(path)
+
+
+@pytest.mark.usefixtures("on_disk")
+def test_a_folder_of_empty_tables_has_no_rows(tmp_path: Path) -> None:
+    many(3)[:0].write_parquet(tmp_path / "a.parquet")
+    many(3)[:0].write_parquet(tmp_path / "b.parquet")
+    with pytest.raises(DataError, match="has no rows"):
+        Interactions.from_parquet(tmp_path)
+
+
+@pytest.mark.usefixtures("on_disk")
+def test_ids_of_features_are_those_of_all_files(tmp_path: Path) -> None:
+    folder = written(tmp_path / "views", many(30), [10, 10, 10])
+    films = pl.DataFrame({"item_id": list(range(-3, 9)), "title": ["A"] * 12})
+    films.write_parquet(tmp_path / "films.parquet")
+    read = Interactions.from_parquet(folder, items=tmp_path / "films.parquet")
+    assert read.items is not None
+    assert read.items.equals(films)
+    with pytest.raises(DataError, match="the ids of the interactions are integers"):
+        Interactions.from_parquet(folder, items=films.cast({"item_id": pl.String}))
