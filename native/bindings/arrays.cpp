@@ -264,12 +264,32 @@ Ids text_ids(const IdArray& given) {
 }
 
 Ids integer_ids(std::span<const std::int64_t> values) {
-  bool are_rows = true;
-  for (std::size_t i = 0; are_rows && i < values.size(); ++i) are_rows = values[i] == static_cast<std::int64_t>(i);
-  if (are_rows) return Ids(values.size());
   Array<std::int64_t> own(values.size());
   std::copy(values.begin(), values.end(), own.begin());
   return Ids(std::move(own));
+}
+
+bool are_row_numbers(std::span<const std::int64_t> values) {
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (values[i] != static_cast<std::int64_t>(i)) return false;
+  }
+  return true;
+}
+
+Ids ids_of(const IdArray& given) { return given.are_text() ? text_ids(given) : integer_ids(given.integers()); }
+
+Ids read_unique_ids(const IdArray& given, std::size_t size, const char* remedy) {
+  if (given.size() != size) {
+    fail("`ids` must have one id for each of the " + std::to_string(size) + " embeddings, got " +
+         std::to_string(given.size()) + ".");
+  }
+  Ids ids = ids_of(given);
+  if (const std::uint32_t row = ids.first_duplicate(); row != Ids::kNone) {
+    const std::string name =
+        given.are_text() ? "'" + std::string(ids.string(row)) + "'" : std::to_string(ids.integer(row));
+    fail("`ids` must be unique, got " + name + " again at position " + std::to_string(row) + ". " + remedy);
+  }
+  return ids;
 }
 
 }  // namespace
@@ -277,20 +297,17 @@ Ids integer_ids(std::span<const std::int64_t> values) {
 Ids read_ids(nb::handle object, std::size_t size) {
   if (object.is_none()) return Ids(size);
   const IdArray given(object, "ids");
-  if (given.size() != size) {
-    fail("`ids` must have one id for each of the " + std::to_string(size) + " embeddings, got " +
-         std::to_string(given.size()) + ".");
-  }
-  Ids ids = given.are_text() ? text_ids(given) : integer_ids(given.integers());
-  if (const std::uint32_t row = ids.first_duplicate(); row != Ids::kNone) {
-    const std::string name =
-        given.are_text() ? "'" + std::string(ids.string(row)) + "'" : std::to_string(ids.integer(row));
-    fail("`ids` must be unique, got " + name + " again at position " + std::to_string(row) +
-         ". Where several rows have one name, such as a title, leave `ids` out and look names up by row: "
-         "names[result.rows].");
-  }
-  return ids;
+  if (given.size() == size && !given.are_text() && are_row_numbers(given.integers())) return Ids(size);
+  return read_unique_ids(given, size,
+                         "Where several rows have one name, such as a title, leave `ids` out and look names up by "
+                         "row: names[result.rows].");
 }
+
+Ids read_new_ids(nb::handle object, std::size_t size) {
+  return read_unique_ids(IdArray(object, "ids"), size, "Give the last of them alone.");
+}
+
+Ids read_some_ids(nb::handle object, const char* argument) { return ids_of(IdArray(object, argument)); }
 
 Array<std::uint32_t> find_rows(const Snapshot& snapshot, nb::handle object, const char* argument) {
   const IdArray given(object, argument);

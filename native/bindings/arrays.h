@@ -79,6 +79,12 @@ class Mask {
 // shortlist.ids.as_ids gives, here and below: an int64 array, or an object array of str.
 Ids read_ids(nb::handle object, std::size_t size);
 
+// The same for rows that come later: none of them are row numbers.
+Ids read_new_ids(nb::handle object, std::size_t size);
+
+// Some ids, perhaps one of them several times.
+Ids read_some_ids(nb::handle object, const char* argument);
+
 // The rows called `ids`, kNone where there is none.
 Array<std::uint32_t> find_rows(const Snapshot& snapshot, nb::handle object, const char* argument);
 

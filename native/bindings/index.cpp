@@ -14,6 +14,7 @@
 #include "bindings.h"
 #include "codebook_type.h"
 #include "file/file.h"
+#include "live_index.h"
 #include "options.h"
 #include "search/search.h"
 
@@ -22,9 +23,23 @@ namespace {
 
 using namespace nb::literals;
 
-// An engine index and what Python keeps beside it.
+// What make() gives, made without the GIL.
+template <typename Make>
+auto without_gil(const Make& make) {
+  const nb::gil_scoped_release release;
+  return make();
+}
+
+// An index that changes, and what is kept beside it.
 struct PyIndex {
-  Index index;
+  PyIndex(Index index) : live(std::move(index.snapshot)), settings(index.settings), note(std::move(index.note)) {}
+
+  std::shared_ptr<const Snapshot> snapshot() const { return live.snapshot(); }
+  Index index() const { return {snapshot(), settings, note}; }
+
+  LiveIndex live;
+  Settings settings;  // what a search uses that is given none
+  std::string note;
   nb::object result_type = nb::borrow(reinterpret_cast<PyObject*>(&PyTuple_Type));
 };
 
@@ -41,13 +56,10 @@ PyIndex* build_index(nb::handle embeddings, nb::handle ids, const std::string& m
   check_rows(matrix.rows(), matrix.dim(), options, "embeddings");
   Ids own = read_ids(ids, matrix.rows());
   const Progress report = report_to(progress);
-  auto result = std::make_unique<PyIndex>();
-  {
-    const nb::gil_scoped_release release;
-    result->index = build(matrix.data(), matrix.rows(), matrix.dim(), std::move(own), options, report,
-                          codebook == nullptr ? nullptr : codebook->codebook);
-  }
-  return result.release();
+  return new PyIndex(without_gil([&] {
+    return build(matrix.data(), matrix.rows(), matrix.dim(), std::move(own), options, report,
+                 codebook == nullptr ? nullptr : codebook->codebook);
+  }));
 }
 
 nb::object make_result(nb::handle type, nb::object scores, nb::object ids, nb::object rows) {
@@ -81,32 +93,65 @@ nb::object ids_of_rows(const Snapshot& snapshot, const std::int64_t* rows, std::
   return result.object;
 }
 
-void check_filter(const Snapshot& snapshot, const Filter& filter) {
-  if (filter.snapshot == snapshot.number) return;
-  fail("`allow` must be a filter made by this index or a copy of it, got another's; make one of this index.");
+// Makes rows of a snapshot, -1 left as it is, what users call rows: places among those that are not deleted.
+void count_live_rows(const Snapshot& snapshot, std::span<std::int64_t> rows) {
+  if (snapshot.num_live == snapshot.size) return;
+  for (std::int64_t& row : rows) {
+    if (row >= 0) row = static_cast<std::int64_t>(snapshot.place_of(static_cast<std::size_t>(row)));
+  }
 }
+
+// Candidates of an index by their ids: a filter of the snapshot that was last searched with it, brought up to date when
+// the index has changed.
+class PyFilter {
+ public:
+  PyFilter(std::shared_ptr<const Snapshot> snapshot, Filter filter)
+      : snapshot_(std::move(snapshot)), filter_(std::make_shared<const Filter>(std::move(filter))) {}
+
+  std::shared_ptr<const Filter> of(const std::shared_ptr<const Snapshot>& now) {
+    const std::lock_guard lock(mutex_);
+    if (snapshot_->lineage != now->lineage) {
+      fail("`allow` must be a filter made by this index or a copy of it, got another's; make one of this index.");
+    }
+    if (snapshot_->number != now->number) {
+      filter_ = std::make_shared<const Filter>(follow(*filter_, *snapshot_, *now));
+      snapshot_ = now;
+    }
+    return filter_;
+  }
+  std::size_t bytes() {
+    const std::lock_guard lock(mutex_);
+    return filter_->bytes();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::shared_ptr<const Snapshot> snapshot_;
+  std::shared_ptr<const Filter> filter_;
+};
 
 // What searches for `num_queries` queries may return, and the memory that says so.
 class GivenLimits {
  public:
-  GivenLimits(const Snapshot& snapshot, std::size_t num_queries, nb::handle exclude, nb::handle exclude_offsets,
-              const Filter* allow);
+  GivenLimits(const std::shared_ptr<const Snapshot>& snapshot, std::size_t num_queries, nb::handle exclude,
+              nb::handle exclude_offsets, PyFilter* allow);
   const Limits& limits() const { return limits_; }
 
  private:
+  std::shared_ptr<const Filter> allow_;
   Array<std::uint32_t> excluded_;
   Array<std::int64_t> offsets_;
   Limits limits_;
 };
 
-GivenLimits::GivenLimits(const Snapshot& snapshot, std::size_t num_queries, nb::handle exclude,
-                         nb::handle exclude_offsets, const Filter* allow) {
+GivenLimits::GivenLimits(const std::shared_ptr<const Snapshot>& snapshot, std::size_t num_queries, nb::handle exclude,
+                         nb::handle exclude_offsets, PyFilter* allow) {
   if (allow != nullptr) {
-    check_filter(snapshot, *allow);
-    limits_.allow = allow;
+    allow_ = without_gil([&] { return allow->of(snapshot); });
+    limits_.allow = allow_.get();
   }
   if (!exclude.is_none()) {
-    excluded_ = find_rows(snapshot, exclude, "exclude");
+    excluded_ = find_rows(*snapshot, exclude, "exclude");
     if (!exclude_offsets.is_none()) {
       const std::int64_t total = static_cast<std::int64_t>(excluded_.size());
       offsets_ = Array<std::int64_t>(num_queries + 1);
@@ -125,15 +170,15 @@ GivenLimits::GivenLimits(const Snapshot& snapshot, std::size_t num_queries, nb::
 }
 
 nb::object search_index(const PyIndex& self, nb::handle queries, nb::handle k, const Settings* settings,
-                        nb::handle exclude, nb::handle exclude_offsets, const Filter* allow, nb::handle threads) {
-  const std::shared_ptr<const Snapshot> snapshot = self.index.snapshot;
+                        nb::handle exclude, nb::handle exclude_offsets, PyFilter* allow, nb::handle threads) {
+  const std::shared_ptr<const Snapshot> snapshot = self.snapshot();
   const Codebook& codebook = *snapshot->codebook;
   const FloatMatrix matrix(queries, "queries", codebook.dim, true, codebook.metric != Metric::cosine);
   const std::size_t kept = count_or(k, "k", 10, 1, kMaxK);
   const std::size_t workers = count_or(threads, "threads", matrix.rows() == 1 ? 1 : 0, 1, kMaxThreads);
-  const GivenLimits given(*snapshot, matrix.rows(), exclude, exclude_offsets, allow);
+  const GivenLimits given(snapshot, matrix.rows(), exclude, exclude_offsets, allow);
   // A copy: another thread may set those of the index meanwhile.
-  const Settings chosen = settings != nullptr ? *settings : self.index.settings;
+  const Settings chosen = settings != nullptr ? *settings : self.settings;
   auto scores = new_floats(matrix.rows(), kept, matrix.is_vector());
   auto rows = new_integers(matrix.rows(), kept, matrix.is_vector());
   {
@@ -141,17 +186,18 @@ nb::object search_index(const PyIndex& self, nb::handle queries, nb::handle k, c
     search(*snapshot, matrix.data(), matrix.rows(), kept, chosen, given.limits(), workers, scores.values, rows.values);
   }
   nb::object ids = ids_of_rows(*snapshot, rows.values, matrix.rows(), kept, matrix.is_vector());
+  count_live_rows(*snapshot, {rows.values, matrix.rows() * kept});
   return make_result(self.result_type, std::move(scores.object), std::move(ids), std::move(rows.object));
 }
 
 nb::object range_search_index(const PyIndex& self, nb::handle queries, float least, nb::handle exclude,
-                              nb::handle exclude_offsets, const Filter* allow, nb::handle threads) {
-  const std::shared_ptr<const Snapshot> snapshot = self.index.snapshot;
+                              nb::handle exclude_offsets, PyFilter* allow, nb::handle threads) {
+  const std::shared_ptr<const Snapshot> snapshot = self.snapshot();
   const Codebook& codebook = *snapshot->codebook;
   const FloatMatrix matrix(queries, "queries", codebook.dim, true, codebook.metric != Metric::cosine);
   if (std::isnan(least)) fail("`least` must be a number, got NaN.");
   const std::size_t workers = count_or(threads, "threads", matrix.rows() == 1 ? 1 : 0, 1, kMaxThreads);
-  const GivenLimits given(*snapshot, matrix.rows(), exclude, exclude_offsets, allow);
+  const GivenLimits given(snapshot, matrix.rows(), exclude, exclude_offsets, allow);
   std::vector<std::vector<Scored>> found;
   {
     const nb::gil_scoped_release release;
@@ -173,14 +219,16 @@ nb::object range_search_index(const PyIndex& self, nb::handle queries, float lea
     }
   }
   nb::object ids = ids_of_rows(*snapshot, rows.values, 1, total, true);
+  count_live_rows(*snapshot, {rows.values, total});
   return nb::make_tuple(scores.object, ids, rows.object, offsets.object);
 }
 
 nb::object find_ids(const PyIndex& self, nb::handle ids) {
-  const Array<std::uint32_t> found = find_rows(*self.index.snapshot, ids, "ids");
+  const std::shared_ptr<const Snapshot> snapshot = self.snapshot();
+  const Array<std::uint32_t> found = find_rows(*snapshot, ids, "ids");
   auto rows = new_integers(1, found.size(), true);
-  std::transform(found.begin(), found.end(), rows.values, [](std::uint32_t row) {
-    return row == Ids::kNone ? std::int64_t{-1} : static_cast<std::int64_t>(row);
+  std::transform(found.begin(), found.end(), rows.values, [&](std::uint32_t row) {
+    return row == Ids::kNone ? std::int64_t{-1} : static_cast<std::int64_t>(snapshot->place_of(row));
   });
   return rows.object;
 }
@@ -189,7 +237,8 @@ nb::object find_ids(const PyIndex& self, nb::handle ids) {
 const char* store_of(const Snapshot& snapshot) { return name_of(kStores, snapshot.parts[0].segment->rows.store); }
 
 nb::dict describe(const PyIndex& self) {
-  const Snapshot& snapshot = *self.index.snapshot;
+  const std::shared_ptr<const Snapshot> now = self.snapshot();
+  const Snapshot& snapshot = *now;
   const Codebook& codebook = *snapshot.codebook;
   std::size_t codes = 0, rows = 0, order = 0, ids = 0;
   for (const Part& part : snapshot.parts) {
@@ -206,6 +255,8 @@ nb::dict describe(const PyIndex& self) {
   bytes["ids"] = ids;
   nb::dict result;
   result["rows"] = snapshot.num_live;
+  result["deleted"] = snapshot.size - snapshot.num_live;
+  result["segments"] = snapshot.parts.size();
   result["dim"] = codebook.dim;
   result["metric"] = name_of(kMetrics, codebook.metric);
   result["groups"] = codebook.centroids.num_cells();
@@ -220,53 +271,83 @@ nb::dict describe(const PyIndex& self) {
   return result;
 }
 
-Filter* filter_ids(const PyIndex& self, nb::handle ids) {
-  const std::shared_ptr<const Snapshot> snapshot = self.index.snapshot;
+PyFilter* filter_ids(const PyIndex& self, nb::handle ids) {
+  const std::shared_ptr<const Snapshot> snapshot = self.snapshot();
   const Array<std::uint32_t> rows = find_rows(*snapshot, ids, "allow");
-  const nb::gil_scoped_release release;
-  Array<std::uint8_t> allowed(snapshot->size, 0);
-  for (const std::uint32_t row : rows) {
-    if (row != Ids::kNone) allowed[row] = 1;
-  }
-  return new Filter(make_filter(*snapshot, allowed));
+  return without_gil([&] {
+    Array<std::uint8_t> allowed(snapshot->size, 0);
+    for (const std::uint32_t row : rows) {
+      if (row != Ids::kNone) allowed[row] = 1;
+    }
+    return new PyFilter(snapshot, make_filter(*snapshot, allowed));
+  });
 }
 
-Filter* filter_rows(const PyIndex& self, nb::handle mask) {
-  const std::shared_ptr<const Snapshot> snapshot = self.index.snapshot;
-  const Mask allowed(mask, "allow", snapshot->size);
-  const nb::gil_scoped_release release;
-  return new Filter(make_filter(*snapshot, allowed.values()));
+PyFilter* filter_rows(const PyIndex& self, nb::handle mask) {
+  const std::shared_ptr<const Snapshot> snapshot = self.snapshot();
+  const Mask given(mask, "allow", snapshot->num_live);
+  return without_gil([&] {
+    if (snapshot->num_live == snapshot->size) return new PyFilter(snapshot, make_filter(*snapshot, given.values()));
+    Array<std::uint8_t> allowed(snapshot->size, 0);
+    auto next = given.values().begin();
+    snapshot->for_each_live([&](std::size_t row) { allowed[row] = *next++; });
+    return new PyFilter(snapshot, make_filter(*snapshot, allowed));
+  });
 }
 
-nb::object rows_of_filter(const PyIndex& self, const Filter& filter) {
-  const Snapshot& snapshot = *self.index.snapshot;
-  check_filter(snapshot, filter);
-  auto allowed = new_bools(snapshot.size);
-  read_filter(snapshot, filter, {allowed.values, snapshot.size});
-  return allowed.object;
+nb::object rows_of_filter(const PyIndex& self, PyFilter& filter) {
+  const std::shared_ptr<const Snapshot> snapshot = self.snapshot();
+  Array<std::uint8_t> allowed(snapshot->size);
+  read_filter(*snapshot, *filter.of(snapshot), {allowed.data(), allowed.size()});
+  auto result = new_bools(snapshot->num_live);
+  std::uint8_t* next = result.values;
+  snapshot->for_each_live([&](std::size_t row) { *next++ = allowed[row]; });
+  return result.object;
 }
 
 nb::object all_ids(const PyIndex& self) {
-  const Snapshot& snapshot = *self.index.snapshot;
-  auto rows = new_integers(1, snapshot.size, true);
-  for (std::size_t i = 0; i < snapshot.size; ++i) rows.values[i] = static_cast<std::int64_t>(i);
-  if (snapshot.id_kind() == Ids::Kind::rows && snapshot.parts.size() == 1) return rows.object;
-  return ids_of_rows(snapshot, rows.values, 1, snapshot.size, true);
+  const std::shared_ptr<const Snapshot> snapshot = self.snapshot();
+  auto rows = new_integers(1, snapshot->num_live, true);
+  std::int64_t* next = rows.values;
+  snapshot->for_each_live([&](std::size_t row) { *next++ = static_cast<std::int64_t>(row); });
+  return ids_of_rows(*snapshot, rows.values, 1, snapshot->num_live, true);
 }
 
-nb::object vectors_of_rows(const PyIndex& self, nb::handle rows) {
-  const Integers wanted(rows, "rows");
-  const Snapshot& snapshot = *self.index.snapshot;
-  auto result = new_floats(wanted.values().size(), snapshot.codebook->dim, false);
-  float* out = result.values;
-  for (const std::int64_t row : wanted.values()) {
-    if (row < 0 || row >= static_cast<std::int64_t>(snapshot.size)) {
-      fail("`rows` must be from 0 to " + std::to_string(snapshot.size - 1) + ", got " + std::to_string(row) + ".");
+// The vectors of ids, and their rows: -1 and zeros where there is none.
+nb::object vectors_of_ids(const PyIndex& self, nb::handle ids) {
+  const std::shared_ptr<const Snapshot> snapshot = self.snapshot();
+  const Array<std::uint32_t> found = find_rows(*snapshot, ids, "ids");
+  const std::size_t dim = snapshot->codebook->dim;
+  auto vectors = new_floats(found.size(), dim, false);
+  auto rows = new_integers(1, found.size(), true);
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    rows.values[i] = found[i] == Ids::kNone ? -1 : static_cast<std::int64_t>(snapshot->place_of(found[i]));
+    float* out = vectors.values + i * dim;
+    if (found[i] == Ids::kNone) {
+      std::fill_n(out, dim, 0.0f);
+    } else {
+      snapshot->read_row(found[i], out);
     }
-    snapshot.read_row(static_cast<std::size_t>(row), out);
-    out += snapshot.codebook->dim;
   }
-  return result.object;
+  return nb::make_tuple(vectors.object, rows.object);
+}
+
+nb::object upsert_rows(PyIndex& self, nb::handle embeddings, nb::handle ids) {
+  const std::shared_ptr<const Snapshot> snapshot = self.snapshot();
+  const Codebook& codebook = *snapshot->codebook;
+  const FloatMatrix matrix(embeddings, "embeddings", codebook.dim, false, codebook.metric != Metric::cosine);
+  Ids own = read_new_ids(ids, matrix.rows());
+  try {
+    const Changes changes = without_gil([&] { return self.live.upsert(matrix.data(), std::move(own)); });
+    return nb::make_tuple(changes.added, changes.replaced);
+  } catch (const std::length_error& error) {
+    fail(std::string("`embeddings` must fit beside those there are: ") + error.what() + ".");
+  }
+}
+
+std::size_t delete_ids(PyIndex& self, nb::handle ids) {
+  const Ids own = read_some_ids(ids, "ids");
+  return without_gil([&] { return self.live.erase(own); });
 }
 
 std::string path_of(nb::handle path) {
@@ -285,7 +366,7 @@ std::string path_of(nb::handle path) {
 
 void save_index(const PyIndex& self, nb::handle path) {
   const std::string name = path_of(path);
-  const Index index = self.index;  // a copy: another thread may set its settings meanwhile
+  const Index index = self.index();  // another thread may change it meanwhile
   try {
     const nb::gil_scoped_release release;
     save(index, name);
@@ -295,29 +376,21 @@ void save_index(const PyIndex& self, nb::handle path) {
 }
 
 nb::object index_to_bytes(const PyIndex& self) {
-  return to_bytes([index = self.index](const auto& allocate) { save(index, allocate); });
+  return to_bytes([index = self.index()](const auto& allocate) { save(index, allocate); });
 }
 
 PyIndex* index_from_bytes(nb::handle data) {
   const Buffer buffer(data);
-  auto result = std::make_unique<PyIndex>();
-  {
-    const nb::gil_scoped_release release;
-    result->index = load(buffer.bytes());
-  }
-  return result.release();
+  return new PyIndex(without_gil([&] { return load(buffer.bytes()); }));
 }
 
 PyIndex* load_index(nb::handle path, bool mmap) {
   const std::string name = path_of(path);
-  auto result = std::make_unique<PyIndex>();
   try {
-    const nb::gil_scoped_release release;
-    result->index = load(name, mmap);
+    return new PyIndex(without_gil([&] { return load(name, mmap); }));
   } catch (const std::system_error& error) {
     raise_os_error(error, path);
   }
-  return result.release();
 }
 
 }  // namespace
@@ -348,9 +421,7 @@ void bind_index(nb::module_& m) {
       .def("__hash__",
            [](const Settings& s) { return nb::hash(nb::make_tuple(s.exact, s.leaves, s.rerank, s.stop, s.groups)); });
 
-  nb::class_<Filter>(m, "Filter")
-      .def("__len__", [](const Filter& self) { return self.count; })
-      .def_prop_ro("nbytes", &Filter::bytes);
+  nb::class_<PyFilter>(m, "Filter").def_prop_ro("nbytes", &PyFilter::bytes);
 
   nb::class_<PyIndex>(m, "Index")
       .def_static("build", &build_index, "embeddings"_a, "ids"_a = nb::none(), nb::kw_only(), "metric"_a = "dot",
@@ -369,27 +440,31 @@ void bind_index(nb::module_& m) {
       .def("filter_ids", &filter_ids, "ids"_a)
       .def("filter_rows", &filter_rows, "mask"_a)
       .def("rows_of_filter", &rows_of_filter, "filter"_a)
+      .def(
+          "count_filter", [](const PyIndex& self, PyFilter& filter) { return filter.of(self.snapshot())->count; },
+          "filter"_a)
       .def("find", &find_ids, "ids"_a)
-      .def("vectors", &vectors_of_rows, "rows"_a)
-      .def("__len__", [](const PyIndex& self) { return self.index.snapshot->num_live; })
-      .def_prop_ro("dim", [](const PyIndex& self) { return self.index.snapshot->codebook->dim; })
-      .def_prop_ro("metric",
-                   [](const PyIndex& self) { return name_of(kMetrics, self.index.snapshot->codebook->metric); })
+      .def("vectors", &vectors_of_ids, "ids"_a)
+      .def("upsert", &upsert_rows, "embeddings"_a, "ids"_a)
+      .def("delete", &delete_ids, "ids"_a)
+      .def("__len__", [](const PyIndex& self) { return self.snapshot()->num_live; })
+      .def_prop_ro("dim", [](const PyIndex& self) { return self.snapshot()->codebook->dim; })
+      .def_prop_ro("metric", [](const PyIndex& self) { return name_of(kMetrics, self.snapshot()->codebook->metric); })
       .def_prop_ro("ids", &all_ids)
-      .def_prop_ro("ids_are_text",
-                   [](const PyIndex& self) { return self.index.snapshot->id_kind() == Ids::Kind::strings; })
-      .def_prop_ro("num_leaves", [](const PyIndex& self) { return self.index.snapshot->codebook->num_leaves(); })
-      .def_prop_ro("tier", [](const PyIndex& self) { return self.index.snapshot->tier(); })
-      .def_prop_ro("spread", [](const PyIndex& self) { return spread_of(*self.index.snapshot->codebook); })
-      .def_prop_ro("codes", [](const PyIndex& self) { return codes_of(*self.index.snapshot->codebook); })
-      .def_prop_ro("store", [](const PyIndex& self) { return store_of(*self.index.snapshot); })
+      .def_prop_ro("ids_are_text", [](const PyIndex& self) { return self.snapshot()->id_kind() == Ids::Kind::strings; })
+      .def_prop_ro("num_leaves", [](const PyIndex& self) { return self.snapshot()->codebook->num_leaves(); })
+      .def_prop_ro("tier", [](const PyIndex& self) { return self.snapshot()->tier(); })
+      .def_prop_ro("spread", [](const PyIndex& self) { return spread_of(*self.snapshot()->codebook); })
+      .def_prop_ro("codes", [](const PyIndex& self) { return codes_of(*self.snapshot()->codebook); })
+      .def_prop_ro("store", [](const PyIndex& self) { return store_of(*self.snapshot()); })
       .def_prop_ro("nbytes",
                    [](const PyIndex& self) {
-                     std::size_t bytes = self.index.snapshot->codebook->bytes();
-                     for (const Part& part : self.index.snapshot->parts) bytes += part.segment->bytes();
+                     const std::shared_ptr<const Snapshot> snapshot = self.snapshot();
+                     std::size_t bytes = snapshot->codebook->bytes();
+                     for (const Part& part : snapshot->parts) bytes += part.bytes();
                      return bytes;
                    })
-      .def_prop_ro("codebook", [](const PyIndex& self) { return new PyCodebook{self.index.snapshot->codebook}; })
+      .def_prop_ro("codebook", [](const PyIndex& self) { return new PyCodebook{self.snapshot()->codebook}; })
       .def("describe", &describe)
       .def_prop_rw(
           "result_type", [](const PyIndex& self) { return self.result_type; },
@@ -400,11 +475,11 @@ void bind_index(nb::module_& m) {
             self.result_type = nb::borrow(type);
           })
       .def_prop_rw(
-          "default_settings", [](const PyIndex& self) { return self.index.settings; },
-          [](PyIndex& self, const Settings& settings) { self.index.settings = settings; })
+          "default_settings", [](const PyIndex& self) { return self.settings; },
+          [](PyIndex& self, const Settings& settings) { self.settings = settings; })
       .def_prop_rw(
-          "note", [](const PyIndex& self) { return self.index.note; },
-          [](PyIndex& self, std::string note) { self.index.note = std::move(note); });
+          "note", [](const PyIndex& self) { return self.note; },
+          [](PyIndex& self, std::string note) { self.note = std::move(note); });
 }
 
 }  // namespace shortlist::bindings

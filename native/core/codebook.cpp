@@ -80,9 +80,17 @@ void Codebook::finish() {
   }
 }
 
+void Codebook::find_cells(const Nearest& nearest, const float* rows, std::size_t size, std::uint32_t* cells) const {
+  const auto tier = static_cast<std::uint32_t>(num_leaves());
+  nearest.find(rows, size, cells);
+  for (std::size_t row = 0; row < size; ++row) {
+    cells[row] = leaf_of_cluster[cells[row]];
+    if (has_tier() && norm_of(rows + row * dim, dim) > tier_norm) cells[row] = tier;
+  }
+}
+
 Array<std::uint32_t> Codebook::cells_of(const float* rows, std::size_t size, std::size_t threads,
                                         const std::function<void(double)>& tick) const {
-  const auto tier = static_cast<std::uint32_t>(num_leaves());
   const Nearest nearest(clusters.data(), leaf_of_cluster.size(), dim);
   Array<std::uint32_t> cells(size);
   parallel_for(
@@ -90,11 +98,7 @@ Array<std::uint32_t> Codebook::cells_of(const float* rows, std::size_t size, std
       [&](std::size_t piece, std::size_t) {
         const std::size_t first = piece * kRowsPerPiece;
         const std::size_t count = std::min(kRowsPerPiece, size - first);
-        nearest.find(rows + first * dim, count, &cells[first]);
-        for (std::size_t row = first; row < first + count; ++row) {
-          cells[row] = leaf_of_cluster[cells[row]];
-          if (has_tier() && norm_of(rows + row * dim, dim) > tier_norm) cells[row] = tier;
-        }
+        find_cells(nearest, rows + first * dim, count, &cells[first]);
       },
       tick);
   return cells;

@@ -17,6 +17,8 @@
 
 namespace shortlist {
 
+class Nearest;
+
 enum class RowCodes : std::uint32_t { int8 = 0, int4 = 1, pq4 = 2 };  // the dimensions a 4-bit code
 
 enum class Metric : std::uint32_t { dot = 0, cosine = 1, l2 = 2 };
@@ -81,6 +83,8 @@ struct Codebook {
   // The cells of rows (size, dim), prepared.
   Array<std::uint32_t> cells_of(const float* rows, std::size_t size, std::size_t threads,
                                 const std::function<void(double fraction)>& tick) const;
+  // The same where `nearest` is that of the clusters.
+  void find_cells(const Nearest& nearest, const float* rows, std::size_t size, std::uint32_t* cells) const;
 };
 
 float norm_of(const float* row, std::size_t dim);

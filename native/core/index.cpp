@@ -16,35 +16,79 @@ std::uint64_t next_number() {
 // 20 microseconds.
 constexpr std::size_t kFewRows = 10'000;
 
-// The block of its codes that holds a position, and its place there.
-struct Place {
-  std::size_t block;
-  std::size_t j;
-};
-Place place_of(const Codes& codes, std::size_t position) {
-  const auto next = std::upper_bound(codes.starts.begin(), codes.starts.end(), position);
-  const auto cell = static_cast<std::size_t>(next - codes.starts.begin()) - 1;
-  const std::size_t i = position - codes.starts[cell];
-  return {codes.first_block[cell] + i / kBlockRows, i % kBlockRows};
+// Counts the rows that are not deleted, from this word on.
+void count_live(std::size_t size, std::size_t first_word, Deletions& deletions) {
+  const std::size_t words = deletions.live.size();
+  if (deletions.before.empty()) deletions.before = Array<std::uint32_t>(words, 0);
+  for (std::size_t word = first_word; word + 1 < words; ++word) {
+    deletions.before[word + 1] =
+        deletions.before[word] + static_cast<std::uint32_t>(std::popcount(deletions.live[word]));
+  }
+  const std::size_t live =
+      words == 0 ? 0 : deletions.before[words - 1] + static_cast<std::size_t>(std::popcount(deletions.live[words - 1]));
+  deletions.count = size - live;
+}
+
+// With arrays of its own. Null = of a segment without any.
+Deletions copy_of(const Segment& segment, const Deletions* given) {
+  const Codes& codes = segment.codes;
+  Deletions own;
+  own.masks = Array<std::uint16_t>(codes.first_block[codes.num_cells()], 0xffff);
+  own.live = Array<std::uint64_t>((segment.size + 63) / 64, ~std::uint64_t{0});
+  own.before = Array<std::uint32_t>(own.live.size(), 0);
+  if (given != nullptr) {
+    std::copy(given->masks.begin(), given->masks.end(), own.masks.begin());
+    std::copy(given->live.begin(), given->live.end(), own.live.begin());
+    std::copy(given->before.begin(), given->before.end(), own.before.begin());
+    return own;
+  }
+  if (segment.size % 64 != 0) own.live[own.live.size() - 1] = (std::uint64_t{1} << segment.size % 64) - 1;
+  count_live(segment.size, 0, own);
+  return own;
 }
 
 }  // namespace
 
-bool Part::is_deleted(std::size_t position) const {
-  if (live.empty()) return false;
-  const Place place = place_of(segment->codes, position);
-  return (live[place.block] >> place.j & 1u) == 0;
+Deletions deletions_of(const Segment& segment, Array<std::uint16_t> masks) {
+  const Codes& codes = segment.codes;
+  Deletions deletions;
+  deletions.masks = std::move(masks);
+  deletions.live = Array<std::uint64_t>((segment.size + 63) / 64, 0);
+  for (std::size_t cell = 0; cell < codes.num_cells(); ++cell) {
+    for (std::size_t i = 0; i < codes.count(cell); ++i) {
+      const std::uint16_t mask = deletions.masks[codes.first_block[cell] + i / kBlockRows];
+      const std::uint32_t row = segment.row_of[codes.starts[cell] + i];
+      deletions.live[row / 64] |= std::uint64_t{static_cast<unsigned>(mask >> i % kBlockRows) & 1u} << row % 64;
+    }
+  }
+  count_live(segment.size, 0, deletions);
+  return deletions;
 }
 
 Snapshot::Snapshot(std::shared_ptr<const Codebook> book, std::vector<Part> all)
     : codebook(std::move(book)),
       parts(std::move(all)),
       number(next_number()),
+      lineage(number),
       workspaces(std::make_shared<WorkspacePool>()) {
+  place_parts();
+}
+
+Snapshot::Snapshot(const Snapshot& before, std::shared_ptr<const Codebook> book, std::vector<Part> all)
+    : codebook(std::move(book)),
+      parts(std::move(all)),
+      number(next_number()),
+      lineage(before.lineage),
+      workspaces(before.workspaces) {
+  place_parts();
+}
+
+void Snapshot::place_parts() {
   for (Part& part : parts) {
     part.first = static_cast<std::uint32_t>(size);
+    part.first_live = static_cast<std::uint32_t>(num_live);
     size += part.segment->size;
-    num_live += part.segment->size - part.num_deleted;
+    num_live += part.num_live();
   }
 }
 
@@ -70,13 +114,26 @@ std::uint32_t Snapshot::find_in_parts(Id id) const {
   for (const Part& part : parts) {
     const std::uint32_t row = part.segment->ids.find(id);
     if (row == Ids::kNone) continue;
-    if (!part.is_deleted(part.segment->position_of[row])) return part.first + row;
+    if (!part.is_deleted(row)) return part.first + row;
   }
   return Ids::kNone;
 }
 
 std::uint32_t Snapshot::find(std::int64_t id) const { return find_in_parts(id); }
 std::uint32_t Snapshot::find(std::string_view id) const { return find_in_parts(id); }
+
+Array<std::uint32_t> Snapshot::find_all(const Ids& ids) const {
+  Array<std::uint32_t> rows(ids.size());
+  const bool are_text = ids.kind() == Ids::Kind::strings;
+  for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = are_text ? find(ids.string(i)) : find(ids.integer(i));
+  return rows;
+}
+
+std::size_t Snapshot::place_of(std::size_t row) const {
+  if (num_live == size) return row;
+  const Part& part = part_of_row(row);
+  return part.first_live + part.live_before(row - part.first);
+}
 
 void Snapshot::read_row(std::size_t row, float* out) const {
   const Part& part = part_of_row(row);
@@ -94,31 +151,27 @@ bool follows(const Ids& first, const Ids& later) {
          (first.kind() == Ids::Kind::strings) == (later.kind() == Ids::Kind::strings);
 }
 
-Snapshot with_segment(const Snapshot& snapshot, std::shared_ptr<const Segment> segment) {
+std::vector<Part> without_rows(const Snapshot& snapshot, std::span<const std::uint32_t> rows) {
   std::vector<Part> parts = snapshot.parts;
-  parts.push_back({std::move(segment)});
-  return Snapshot(snapshot.codebook, std::move(parts));
-}
-
-Snapshot without_rows(const Snapshot& snapshot, std::span<const std::uint32_t> rows) {
-  std::vector<Part> parts = snapshot.parts;
-  std::vector<bool> own(parts.size(), false);  // whose masks no other snapshot has
+  std::vector<std::vector<std::uint32_t>> gone(parts.size());
   for (const std::uint32_t row : rows) {
-    const auto at = static_cast<std::size_t>(&snapshot.part_of_row(row) - snapshot.parts.data());
-    Part& part = parts[at];
-    const Codes& codes = part.segment->codes;
-    if (!own[at]) {
-      Array<std::uint16_t> live(codes.first_block[codes.num_cells()], 0xffff);
-      std::copy(part.live.begin(), part.live.end(), live.begin());
-      part.live = std::move(live);
-      own[at] = true;
-    }
-    const Place place = place_of(codes, part.segment->position_of[row - part.first]);
-    std::uint16_t& mask = part.live[place.block];
-    part.num_deleted += mask >> place.j & 1u;
-    mask = static_cast<std::uint16_t>(mask & ~(1u << place.j));
+    const Part& part = snapshot.part_of_row(row);
+    gone[static_cast<std::size_t>(&part - snapshot.parts.data())].push_back(row - part.first);
   }
-  return Snapshot(snapshot.codebook, std::move(parts));
+  for (std::size_t p = 0; p < parts.size(); ++p) {
+    if (gone[p].empty()) continue;
+    const Segment& segment = *parts[p].segment;
+    auto deletions = std::make_shared<Deletions>(copy_of(segment, parts[p].deletions.get()));
+    for (const std::uint32_t row : gone[p]) {
+      deletions->live[row / 64] &= ~(std::uint64_t{1} << row % 64);
+      const Codes::Place place = segment.codes.place_of(segment.position_of[row]);
+      std::uint16_t& mask = deletions->masks[place.block];
+      mask = static_cast<std::uint16_t>(mask & ~(1u << place.j));
+    }
+    count_live(segment.size, *std::min_element(gone[p].begin(), gone[p].end()) / 64, *deletions);
+    parts[p].deletions = std::move(deletions);
+  }
+  return parts;
 }
 
 Index build(const float* embeddings, std::size_t size, std::size_t dim, Ids ids, const BuildOptions& options,
@@ -133,8 +186,8 @@ Index build(const float* embeddings, std::size_t size, std::size_t dim, Ids ids,
   } else {
     cells = codebook->cells_of(rows.data(), size, options.threads, [&](double done) { progress("assign", done); });
   }
-  auto segment = std::make_shared<const Segment>(
-      encode(*codebook, rows.data(), cells, std::move(ids), options.store, options.threads, progress));
+  auto segment = std::make_shared<const Segment>(encode(*codebook, codebook->coded_centroids(), rows.data(), cells,
+                                                        std::move(ids), options.store, options.threads, progress));
   Index index;
   index.settings.exact = options.leaves == kAutomatic && size < kFewRows;
   index.snapshot = std::make_shared<const Snapshot>(std::move(codebook), std::vector<Part>{{std::move(segment)}});

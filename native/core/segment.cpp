@@ -17,6 +17,7 @@ void sort_by_projection(const Augmentation& augmentation, const float* rows, con
                         std::size_t threads) {
   const std::size_t dim = augmentation.coded_dim();
   parallel_for(members.starts.size() - 1, threads, [&](std::size_t cell, std::size_t) {
+    if (members.starts[cell] == members.starts[cell + 1]) return;
     std::vector<Scored> projections;
     std::vector<float> row(dim);
     std::uint32_t* own = &members.order[members.starts[cell]];
@@ -36,10 +37,11 @@ void Segment::finish(const Codebook& codebook, const float* coded_centroids) {
   const std::size_t dim = codebook.augmentation.coded_dim();
   max_norm = 0.0;
   for (std::size_t cell = 0; cell < codes.num_cells(); ++cell) {
+    if (codes.count(cell) == 0) continue;
     const float* centroid = coded_centroids + cell * dim;
     double squares = 0.0;
     for (std::size_t t = 0; t < dim; ++t) squares += static_cast<double>(centroid[t]) * centroid[t];
-    if (codes.count(cell) > 0) max_norm = std::max(max_norm, std::sqrt(squares) + codes.radii[cell]);
+    max_norm = std::max(max_norm, std::sqrt(squares) + codes.radii[cell]);
   }
   position_of = Array<std::uint32_t>(size);
   for (std::size_t position = 0; position < size; ++position) {
@@ -53,13 +55,12 @@ std::size_t Segment::bytes() const {
   return total;
 }
 
-Segment encode(const Codebook& codebook, const float* rows, const Array<std::uint32_t>& cells, Ids ids, Store store,
-               std::size_t threads, const Progress& progress) {
+Segment encode(const Codebook& codebook, const Array<float>& centroids, const float* rows,
+               const Array<std::uint32_t>& cells, Ids ids, Store store, std::size_t threads, const Progress& progress) {
   const auto tick = [&](const char* stage) { return [&progress, stage](double f) { progress(stage, f); }; };
   const std::size_t size = cells.size();
   const std::size_t dim = codebook.dim;
   const Augmentation& augmentation = codebook.augmentation;
-  const Array<float> centroids = codebook.coded_centroids();
   Members members(cells.data(), size, codebook.num_cells());
   sort_by_projection(augmentation, rows, centroids.data(), members, threads);
   Segment segment;

@@ -67,6 +67,16 @@ std::shared_ptr<const Segment> segment_of(const std::shared_ptr<const Codebook>&
   return index.snapshot->parts[0].segment;
 }
 
+Snapshot with_segment(const Snapshot& snapshot, std::shared_ptr<const Segment> segment) {
+  std::vector<Part> parts = snapshot.parts;
+  parts.push_back({std::move(segment)});
+  return Snapshot(snapshot, snapshot.codebook, std::move(parts));
+}
+
+Snapshot deleted(const Snapshot& snapshot, std::span<const std::uint32_t> rows) {
+  return Snapshot(snapshot, snapshot.codebook, without_rows(snapshot, rows));
+}
+
 struct Found {
   std::vector<float> scores;
   std::vector<std::int64_t> rows;
@@ -109,7 +119,7 @@ void check_deletions(const Snapshot& one, const Snapshot& several, const std::ve
     for (std::size_t j = 0; j < kK; j += 2) gone.push_back(static_cast<std::uint32_t>(before.rows[i * kK + j]));
   }
   for (std::uint32_t row = 0; row < kSize; row += 5) gone.push_back(row);
-  const Snapshot left = without_rows(without_rows(several, gone), std::vector<std::uint32_t>{gone[0], 3});
+  const Snapshot left = deleted(deleted(several, gone), std::vector<std::uint32_t>{gone[0], 3});
   gone.push_back(3);
   std::vector<bool> is_gone(kSize, false);
   for (const std::uint32_t row : gone) is_gone[row] = true;
@@ -156,7 +166,7 @@ void check_deletions(const Snapshot& one, const Snapshot& several, const std::ve
   }
   std::vector<std::uint32_t> every(kSize);
   for (std::uint32_t row = 0; row < kSize; ++row) every[row] = row;
-  const Found none = found_by(without_rows(several, every), queries, Settings{});
+  const Found none = found_by(deleted(several, every), queries, Settings{});
   check(std::count(none.rows.begin(), none.rows.end(), -1) == static_cast<std::ptrdiff_t>(kQueries * kK),
         kind.name() + "nothing is left");
 }
@@ -214,7 +224,7 @@ void check_file(const Snapshot& several, const std::vector<float>& queries, cons
   index.note = "a note";
   index.settings.leaves = 9;
   const std::uint32_t gone[] = {0, 1700, 2999};
-  index.snapshot = std::make_shared<const Snapshot>(without_rows(with_segment(several, with_columns), gone));
+  index.snapshot = std::make_shared<const Snapshot>(deleted(with_segment(several, with_columns), gone));
   const std::vector<char> bytes = bytes_of(index);
   const Index loaded = load(bytes);
   check(bytes_of(loaded) == bytes, kind.name() + "a file is written as it was read");

@@ -61,10 +61,10 @@ class Settings:
 
 @final
 class Filter:
-    """Rows of one index that searches may return, prepared for reuse."""
+    """Candidates of one index that searches may return, by their ids, prepared for reuse.
 
-    def __len__(self) -> int:
-        """How many rows are allowed."""
+    A search after a change of the index brings it up to date.
+    """
 
     @property
     def nbytes(self) -> int: ...
@@ -201,11 +201,23 @@ class Index:
     def rows_of_filter(self, filter: Filter) -> NDArray[np.bool_]:
         """The mask (n,) of the rows that it allows."""
 
+    def count_filter(self, filter: Filter) -> int:
+        """How many rows it allows."""
+
     def find(self, ids: IdArray) -> NDArray[np.int64]:
         """The rows of these ids, -1 for one that is unknown or of the other kind."""
 
-    def vectors(self, rows: ArrayLike) -> NDArray[np.float32]:
-        """The stored rows (as searched: normalised for cosine, rounded to `store`), shape (len(rows), d)."""
+    def vectors(self, ids: IdArray) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The vectors of ids (as searched: normalised for cosine, rounded to `store`), shape (len(ids), d), and `find`.
+
+        Zeros where there is none.
+        """
+
+    def upsert(self, embeddings: ArrayLike, ids: IdArray) -> tuple[int, int]:
+        """Adds rows or replaces those of the same ids; returns how many of each. A failed call changes nothing."""
+
+    def delete(self, ids: IdArray) -> int:
+        """Deletes the rows of ids, as far as there are any; returns how many."""
 
     def save(self, path: str | bytes | os.PathLike[str]) -> None:
         """Writes one file, atomically: a crash leaves the old file or the new one."""

@@ -80,7 +80,7 @@ void find_run_projections(Codes& codes, std::size_t cell, const float* centroid,
   const std::size_t dim = codes.quantizer.dim;
   std::vector<float> row(dim);
   float* projections = &codes.run_projections[codes.first_run(cell)];
-  std::fill_n(projections, codes.first_run(cell + 1) - codes.first_run(cell), std::numeric_limits<float>::lowest());
+  codes.drop_runs(cell);
   float largest = std::numeric_limits<float>::lowest();
   for (std::size_t i = codes.count(cell); i-- > 0;) {
     read(codes.starts[cell] + i, row.data());
@@ -112,6 +112,18 @@ void Codes::place_blocks() {
     const std::size_t blocks_here = (count(cell) + kBlockRows - 1) / kBlockRows;
     first_block[cell + 1] = first_block[cell] + static_cast<std::uint32_t>(blocks_here);
   }
+}
+
+Codes::Place Codes::place_of(std::size_t position) const {
+  const auto next = std::upper_bound(starts.begin(), starts.end(), position);
+  const auto cell = static_cast<std::size_t>(next - starts.begin()) - 1;
+  const std::size_t i = position - starts[cell];
+  return {first_block[cell] + i / kBlockRows, i % kBlockRows};
+}
+
+void Codes::drop_runs(std::size_t cell) {
+  std::fill(&run_projections[first_run(cell)], &run_projections[first_run(cell + 1)],
+            std::numeric_limits<float>::lowest());
 }
 
 std::size_t Codes::blocks_reaching(std::size_t cell, float base, float least) const {
@@ -160,6 +172,11 @@ Codes encode(Quantizer quantizer, Array<std::uint32_t> starts, const float* cent
   for_each_cell(
       cells, threads,
       [&](std::size_t cell, std::vector<float>& residuals) {
+        if (codes.count(cell) == 0 && !find_scales) {  // most cells of a segment of few rows
+          codes.radii[cell] = codes.errors[cell] = 0.0f;
+          if (sorted) codes.drop_runs(cell);
+          return;
+        }
         encode_cell(codes, cell, centroids + cell * dim, source, find_scales, residuals);
         if (sorted) find_run_projections(codes, cell, centroids + cell * dim, source.read);
       },

@@ -40,11 +40,21 @@ struct Codes {
            errors.bytes() + blocks.bytes() + quantizer.centres.bytes();
   }
 
+  // The block that holds a position, and its place there.
+  struct Place {
+    std::size_t block;
+    std::size_t j;
+  };
+  Place place_of(std::size_t position) const;
+
   // Fills first_block from starts.
   void place_blocks();
 
   // Where the runs of a cell begin in run_projections; for num_cells(), its size.
   std::size_t first_run(std::size_t cell) const { return first_block[cell] / kRunBlocks + cell; }
+
+  // Sets the projections of a cell's runs to what no row has.
+  void drop_runs(std::size_t cell);
 
   // How many of the first blocks of a cell can hold a row whose part along the centroid scores at least `least`, for a
   // query whose inner product with the centroid is `base`.

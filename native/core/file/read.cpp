@@ -196,7 +196,7 @@ Column read_column(const Reader& file, std::size_t size) {
 // `before` rows are in the segments before.
 Part read_part(Reader& file, const Codebook& codebook, const float* centroids, std::size_t before, bool map) {
   const FileSegment parameters = file.array<FileSegment>(SectionKind::segment_parameters, 1)[0];
-  file.require(parameters.size >= 1 && parameters.size < Ids::kNone - before, "has an impossible number of rows");
+  file.require(parameters.size < Ids::kNone - before, "has an impossible number of rows");
   file.require(parameters.num_columns <= kMaxColumns, "has too many columns");
   Segment segment;
   segment.size = parameters.size;
@@ -211,15 +211,11 @@ Part read_part(Reader& file, const Codebook& codebook, const float* centroids, s
   segment.ids = read_ids(file, parameters.id_kind, segment.size);
   segment.finish(codebook, centroids);
   Part part;
-  part.live = file.array_of_any_size<std::uint16_t>(SectionKind::live);
-  const Codes& codes = segment.codes;
-  if (!part.live.empty()) {
-    file.require(part.live.size() == codes.first_block[codes.num_cells()], "has a section of the wrong size");
-    for (std::size_t cell = 0; cell < codes.num_cells(); ++cell) {
-      for (std::size_t i = 0; i < codes.count(cell); ++i) {
-        part.num_deleted += (~part.live[codes.first_block[cell] + i / kBlockRows] >> i % kBlockRows) & 1u;
-      }
-    }
+  Array<std::uint16_t> live = file.array_of_any_size<std::uint16_t>(SectionKind::live);
+  if (!live.empty()) {
+    file.require(live.size() == segment.codes.first_block[segment.codes.num_cells()],
+                 "has a section of the wrong size");
+    part.deletions = std::make_shared<const Deletions>(deletions_of(segment, std::move(live)));
   }
   for (std::size_t column = 0; column < parameters.num_columns; ++column) {
     file.of_column(column);

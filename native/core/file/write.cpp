@@ -158,7 +158,7 @@ void add_part(const Part& part, Sections& sections) {
   sections.add(SectionKind::id_integers, segment.ids.integers());
   sections.add(SectionKind::id_text, segment.ids.text());
   sections.add(SectionKind::id_offsets, segment.ids.offsets());
-  sections.add(SectionKind::live, part.live);
+  sections.add(SectionKind::live, part.deletions == nullptr ? Array<std::uint16_t>() : part.deletions->masks);
   for (std::size_t column = 0; column < segment.columns.size(); ++column) {
     sections.of_column(column);
     add_column(segment.columns[column], sections);

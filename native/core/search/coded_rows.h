@@ -11,7 +11,7 @@ namespace shortlist {
 
 inline CodedRows coded_rows(const Snapshot& snapshot, std::size_t p, const Filter* allow) {
   const Part& part = snapshot.parts[p];
-  const std::uint16_t* live = part.live.empty() ? nullptr : part.live.data();
+  const std::uint16_t* live = part.deletions == nullptr ? nullptr : part.deletions->masks.data();
   return {part.segment->codes, allow == nullptr ? live : allow->rows[p].data(), part.first};
 }
 

@@ -1,66 +1,125 @@
 #include "search/filter.h"
 
+#include <utility>
+
 #include "index.h"
 
 namespace shortlist {
 namespace {
 
-// Sets the bit of each row that `allowed` picks, and adds to `counts` how many each cell has.
+// Sets the bit of each row of the codes that allowed(position) picks.
 template <typename Allowed>
-Array<std::uint16_t> masks_of(const Codes& codes, const Allowed& allowed, std::vector<std::size_t>& counts) {
+Array<std::uint16_t> masks_of(const Codes& codes, const Allowed& allowed) {
   const std::size_t cells = codes.num_cells();
   Array<std::uint16_t> masks(codes.first_block[cells], 0);
-  counts.resize(cells);
   for (std::size_t cell = 0; cell < cells; ++cell) {
     for (std::size_t i = 0; i < codes.count(cell); ++i) {
       if (!allowed(codes.starts[cell] + i)) continue;
       std::uint16_t& mask = masks[codes.first_block[cell] + i / kBlockRows];
       mask = static_cast<std::uint16_t>(mask | 1u << i % kBlockRows);
-      ++counts[cell];
     }
   }
   return masks;
 }
 
+// Adds up how many rows of each cell the masks have.
+void count(const Codes& codes, const Array<std::uint16_t>& masks, Array<std::uint32_t>& counts) {
+  for (std::size_t cell = 0; cell < codes.num_cells(); ++cell) {
+    std::uint32_t in_cell = 0;
+    for (std::size_t block = codes.first_block[cell]; block < codes.first_block[cell + 1]; ++block) {
+      in_cell += static_cast<std::uint32_t>(std::popcount(masks[block]));
+    }
+    counts[cell] += in_cell;
+  }
+}
+
+// Calls take(position) for the rows of the masks.
+template <typename Take>
+void for_each_row(const Codes& codes, const Array<std::uint16_t>& masks, const Take& take) {
+  for (std::size_t cell = 0; cell < codes.num_cells(); ++cell) {
+    const std::size_t first = codes.first_block[cell];
+    for (std::size_t block = first; block < codes.first_block[cell + 1]; ++block) {
+      for (unsigned mask = masks[block]; mask != 0; mask &= mask - 1) {
+        take(codes.starts[cell] + static_cast<std::uint32_t>((block - first) * kBlockRows) +
+             static_cast<std::uint32_t>(std::countr_zero(mask)));
+      }
+    }
+  }
+}
+
+// Of these rows of each part, those that are not deleted.
+Filter filter_of(const Snapshot& snapshot, std::vector<Array<std::uint16_t>> masks) {
+  const Codebook& codebook = *snapshot.codebook;
+  Filter filter;
+  filter.snapshot = snapshot.number;
+  filter.rows = std::move(masks);
+  filter.in_cell = Array<std::uint32_t>(codebook.num_cells(), 0);
+  for (std::size_t p = 0; p < snapshot.parts.size(); ++p) {
+    const Part& part = snapshot.parts[p];
+    if (part.deletions != nullptr) {
+      Array<std::uint16_t> left(filter.rows[p].size());
+      for (std::size_t block = 0; block < left.size(); ++block) {
+        left[block] = static_cast<std::uint16_t>(filter.rows[p][block] & part.deletions->masks[block]);
+      }
+      filter.rows[p] = std::move(left);
+    }
+    count(part.segment->codes, filter.rows[p], filter.in_cell);
+  }
+  for (const std::uint32_t in_cell : filter.in_cell) filter.count += in_cell;
+  filter.leaves = masks_of(codebook.centroids, [&](std::size_t leaf) { return filter.in_cell[leaf] != 0; });
+  Array<std::uint32_t> in_group(codebook.centroids.num_cells(), 0);
+  count(codebook.centroids, filter.leaves, in_group);
+  filter.groups = Array<std::uint8_t>(in_group.size());
+  for (std::size_t group = 0; group < in_group.size(); ++group) filter.groups[group] = in_group[group] != 0;
+  if (filter.count > Filter::kFew) return filter;
+  for (std::size_t p = 0; p < snapshot.parts.size(); ++p) {
+    const Part& part = snapshot.parts[p];
+    for_each_row(part.segment->codes, filter.rows[p],
+                 [&](std::uint32_t position) { filter.positions.push_back(part.first + position); });
+  }
+  return filter;
+}
+
 }  // namespace
 
 std::size_t Filter::bytes() const {
-  std::size_t total = leaves.bytes() + groups.bytes();
+  std::size_t total = leaves.bytes() + groups.bytes() + in_cell.bytes();
   for (const Array<std::uint16_t>& masks : rows) total += masks.bytes();
   return total;
 }
 
 Filter make_filter(const Snapshot& snapshot, std::span<const std::uint8_t> allowed) {
-  const Codebook& codebook = *snapshot.codebook;
-  Filter filter;
-  filter.snapshot = snapshot.number;
-  std::vector<std::size_t> in_leaf(codebook.num_cells(), 0);
+  std::vector<Array<std::uint16_t>> masks;
   for (const Part& part : snapshot.parts) {
     const Segment& segment = *part.segment;
-    filter.rows.push_back(masks_of(
-        segment.codes, [&](std::size_t position) { return allowed[part.first + segment.row_of[position]] != 0; },
-        in_leaf));
+    masks.push_back(masks_of(
+        segment.codes, [&](std::size_t position) { return allowed[part.first + segment.row_of[position]] != 0; }));
   }
-  for (std::size_t p = 0; p < snapshot.parts.size(); ++p) {
-    const Array<std::uint16_t>& live = snapshot.parts[p].live;
-    Array<std::uint16_t>& masks = filter.rows[p];
-    for (std::size_t block = 0; block < live.size(); ++block) {
-      masks[block] = static_cast<std::uint16_t>(masks[block] & live[block]);
+  return filter_of(snapshot, std::move(masks));
+}
+
+Filter follow(const Filter& filter, const Snapshot& before, const Snapshot& now) {
+  std::vector<Array<std::uint16_t>> masks;
+  for (const Part& part : now.parts) {
+    const Segment& segment = *part.segment;
+    const auto same = std::find_if(before.parts.begin(), before.parts.end(),
+                                   [&](const Part& other) { return other.segment == part.segment; });
+    if (same != before.parts.end()) {
+      masks.push_back(filter.rows[static_cast<std::size_t>(same - before.parts.begin())]);
+      continue;
     }
-    for (const std::uint16_t mask : masks) filter.count += static_cast<std::size_t>(std::popcount(mask));
+    const bool are_text = segment.ids.kind() == Ids::Kind::strings;
+    masks.push_back(masks_of(segment.codes, [&](std::size_t position) {
+      const std::uint32_t own = segment.row_of[position];
+      const std::uint32_t row = are_text ? before.find(segment.ids.string(own)) : before.find(segment.ids.integer(own));
+      if (row == Ids::kNone) return false;
+      const Part& from = before.part_of_row(row);
+      const Codes::Place place = from.segment->codes.place_of(from.segment->position_of[row - from.first]);
+      const auto p = static_cast<std::size_t>(&from - before.parts.data());
+      return (filter.rows[p][place.block] >> place.j & 1u) != 0;
+    }));
   }
-  std::vector<std::size_t> in_group;
-  filter.leaves = masks_of(codebook.centroids, [&](std::size_t leaf) { return in_leaf[leaf] != 0; }, in_group);
-  filter.groups = Array<std::uint8_t>(in_group.size());
-  for (std::size_t group = 0; group < in_group.size(); ++group) filter.groups[group] = in_group[group] != 0;
-  if (filter.count > Filter::kFew) return filter;
-  for (const Part& part : snapshot.parts) {
-    for (std::size_t position = 0; position < part.segment->size; ++position) {
-      if (allowed[part.first + part.segment->row_of[position]] == 0 || part.is_deleted(position)) continue;
-      filter.positions.push_back(part.first + static_cast<std::uint32_t>(position));
-    }
-  }
-  return filter;
+  return filter_of(now, std::move(masks));
 }
 
 void read_filter(const Snapshot& snapshot, const Filter& filter, std::span<std::uint8_t> allowed) {

@@ -21,6 +21,7 @@ struct Filter {
 
   std::size_t count = 0;
   std::vector<Array<std::uint16_t>> rows;  // for each part, one mask a block of its codes
+  Array<std::uint32_t> in_cell;            // how many rows of each cell
   Array<std::uint16_t> leaves;             // one mask a block of the coded centroids
   Array<std::uint8_t> groups;              // 1 = has rows
   std::vector<std::uint32_t> positions;    // of the rows, where they are few
@@ -31,6 +32,9 @@ struct Filter {
 
 // Allows the rows for which allowed[row] is not 0 and that are not deleted.
 Filter make_filter(const Snapshot& snapshot, std::span<const std::uint8_t> allowed);
+
+// What a filter of one snapshot allows in a later one: the rows of the same ids.
+Filter follow(const Filter& filter, const Snapshot& before, const Snapshot& now);
 
 // Sets allowed[row] to 1 for the rows that the filter allows, and to 0 for the others.
 void read_filter(const Snapshot& snapshot, const Filter& filter, std::span<std::uint8_t> allowed);

@@ -68,8 +68,8 @@ void exclude(const Snapshot& snapshot, const Limits& limits, std::size_t i, Work
   for (const std::uint32_t row : limits.exclude.subspan(begin, end - begin)) {
     if (row == Ids::kNone) continue;
     const Part& part = snapshot.part_of_row(row);
-    const std::uint32_t position = part.segment->position_of[row - part.first];
-    if (!part.is_deleted(position)) space.excluded.insert(part.first + position);
+    if (part.is_deleted(row - part.first)) continue;
+    space.excluded.insert(part.first + part.segment->position_of[row - part.first]);
   }
 }
 

@@ -30,6 +30,9 @@ class Filter:
     candidates are allowed again and again. Copies of the index take it too. It is pickled with its
     index: one pickle of both holds the index once.
 
+    It allows the candidates that it allowed when it was made, by their ids, whatever their rows are
+    by now. One that was deleted is allowed again if it comes back before the filter is next used.
+
     Args:
         index: The index that will be searched.
         allow: Ids (those not in the index are ignored), or a boolean mask over its rows, shape
@@ -55,8 +58,8 @@ class Filter:
         self._engine = allowed_rows(index._engine, allow)
 
     def __len__(self) -> int:
-        """How many candidates are allowed."""
-        return len(self._engine)
+        """How many candidates of the index are allowed."""
+        return self._index._engine.count_filter(self._engine)
 
     def __repr__(self) -> str:
         return f"Filter({len(self):,} of {len(self._index._engine):,} candidates)"

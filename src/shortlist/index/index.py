@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import pickle
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,10 +16,12 @@ from shortlist.html import html_table
 from shortlist.ids import Ids, as_id, as_ids, check_kind, unknown_id
 from shortlist.index.codebook import Codebook
 from shortlist.index.config import IndexConfig, SearchSettings
+from shortlist.index.files import Saved, read_config
 from shortlist.index.filters import Restrictions, restrictions_of
 from shortlist.index.metrics import check_metric
 from shortlist.index.numbers import as_integer, as_real
 from shortlist.index.results import RangeResult, SearchResult
+from shortlist.index.updates import Updated
 
 if TYPE_CHECKING:
     from shortlist._native import IdArray, Metric
@@ -29,15 +29,17 @@ if TYPE_CHECKING:
 _ARRAY, _FLOAT32 = np.ndarray, np.dtype(np.float32)
 
 
-class Index:
+class Index(Saved, Updated):
     """Candidate embeddings, searchable. Made by `Index.build` or `Index.load`.
 
     Searching is thread-safe and releases the GIL. The same embeddings, seed and config give the
     same index, and the same searches the same results, on one thread or many.
 
-    An index can be pickled, and sent to other processes. A copy, deep or not, shares the
-    candidates, which never change, and has settings of its own. `len`, `in` and iteration are over
-    the ids.
+    `upsert` and `delete` change it while others search. Rows are numbered in the order in which
+    candidates were last added or replaced, beginning with those of `build`.
+
+    An index can be pickled, and sent to other processes. A copy, deep or not, shares the candidates
+    as they are, and goes its own way from then on. `len`, `in` and iteration are over the ids.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -236,88 +238,6 @@ class Index:
         offsets = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
         return RangeResult(scores, ids, rows, offsets)
 
-    def save(self, path: str | bytes | os.PathLike[str] | BinaryIO) -> None:
-        """Writes the index, its ids, config and settings as one file.
-
-        The file is complete or not there: an interrupted save leaves what was at `path`.
-
-        Args:
-            path: Where to write; the customary suffix is `.slx`. Or an open binary file, which gets
-                the bytes of `to_bytes`.
-
-        Raises:
-            OSError: The file cannot be written.
-        """
-        if isinstance(path, str | bytes | os.PathLike):
-            self._engine.save(path)
-            return
-        _check_file(path, "write")
-        rest = memoryview(self.to_bytes())
-        while rest:
-            rest = rest[path.write(rest) or len(rest) :]
-
-    @classmethod
-    def load(cls, path: str | bytes | os.PathLike[str] | BinaryIO, *, mmap: bool = False) -> Self:
-        """Reads what `save` wrote.
-
-        Args:
-            path: The file, or an open binary file, of which all that is left to read is the index.
-            mmap: Map the file instead of reading it: loading is immediate, processes share the
-                memory, and rows are read from disk when a search first needs them. The file must
-                then stay unchanged while the index lives.
-
-        Raises:
-            OSError: The file cannot be read.
-            ValueError: It is not an index of a version this release knows, or is damaged.
-        """
-        if isinstance(path, str | bytes | os.PathLike):
-            return cls._loaded(_native.Index.load(path, mmap=mmap))
-        _check_file(path, "read")
-        if mmap:
-            raise ValueError("`mmap` needs the path of a file, got an open file.")
-        return cls.from_bytes(path.read())
-
-    def to_bytes(self) -> bytes:
-        """Returns what `save` writes.
-
-        Example:
-            >>> index = Index.build(np.eye(3, dtype=np.float32))
-            >>> Index.from_bytes(index.to_bytes()).search([1, 2, 3], 1).ids
-            array([2])
-        """
-        return self._engine.to_bytes()
-
-    @classmethod
-    def from_bytes(cls, data: bytes | bytearray | memoryview) -> Self:
-        """Makes an index of what `to_bytes` gave, which is not needed afterwards.
-
-        Args:
-            data: The bytes, or any object that holds them in one piece.
-
-        Raises:
-            ValueError: It is not an index of a version this release knows, or is damaged.
-        """
-        try:
-            view = memoryview(data)
-        except TypeError:
-            raise TypeError(f"`data` must be bytes, got {type(data).__name__}.") from None
-        return cls._loaded(_native.Index.from_bytes(view))
-
-    @classmethod
-    def _loaded(cls, native: _native.Index) -> Self:
-        _read_config(native.note)  # a damaged note is an error now, not at first use
-        return cls._wrap(native)
-
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        data = self.to_bytes()
-        return type(self).from_bytes, (pickle.PickleBuffer(data) if protocol >= 5 else data,)
-
-    def __copy__(self) -> Self:
-        return self._wrap(self._engine.__copy__())
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self.__copy__()
-
     @property
     def metric(self) -> Metric:
         """How scores are made: "dot", "cosine" or "l2".
@@ -349,7 +269,11 @@ class Index:
 
     @property
     def ids(self) -> IdArray:
-        """The ids by row, shape (n,): int64, or an object array of str."""
+        """The ids by row, shape (n,): int64, or an object array of str.
+
+        They are in the order in which candidates were last added or replaced. So a deleted or
+        replaced candidate shifts the rows of those after it.
+        """
         return self._engine.ids
 
     @property
@@ -357,7 +281,7 @@ class Index:
         """The configuration as built, with what was chosen filled in."""
         engine = self._engine
         return dataclasses.replace(
-            _read_config(engine.note),
+            read_config(engine.note),
             leaves=engine.num_leaves,
             codes=engine.codes,
             store=engine.store,
@@ -389,7 +313,7 @@ class Index:
         return self._engine.describe()
 
     def rows(self, ids: Any) -> NDArray[np.int64]:
-        """The rows of ids, shape (len(ids),): positions in the embeddings given to `build`.
+        """The rows of ids, shape (len(ids),): their positions in `index.ids`.
 
         Args:
             ids: Ids; -1 is returned for one that is not in the index.
@@ -418,12 +342,12 @@ class Index:
             ValueError: An id is not in the index.
         """
         given = self._given(ids)
-        rows = self._engine.find(given)
+        vectors, rows = self._engine.vectors(given)
         unknown = np.flatnonzero(rows < 0)
         if unknown.size:
             known = unknown_id("candidate", given[unknown[0]], self.ids)
             raise ValueError(f"`ids` must be in the index: {known}.")
-        return self._engine.vectors(rows)
+        return vectors
 
     def _given(self, ids: Any) -> Ids:
         given = as_ids(ids)
@@ -447,12 +371,6 @@ class Index:
         return html_table(
             repr(self), [], ((name.replace("_", " "), value) for name, value in facts.items())
         )
-
-
-def _check_file(file: object, method: str) -> None:
-    if not hasattr(file, method):
-        name = type(file).__name__
-        raise TypeError(f"`path` must be a path or an open binary file, got {name}.")
 
 
 def _number_of(queries: NDArray[Any]) -> int | None:
@@ -481,10 +399,3 @@ def _engine_settings(settings: SearchSettings) -> _native.Settings:
         raise TypeError(
             f"`settings` must be SearchSettings, got {type(settings).__name__}."
         ) from None
-
-
-def _read_config(note: str) -> IndexConfig:
-    try:
-        return IndexConfig(**json.loads(note))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"The index file holds no valid configuration: {error}") from error

@@ -27,8 +27,9 @@ class SearchResult(NamedTuple):
     Attributes:
         scores: float32, shape (q, k), or (k,) for one 1-D query. Higher is better for every
             metric: for "l2" it is minus the squared distance.
-        ids: The ids given to `build`, int64 or an object array of str; same shape.
-        rows: Positions in the embeddings given to `build`, int64; same shape.
+        ids: Ids of candidates, int64 or an object array of str; same shape.
+        rows: Positions in `index.ids` when the search began, int64; same shape. Until the index
+            changes they are the positions in the embeddings given to `build`.
 
     Example:
         >>> from shortlist.index import Index
@@ -70,8 +71,9 @@ class RangeResult(NamedTuple):
 
     Attributes:
         scores: float32, shape (total,).
-        ids: The ids given to `build`, int64 or an object array of str; same shape.
-        rows: Positions in the embeddings given to `build`, int64; same shape.
+        ids: Ids of candidates, int64 or an object array of str; same shape.
+        rows: Positions in `index.ids` when the search began, int64; same shape. Until the index
+            changes they are the positions in the embeddings given to `build`.
         offsets: int64, shape (q + 1,), from 0 to the total.
     """
 
