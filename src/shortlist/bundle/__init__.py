@@ -4,6 +4,7 @@ from shortlist._extras import needs
 
 with needs("`shortlist.bundle`", "bundle"):
     from shortlist.bundle.bundle import Bundle
+    from shortlist.bundle.candidate import CandidateTower
     from shortlist.bundle.items import Items
     from shortlist.bundle.manifest import BundleError, Manifest, read_manifest, verify
     from shortlist.bundle.tower import QueryTower, UnknownUserError
@@ -11,6 +12,7 @@ with needs("`shortlist.bundle`", "bundle"):
 __all__ = [
     "Bundle",
     "BundleError",
+    "CandidateTower",
     "Items",
     "Manifest",
     "QueryTower",

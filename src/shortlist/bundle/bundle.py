@@ -14,6 +14,13 @@ import polars as pl
 
 from shortlist.bundle.answering import Answering
 from shortlist.bundle.atomic import replaced_folder
+from shortlist.bundle.candidate import (
+    CANDIDATE,
+    CandidateTower,
+    candidate_parts,
+    read_candidate,
+    write_candidate,
+)
 from shortlist.bundle.checks import check_dimension, collected, in_row_order
 from shortlist.bundle.files import read_json, versions, write_run
 from shortlist.bundle.items import Items
@@ -41,6 +48,8 @@ class Bundle(Answering):
         histories: What each user has had, by id; empty where none were saved.
         manifest: What the files are.
         run: How the model came to be: seed, versions, data, arguments, metrics.
+        candidate_tower: Items to embeddings, by their attributes; None where there is none, as for
+            a model that knows items by their id alone.
 
     Example:
         >>> Bundle.load("nowhere")
@@ -50,6 +59,7 @@ class Bundle(Answering):
 
     manifest: Manifest
     run: Mapping[str, Any]
+    candidate_tower: CandidateTower | None = None
 
     @classmethod
     def save(
@@ -65,6 +75,7 @@ class Bundle(Answering):
         user_embeddings: npt.NDArray[np.float32] | None = None,
         features: FeatureSpec | None = None,
         id_column: str | None = None,
+        candidate_tower: CandidateTower | None = None,
     ) -> Manifest:
         """Write a bundle in one step: `path` holds the old bundle or the new one, never a mixture.
 
@@ -88,6 +99,7 @@ class Bundle(Answering):
             features: What the tower takes of a user, adapted; None for a tower that takes the
                 index of the user alone, as `user_id`.
             id_column: The column of `items` with the ids; without it `id`, or else `item_id`.
+            candidate_tower: What gives an item that comes later its embedding.
 
         Returns:
             The manifest.
@@ -99,15 +111,17 @@ class Bundle(Answering):
         ordered = in_row_order(items, index, id_column)
         run = {**(run or {}), "versions": {**versions(), **dict((run or {}).get("versions", {}))}}
         graph, tower = made_tower(query_tower, users, user_embeddings, features)
-        check_dimension(tower, index)
+        check_dimension(tower, candidate_tower, index)
         histories = collected(interactions, index)
         with replaced_folder(Path(path)) as folder:
             write_query(folder, graph, tower, user_embeddings)
+            if candidate_tower is not None:
+                write_candidate(folder, candidate_tower)
             index.save(folder / "index.slx")
             ordered.write_parquet(folder / "items.parquet")
             if interactions is not None:
                 histories.write_parquet(folder / HISTORIES)
-            write_run(folder, run, index, tower, histories)
+            write_run(folder, run, index, tower, histories, candidate_tower)
             return cls._sealed(folder)
 
     @classmethod
@@ -121,7 +135,7 @@ class Bundle(Answering):
         run: Mapping[str, Any] | None = None,
         id_column: str | None = None,
     ) -> Manifest:
-        """Write a bundle of a trained model: its query tower, and an index of its candidates.
+        """Write a bundle of a trained model: its towers, and an index of its candidates.
 
         Args:
             path: A folder; a bundle that is there is replaced.
@@ -140,6 +154,7 @@ class Bundle(Answering):
         return cls.save(
             path,
             **query_parts(model),
+            **candidate_parts(model),
             index=model.index(),
             items=items,
             interactions=interactions,
@@ -175,7 +190,14 @@ class Bundle(Answering):
             for name in bundle.manifest.files:
                 shutil.copyfile(folder / name, new / name)
             bundle.index.save(new / "index.slx")
-            write_run(new, known, bundle.index, bundle.tower, bundle.histories)
+            write_run(
+                new,
+                known,
+                bundle.index,
+                bundle.tower,
+                bundle.histories,
+                bundle.candidate_tower,
+            )
             return cls._sealed(new)
 
     @classmethod
@@ -231,9 +253,10 @@ class Bundle(Answering):
             except DataError as error:
                 raise BundleError(f"{error}") from None
         tower = read_query(folder, EMBEDDINGS in manifest.files)
-        check_dimension(tower, index)
+        candidate = read_candidate(folder) if CANDIDATE in manifest.files else None
+        check_dimension(tower, candidate, index)
         run = read_json(folder / "run.json")
-        return cls(tower, index, items, histories, manifest, run)
+        return cls(tower, index, items, histories, manifest, run, candidate)
 
 
 def _state(folder: Path) -> tuple[int, int] | None:

@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from shortlist.bundle.candidate import CandidateTower
 from shortlist.bundle.manifest import BundleError
 from shortlist.bundle.tower import QueryTower
 from shortlist.data import DataError, Histories, Interactions
@@ -48,12 +49,13 @@ def in_row_order(items: pl.DataFrame, index: Index, id_column: str | None = None
     return ids.to_frame().join(items, on=column, how="inner", maintain_order="left")
 
 
-def check_dimension(tower: QueryTower, index: Index) -> None:
-    """Raise unless the tower's embeddings can be searched for in the index."""
-    if tower.dim != index.dim:
-        raise BundleError(
-            f"the query tower gives {tower.dim} dimensions, the index has {index.dim}."
-        )
+def check_dimension(tower: QueryTower, candidate: CandidateTower | None, index: Index) -> None:
+    """Raise unless what the towers give fits the index."""
+    for name, dim in (("query", tower.dim), ("candidate", candidate and candidate.dim)):
+        if dim is not None and dim != index.dim:
+            raise BundleError(
+                f"the {name} tower gives {dim} dimensions, the index has {index.dim}."
+            )
 
 
 def collected(

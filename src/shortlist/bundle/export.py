@@ -82,6 +82,8 @@ class _Graph(Nodes):
     def add(self, operation: Any, *inputs: Any) -> str:
         """Write one layer or operation; a model inside the tower is written layer by layer."""
         if isinstance(operation, keras.Model):
+            if len(operation.inputs) > 1:
+                raise Unwritten(f"a model of several inputs inside it ({operation.name})")
             shape = operation.input_shape
             symbol = keras.Input(batch_shape=shape, dtype=operation.inputs[0].dtype)
             return self.follow(operation, symbol, *inputs)

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import onnxruntime
@@ -15,6 +15,9 @@ from shortlist.bundle.manifest import BundleError
 from shortlist.bundle.tower import QueryTower
 from shortlist.data import Histories
 from shortlist.index import Index
+
+if TYPE_CHECKING:
+    from shortlist.bundle.candidate import CandidateTower
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -35,6 +38,7 @@ def write_run(
     index: Index,
     tower: QueryTower,
     histories: Histories,
+    candidate: "CandidateTower | None",
 ) -> None:
     """Write `run.json`, and the model card for people."""
     (folder / "run.json").write_bytes(
@@ -47,6 +51,9 @@ def write_run(
         "metric": index.metric,
         "users with a history": len(histories),
         "users not known are served": tower.newcomers,
+        "new items are placed": (
+            f"by {', '.join(candidate.columns)}" if candidate else "by an embedding given with them"
+        ),
     }
     (folder / "README.md").write_text(model_card(run, facts), encoding="utf-8")
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
+from shortlist.bundle.graph import Graph
 from shortlist.bundle.manifest import BundleError
 from shortlist.data import Vocabulary
 from shortlist.data.columns import id_series
@@ -15,8 +15,6 @@ from shortlist.data.histories import MAX_HISTORY
 from shortlist.ids import unknown_id
 
 HISTORY = "history"
-
-_TYPES = {"tensor(int32)": np.int32, "tensor(int64)": np.int64, "tensor(float)": np.float32}
 
 
 class QueryTower:
@@ -44,31 +42,22 @@ class QueryTower:
         embeddings: npt.NDArray[np.float32] | None = None,
         features: FeatureSpec | None = None,
     ) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 4
-        try:
-            # From bytes, so that the graph cannot name a file outside itself.
-            self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime raises a class of its own for each status
-            raise BundleError(f"the query tower cannot be loaded: {_first_line(error)}") from None
+        self._graph = Graph(graph, "query tower")
         self.users = users
         self.user_ids = id_series(users.ids, "users")
         self.features = features
         self._known = {user: index for index, user in enumerate(self.user_ids, start=1)}
         self._embeddings = embeddings
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        self._inputs = {i.name: _TYPES.get(i.type) for i in inputs}
-        self._column = len(inputs) == 1 and len(inputs[0].shape) == 2
+        inputs = self._graph.inputs
+        self._column = len(inputs) == 1 and self._graph.ndims[inputs[0]] == 2
         if embeddings is None:
             good = len(inputs) == 1
         else:
-            good = set(self._inputs) <= {"user_id", HISTORY, *(features or ())}
-        if not good or len(outputs) != 1 or None in self._inputs.values():
+            good = set(inputs) <= {"user_id", HISTORY, *(features or ())}
+        if not good:
             raise BundleError(
                 "the query tower must have one input of integers, or the features by name, and one "
-                f"output; it has inputs {[(i.name, i.type) for i in inputs]} and outputs "
-                f"{[o.name for o in outputs]}."
+                f"output; it has {self._graph.described}."
             )
         self.dim = int(
             (self.run(np.zeros(1, np.int64)) if embeddings is None else embeddings).shape[1]
@@ -85,7 +74,7 @@ class QueryTower:
     @property
     def takes_history(self) -> bool:
         """Whether somebody it does not know can be embedded by what they have had."""
-        return self._embeddings is not None and HISTORY in self._inputs
+        return self._embeddings is not None and HISTORY in self._graph.inputs
 
     @property
     def takes_features(self) -> bool:
@@ -136,8 +125,7 @@ class QueryTower:
         if self.features is not None:
             known |= self.features.transform_one(values)
         items = np.array([list(history)[-MAX_HISTORY:] or [-1]], dtype=np.int64) + 1
-        given = {**known, HISTORY: items}
-        return self._run({name: given[name].astype(dtype) for name, dtype in self._inputs.items()})
+        return self._graph.run({**known, HISTORY: items})
 
     def __contains__(self, user: object) -> bool:
         return user in self._known
@@ -158,22 +146,9 @@ class QueryTower:
         Raises:
             BundleError: The graph fails on them.
         """
-        ((name, dtype),) = self._inputs.items()
-        rows = indices.astype(dtype)
-        return self._run({name: rows[:, None] if self._column else rows})
-
-    def _run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
-        try:
-            (embeddings,) = self._session.run(None, inputs)
-        except Exception as error:  # as above
-            raise BundleError(f"the query tower fails: {_first_line(error)}") from None
-        array = np.ascontiguousarray(embeddings, dtype=np.float32)
-        return array.reshape(len(array), int(np.prod(array.shape[1:])))
+        (name,) = self._graph.inputs
+        return self._graph.run({name: indices[:, None] if self._column else indices})
 
 
 class UnknownUserError(ValueError):
     """A user that is not in the bundle."""
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(".") + "."
