@@ -350,6 +350,33 @@ std::size_t delete_ids(PyIndex& self, nb::handle ids) {
   return without_gil([&] { return self.live.erase(own); });
 }
 
+void rebalance_index(PyIndex& self, nb::handle leaves, nb::handle codes, nb::handle tier, nb::handle spread,
+                     nb::handle sample, nb::handle iterations, std::uint64_t seed, nb::handle threads,
+                     nb::handle progress) {
+  const LearnOptions options = read_options(name_of(kMetrics, self.snapshot()->codebook->metric),
+                                            {leaves, codes, tier, spread, sample, iterations}, seed);
+  const std::size_t workers = count_or(threads, "threads", 0, 1, kMaxThreads);
+  const Progress report = report_to(progress);
+  const nb::gil_scoped_release release;
+  self.live.rebalance(options, workers, report);
+}
+
+nb::dict health_of_index(const PyIndex& self) {
+  const std::shared_ptr<const Snapshot> snapshot = self.snapshot();
+  const Health health = without_gil([&] { return health_of(*snapshot); });
+  nb::dict result;
+  result["rows"] = health.rows;
+  result["deleted"] = health.deleted;
+  result["segments"] = health.segments;
+  result["leaves"] = health.leaves;
+  result["largest"] = health.largest;
+  result["empty"] = health.empty;
+  result["tier"] = health.tier;
+  result["imbalance"] = health.imbalance;
+  result["outside"] = health.outside;
+  return result;
+}
+
 std::string path_of(nb::handle path) {
   PyObject* bytes = nullptr;
   if (PyUnicode_FSConverter(path.ptr(), &bytes) == 0) throw nb::python_error();
@@ -447,6 +474,10 @@ void bind_index(nb::module_& m) {
       .def("vectors", &vectors_of_ids, "ids"_a)
       .def("upsert", &upsert_rows, "embeddings"_a, "ids"_a)
       .def("delete", &delete_ids, "ids"_a)
+      .def("rebalance", &rebalance_index, nb::kw_only(), "leaves"_a = nb::none(), "codes"_a = nb::none(),
+           "tier"_a = nb::none(), "spread"_a = nb::none(), "sample"_a = nb::none(), "iterations"_a = nb::none(),
+           "seed"_a = 0, "threads"_a = nb::none(), "progress"_a = nb::none())
+      .def("health", &health_of_index)
       .def("__len__", [](const PyIndex& self) { return self.snapshot()->num_live; })
       .def_prop_ro("dim", [](const PyIndex& self) { return self.snapshot()->codebook->dim; })
       .def_prop_ro("metric", [](const PyIndex& self) { return name_of(kMetrics, self.snapshot()->codebook->metric); })

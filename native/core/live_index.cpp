@@ -69,6 +69,7 @@ Changes LiveIndex::add(const float* embeddings, Ids ids, std::vector<Column> col
   Segment segment = encode(codebook, own.centroids, rows.data(), cells, std::move(ids),
                            now->parts[0].segment->rows.store, 1, kSilent);
   segment.columns = std::move(columns);
+  if (changed_) changed_->push_back(segment.ids);
   std::vector<Part> parts = without_rows(*now, replaced);
   parts.push_back({std::make_shared<const Segment>(std::move(segment))});
   publish(std::make_shared<const Snapshot>(*now, now->codebook, std::move(parts)));
@@ -90,9 +91,126 @@ std::size_t LiveIndex::remove(const Ids& ids) {
     if (row != Ids::kNone) gone.push_back(row);
   }
   if (gone.empty()) return 0;
+  if (changed_) changed_->push_back(ids);
   const auto next = std::make_shared<const Snapshot>(*now, now->codebook, without_rows(*now, gone));
   publish(next);
   return now->num_live - next->num_live;
+}
+
+void LiveIndex::rebalance(const LearnOptions& options, std::size_t threads, const Progress& progress) {
+  const std::lock_guard turn(rebalances_);
+  std::shared_ptr<const Snapshot> from;
+  {
+    const std::lock_guard lock(writers_);
+    from = snapshot();
+    if (from->num_live == 0) return;
+    changed_.emplace();
+  }
+  try {
+    const Segment all = merge(*from->codebook, from->codebook->coded_centroids(), from->parts);
+    from.reset();
+    Array<float> rows(all.size * all.rows.dim);
+    for (std::size_t row = 0; row < all.size; ++row) all.rows.read(all.position_of[row], &rows[row * all.rows.dim]);
+    Learned learned = learn(rows.data(), all.size, all.rows.dim, options, threads, progress);
+    auto codebook = std::make_shared<const Codebook>(std::move(learned.codebook));
+    Segment segment = encode(*codebook, codebook->coded_centroids(), rows.data(), learned.cells, all.ids,
+                             all.rows.store, threads, progress);
+    segment.columns = all.columns;
+    finish_rebalance(std::move(codebook), std::move(segment));
+  } catch (...) {
+    const std::lock_guard lock(writers_);
+    changed_.reset();
+    throw;
+  }
+}
+
+void LiveIndex::finish_rebalance(std::shared_ptr<const Codebook> codebook, Segment segment) {
+  const std::lock_guard lock(writers_);
+  {
+    const std::shared_ptr<const Snapshot> now = snapshot();
+    const Snapshot rebuilt(*now, codebook, {{std::make_shared<const Segment>(std::move(segment))}});
+    std::vector<std::uint32_t> outdated;         // rows of `rebuilt`
+    std::vector<bool> is_new(now->size, false);  // rows of `now`
+    std::size_t num_new = 0;
+    for (const Ids& ids : *changed_) {
+      for (const std::uint32_t row : rebuilt.find_all(ids)) {
+        if (row != Ids::kNone) outdated.push_back(row);
+      }
+      for (const std::uint32_t row : now->find_all(ids)) {
+        if (row == Ids::kNone || is_new[row]) continue;
+        is_new[row] = true;
+        ++num_new;
+      }
+    }
+    std::vector<Part> parts = without_rows(rebuilt, outdated);
+    auto own = std::make_unique<const Encoder>(codebook);
+    if (num_new > 0) {
+      std::vector<std::uint32_t> others;
+      now->for_each_live([&](std::size_t row) {
+        if (!is_new[row]) others.push_back(static_cast<std::uint32_t>(row));
+      });
+      const Segment changed = merge(*now->codebook, encoder(*now).centroids, without_rows(*now, others));
+      Array<float> rows(changed.size * codebook->dim);
+      for (std::size_t row = 0; row < changed.size; ++row) {
+        changed.rows.read(changed.position_of[row], &rows[row * codebook->dim]);
+      }
+      Array<std::uint32_t> cells(changed.size);
+      codebook->find_cells(own->nearest, rows.data(), changed.size, cells.data());
+      Segment later =
+          encode(*codebook, own->centroids, rows.data(), cells, changed.ids, changed.rows.store, 1, kSilent);
+      later.columns = changed.columns;
+      parts.push_back({std::make_shared<const Segment>(std::move(later))});
+    }
+    publish(std::make_shared<const Snapshot>(*now, codebook, std::move(parts)));
+    encoder_ = std::move(own);
+  }
+  changed_.reset();
+  tidy();
+  sweep();
+}
+
+Health health_of(const Snapshot& snapshot) {
+  const Codebook& codebook = *snapshot.codebook;
+  const std::size_t dim = codebook.augmentation.coded_dim();
+  const Array<float> centroids = codebook.coded_centroids();
+  std::vector<std::size_t> sizes(codebook.num_cells(), 0);
+  std::size_t outside = 0;
+  std::vector<float> row(codebook.dim);
+  std::vector<float> coded(dim);
+  for (const Part& part : snapshot.parts) {
+    const Segment& segment = *part.segment;
+    for (std::size_t cell = 0; cell < sizes.size(); ++cell) {
+      for (std::size_t i = segment.codes.starts[cell]; i < segment.codes.starts[cell + 1]; ++i) {
+        if (part.is_deleted(segment.row_of[i])) continue;
+        ++sizes[cell];
+        if (segment.codes.radii[cell] <= codebook.radii[cell]) continue;
+        segment.rows.read(i, row.data());
+        codebook.augmentation.row(row.data(), coded.data());
+        double squares = 0.0;
+        for (std::size_t t = 0; t < dim; ++t) {
+          const double off = static_cast<double>(coded[t]) - centroids[cell * dim + t];
+          squares += off * off;
+        }
+        outside += squares > static_cast<double>(codebook.radii[cell]) * codebook.radii[cell] * 1.000001 ? 1 : 0;
+      }
+    }
+  }
+  const std::size_t leaves = codebook.num_leaves();
+  Health health{.rows = snapshot.num_live,
+                .deleted = snapshot.size - snapshot.num_live,
+                .segments = snapshot.parts.size(),
+                .leaves = leaves,
+                .tier = codebook.has_tier() ? sizes[leaves] : 0};
+  double squares = 0.0;
+  for (std::size_t leaf = 0; leaf < leaves; ++leaf) {
+    health.largest = std::max(health.largest, sizes[leaf]);
+    health.empty += sizes[leaf] == 0 ? 1 : 0;
+    squares += static_cast<double>(sizes[leaf]) * static_cast<double>(sizes[leaf]);
+  }
+  const auto in_leaves = static_cast<double>(health.rows - health.tier);
+  if (in_leaves > 0) health.imbalance = static_cast<double>(leaves) * squares / (in_leaves * in_leaves);
+  if (health.rows > 0) health.outside = static_cast<double>(outside) / static_cast<double>(health.rows);
+  return health;
 }
 
 void LiveIndex::tidy() {

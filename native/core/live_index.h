@@ -13,11 +13,15 @@
 // segment is written anew once a kLost-th of its rows is deleted. So there are few segments, a row is copied a bounded
 // number of times, and deleted rows take little memory and time. Rows keep their order throughout: that of their last
 // upsert.
+//
+// `rebalance` learns a codebook from the rows there are, beside searches and changes. The ids that change meanwhile are
+// noted. In the end their rows are taken as they then are, which is the only time that changes wait for it.
 #pragma once
 
 #include <cstddef>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "index.h"
@@ -29,6 +33,20 @@ struct Changes {
   std::size_t added = 0;
   std::size_t replaced = 0;
 };
+
+// How well the leaves still fit the rows.
+struct Health {
+  std::size_t rows = 0;
+  std::size_t deleted = 0;  // rows that still take memory
+  std::size_t segments = 0;
+  std::size_t leaves = 0;
+  std::size_t largest = 0;  // rows of the largest leaf
+  std::size_t empty = 0;    // leaves without rows
+  std::size_t tier = 0;     // rows in the tier
+  double imbalance = 0.0;   // rows in the leaf of a mean row, over rows in a mean leaf: 1 = all leaves are as large
+  double outside = 0.0;     // share of the rows that lie farther from their centroid than any that their leaf learnt
+};
+Health health_of(const Snapshot& snapshot);
 
 class LiveIndex {
  public:
@@ -50,6 +68,10 @@ class LiveIndex {
   // Deletes the rows of these ids, as far as there are any, and returns how many there were.
   std::size_t erase(const Ids& ids);
 
+  // Learns leaves and codes again, and puts all rows into one segment. Searches and changes go on meanwhile. Throws
+  // what `progress` throws; nothing has changed then.
+  void rebalance(const LearnOptions& options, std::size_t threads, const Progress& progress);
+
  private:
   // What encoding a few rows needs and takes milliseconds to make.
   struct Encoder {
@@ -59,6 +81,7 @@ class LiveIndex {
     Nearest nearest;
   };
   const Encoder& encoder(const Snapshot& snapshot);
+  void finish_rebalance(std::shared_ptr<const Codebook> codebook, Segment segment);
   Changes add(const float* embeddings, Ids ids, std::vector<Column> columns);
   std::size_t remove(const Ids& ids);
   void publish(std::shared_ptr<const Snapshot> next);
@@ -70,8 +93,10 @@ class LiveIndex {
   mutable std::mutex pointer_;  // held to copy or exchange snapshot_
   std::shared_ptr<const Snapshot> snapshot_;
 
-  std::mutex writers_;  // held by a change; what follows is a writer's
+  std::mutex rebalances_;  // held by a rebalance, and taken before writers_
+  std::mutex writers_;     // held by a change; what follows is a writer's
   std::unique_ptr<const Encoder> encoder_;
+  std::optional<std::vector<Ids>> changed_;  // ids that changed since a rebalance began
   // Former snapshots that searches still use: a search is not to spend its time on freeing one.
   std::vector<std::shared_ptr<const Snapshot>> former_;
 };

@@ -219,6 +219,24 @@ class Index:
     def delete(self, ids: IdArray) -> int:
         """Deletes the rows of ids, as far as there are any; returns how many."""
 
+    def rebalance(
+        self,
+        *,
+        leaves: int | None = None,
+        codes: Codes | None = None,
+        tier: int | None = None,
+        spread: float | None = None,
+        sample: int | None = None,
+        iterations: int | None = None,
+        seed: int = 0,
+        threads: int | None = None,
+        progress: Callable[[str, float], object] | None = None,
+    ) -> None:
+        """Learns leaves and codes from the rows there are, as `build` does; searches and changes go on meanwhile."""
+
+    def health(self) -> dict[str, Any]:
+        """How well the leaves fit the rows; see `shortlist.index.Health`."""
+
     def save(self, path: str | bytes | os.PathLike[str]) -> None:
         """Writes one file, atomically: a crash leaves the old file or the new one."""
 

@@ -168,6 +168,88 @@ def test_memory_of_deleted_candidates_comes_back():
     assert index.describe()["segments"] <= 3
 
 
+def clustered(rng, n, centres):
+    """Embeddings near some centres."""
+    return (rng.choice(centres, n) + rng.standard_normal((n, 16)) / 3).astype(np.float32)
+
+
+def recall_of(index, queries):
+    settings = SearchSettings(leaves=4, rerank=30)
+    found = index.search(queries, 10, settings=settings).ids
+    exact = index.search(queries, 10, settings=EXACT).ids
+    return np.mean([len(set(a) & set(b)) for a, b in zip(found, exact, strict=True)]) / 10
+
+
+def test_after_rebalance_an_index_is_as_good_as_a_fresh_one():
+    rng = np.random.default_rng(0)
+    first, second = rng.standard_normal((2, 100, 16)) * 2
+    config, n = IndexConfig(leaves=100), 12_000
+    index = Index.build(clustered(rng, n, first), range(7, n + 7), config=config)
+    assert index.health().outside == 0
+    for part in np.array_split(np.arange(7, n + 7), 5):  # the clusters move
+        index.upsert(clustered(rng, len(part), second), part)
+    queries = clustered(rng, 300, second)
+    moved, stale = index.health(), recall_of(index, queries)
+    ids, scores = index.ids, index.search(queries, 10, settings=EXACT).scores
+    index.rebalance()
+    fresh = Index.build(index.vectors(ids), ids, config=config)
+    assert moved.outside > 0.3
+    assert moved.imbalance > 2 * index.health().imbalance
+    assert index.health() == fresh.health()
+    assert index.ids.tolist() == ids.tolist()
+    assert index.search(queries, 10, settings=EXACT).scores.tolist() == scores.tolist()
+    assert recall_of(index, queries) == recall_of(fresh, queries) > stale + 0.1
+    assert index.nbytes == fresh.nbytes
+
+
+def test_changes_during_a_rebalance_are_kept():
+    index, rows = built(3_000)
+    model = Catalogue(range(3_000), rows)
+    taken = iter(range(1_000_000))
+    allowed = Filter(index, range(0, 4_000, 2))
+
+    def change(stage, fraction):
+        turn = next(taken)
+        if turn > 30:
+            return
+        ids = [turn, 5_000 + turn % 7]
+        assert index.upsert(rows[:2] + turn, ids) == model.upsert(ids, rows[:2] + turn)
+        assert index.delete([turn // 2, 900 + turn]) == model.delete([turn // 2, 900 + turn])
+
+    index.rebalance(change)
+    assert next(taken) > 10
+    assert index.ids.tolist() == list(model.of)
+    for query in rows[:20]:
+        ids, scores = model.best(query, 10, "dot")
+        found = index.search(query, 10, settings=EXACT)
+        assert (found.ids.tolist(), found.scores.tolist()) == (ids, scores)
+    found = set(index.search(rows[0], 3_000, allow=allowed).ids.tolist()) - {-1}
+    assert found == {one for one in model.of if one < 3_000 and one % 2 == 0}
+
+
+def test_a_rebalance_that_is_stopped_changes_nothing():
+    index, rows = built(3_000)
+    index.upsert(rows[:100] * 2, range(100))
+    before = index.to_bytes()
+
+    def stop(stage, fraction):
+        raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        index.rebalance(stop)
+    assert index.to_bytes() == before
+    index.delete([0])
+    index.rebalance()
+    assert (len(index), index.health().deleted) == (2_999, 0)
+
+
+def test_an_empty_index_has_nothing_to_rebalance():
+    index, _ = built(20)
+    index.delete(range(20))
+    index.rebalance()
+    assert (len(index), index.health().rows) == (0, 0)
+
+
 class Catalogue:
     """What an index should hold, in a dictionary whose order is that of the last upserts."""
 
@@ -209,7 +291,9 @@ def test_an_index_holds_what_a_dictionary_would(metric, text, config):
     for step in range(STEPS):
         count = int(rng.choice([1, 2, 5, 60, 300], p=[0.3, 0.3, 0.3, 0.08, 0.02]))
         some = [name(i) for i in rng.choice(900, count, replace=False)]
-        action = rng.choice(["upsert", "delete", "bytes", "copy"], p=[0.55, 0.35, 0.05, 0.05])
+        action = rng.choice(
+            ["upsert", "delete", "bytes", "copy", "rebalance"], p=[0.5, 0.35, 0.05, 0.05, 0.05]
+        )
         if action == "upsert":
             new = whole_numbers(rng, count)
             assert index.upsert(new, some) == model.upsert(some, new)
@@ -217,8 +301,10 @@ def test_an_index_holds_what_a_dictionary_would(metric, text, config):
             assert index.delete(some) == model.delete(some)
         elif action == "bytes":
             index = Index.from_bytes(index.to_bytes())
-        else:
+        elif action == "copy":
             index = copy.copy(index)
+        else:
+            index.rebalance(threads=1)
         assert len(index) == len(model.of), step
         query = whole_numbers(rng, 1)[0]
         ids, scores = model.best(query, 10, metric)

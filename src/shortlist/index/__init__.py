@@ -6,13 +6,14 @@ from shortlist.index.filters import Filter
 from shortlist.index.index import Index
 from shortlist.index.results import MAX_K, RangeResult, SearchResult
 from shortlist.index.tuning import Tuning, tune
-from shortlist.index.updates import Changes
+from shortlist.index.updates import Changes, Health
 
 __all__ = [
     "MAX_K",
     "Changes",
     "Codebook",
     "Filter",
+    "Health",
     "Index",
     "IndexConfig",
     "RangeResult",

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numpy.typing import ArrayLike
 
 from shortlist.embeddings import as_embeddings
 from shortlist.ids import as_ids, check_kind
+from shortlist.index.files import read_config
+from shortlist.index.numbers import as_integer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from shortlist import _native
 
 
@@ -23,6 +28,35 @@ class Changes(NamedTuple):
 
     added: int
     replaced: int
+
+
+@dataclass(frozen=True)
+class Health:
+    """How well the leaves of an index still fit its candidates.
+
+    Attributes:
+        rows: Candidates.
+        deleted: Deleted candidates that still take memory.
+        segments: Pieces that a search reads one after another.
+        leaves: Leaves.
+        largest: Candidates in the largest leaf.
+        empty: Leaves without candidates.
+        tier: Candidates that every query scores.
+        imbalance: The size of the leaf that a candidate is in, on average, over the mean size of a
+            leaf. 1 where all leaves are of one size; after a build it is mostly below 2.
+        outside: The share of candidates that lie farther from the centroid of their leaf than all
+            that the leaf was learnt from. 0 after a build.
+    """
+
+    rows: int
+    deleted: int
+    segments: int
+    leaves: int
+    largest: int
+    empty: int
+    tier: int
+    imbalance: float
+    outside: float
 
 
 class Updated:
@@ -84,3 +118,49 @@ class Updated:
         own = as_ids(ids)
         check_kind(own, self._engine.ids_are_text, "ids", "this index")
         return self._engine.delete(own)
+
+    def rebalance(
+        self,
+        progress: Callable[[str, float], object] | None = None,
+        *,
+        seed: int = 0,
+        threads: int | None = None,
+    ) -> None:
+        """Learns leaves and codes again, from the candidates there are now.
+
+        The index is then as a fresh one of the same candidates, ids, rows and settings, and holds
+        no deleted ones. It takes about the time and memory of a build. Searches and changes go on
+        meanwhile in other threads; those changes are kept. Another rebalance waits for its turn.
+        The codebook is a new one: scores stay, but parts of a catalogue that shared the old one
+        answer as one no more.
+
+        Args:
+            progress: Called with the name of a stage and the fraction of it that is done. What it
+                raises stops the work, and the index stays as it is.
+            seed: Seed of the random choices, from 0.
+            threads: None uses all cores. The result does not depend on it.
+
+        Example:
+            >>> import numpy as np
+            >>> from shortlist.index import Index
+            >>> rows = np.random.default_rng(0).standard_normal((4_000, 16), dtype=np.float32)
+            >>> index = Index.build(rows)
+            >>> _ = index.upsert(rows[:2_000] + 9, range(2_000))
+            >>> index.health().outside > 0.2
+            True
+            >>> index.rebalance()
+            >>> index.health().outside
+            0.0
+        """
+        fields = asdict(read_config(self._engine.note))
+        del fields["exact"], fields["store"]
+        self._engine.rebalance(
+            **fields,
+            seed=as_integer(seed, "seed", 0, 2**64 - 1),
+            threads=threads,
+            progress=progress,
+        )
+
+    def health(self) -> Health:
+        """How well the leaves fit the candidates by now: whether `rebalance` would pay."""
+        return Health(**self._engine.health())
