@@ -25,6 +25,13 @@ void require(bool holds, const char* message) {
   if (!holds) throw nb::value_error(message);
 }
 
+void require_shapes_of(const Matrix& queries, const Matrix& candidates, const NewMatrix& of_queries,
+                       const NewMatrix& of_candidates) {
+  require(of_queries.shape(0) == queries.shape(0) && of_queries.shape(1) == queries.shape(1) &&
+              of_candidates.shape(0) == candidates.shape(0) && of_candidates.shape(1) == candidates.shape(1),
+          "`of_queries` and `of_candidates` must have the shapes of `queries` and `candidates`.");
+}
+
 SoftmaxBatch batch_of(const Matrix& queries, const Matrix& candidates, const std::optional<Vector>& bias,
                       const std::optional<Keys>& keys, float temperature) {
   const std::size_t count = candidates.shape(0);
@@ -42,36 +49,30 @@ SoftmaxBatch batch_of(const Matrix& queries, const Matrix& candidates, const std
           .keys = keys ? keys->data() : nullptr};
 }
 
-void losses(const Matrix& queries, const Matrix& candidates, const std::optional<Vector>& bias,
-            const std::optional<Keys>& keys, float temperature, const NewVector& losses_out,
-            const NewVector& log_sums_out, std::size_t threads) {
+void softmax_of(const Matrix& queries, const Matrix& candidates, const std::optional<Vector>& bias,
+                const std::optional<Keys>& keys, float temperature, const NewVector& losses,
+                const std::optional<Vector>& weights, const std::optional<NewMatrix>& of_queries,
+                const std::optional<NewMatrix>& of_candidates, std::size_t threads) {
   const SoftmaxBatch batch = batch_of(queries, candidates, bias, keys, temperature);
-  require(losses_out.shape(0) == batch.num_queries && log_sums_out.shape(0) == batch.num_queries,
-          "`losses` and `log_sums` must have one value a query.");
+  require(losses.shape(0) == batch.num_queries, "`losses` must have one value a query.");
+  const bool wanted = weights.has_value();
+  require(wanted == of_queries.has_value() && wanted == of_candidates.has_value(),
+          "`weights`, `of_queries` and `of_candidates` must be given together or not at all.");
+  if (wanted) {
+    require(weights->shape(0) == batch.num_queries, "`weights` must have one value a query.");
+    require_shapes_of(queries, candidates, *of_queries, *of_candidates);
+  }
   const nb::gil_scoped_release release;
-  softmax_losses(batch, threads, losses_out.data(), log_sums_out.data());
-}
-
-void gradients(const Matrix& queries, const Matrix& candidates, const std::optional<Vector>& bias,
-               const std::optional<Keys>& keys, float temperature, const Vector& log_sums, const Vector& weights,
-               const NewMatrix& of_queries, const NewMatrix& of_candidates, std::size_t threads) {
-  const SoftmaxBatch batch = batch_of(queries, candidates, bias, keys, temperature);
-  require(log_sums.shape(0) == batch.num_queries && weights.shape(0) == batch.num_queries,
-          "`log_sums` and `weights` must have one value a query.");
-  require(of_queries.shape(0) == batch.num_queries && of_queries.shape(1) == batch.dim &&
-              of_candidates.shape(0) == batch.num_candidates && of_candidates.shape(1) == batch.dim,
-          "`of_queries` and `of_candidates` must have the shapes of `queries` and `candidates`.");
-  const nb::gil_scoped_release release;
-  softmax_gradients(batch, log_sums.data(), weights.data(), threads, of_queries.data(), of_candidates.data());
+  softmax(batch, threads, losses.data(), wanted ? weights->data() : nullptr, wanted ? of_queries->data() : nullptr,
+          wanted ? of_candidates->data() : nullptr);
 }
 
 }  // namespace
 
 void bind_train(nb::module_& m) {
-  m.def("softmax_losses", &losses, "queries"_a, "candidates"_a, "bias"_a.none(), "keys"_a.none(), "temperature"_a,
-        "losses"_a, "log_sums"_a, "threads"_a = 0);
-  m.def("softmax_gradients", &gradients, "queries"_a, "candidates"_a, "bias"_a.none(), "keys"_a.none(), "temperature"_a,
-        "log_sums"_a, "weights"_a, "of_queries"_a, "of_candidates"_a, "threads"_a = 0);
+  m.def("softmax", &softmax_of, "queries"_a, "candidates"_a, "bias"_a.none(), "keys"_a.none(), "temperature"_a,
+        "losses"_a, "weights"_a = nb::none(), "of_queries"_a = nb::none(), "of_candidates"_a = nb::none(),
+        "threads"_a = 0);
 }
 
 }  // namespace shortlist::bindings

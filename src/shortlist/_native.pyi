@@ -282,29 +282,18 @@ class Index:
     def describe(self) -> dict[str, Any]:
         """Sizes and shape: rows, dim, metric, leaves, rows a leaf, tier, codes, store, bytes by part."""
 
-def softmax_losses(
+def softmax(
     queries: NDArray[np.float32],
     candidates: NDArray[np.float32],
     bias: NDArray[np.float32] | None,
     keys: NDArray[np.int32] | None,
     temperature: float,
     losses: NDArray[np.float32],
-    log_sums: NDArray[np.float32],
+    weights: NDArray[np.float32] | None = None,
+    of_queries: NDArray[np.float32] | None = None,
+    of_candidates: NDArray[np.float32] | None = None,
     threads: int = 0,
 ) -> None:
-    """Writes the (b,) losses of the in-batch softmax of (b, d) queries and (m, d) candidates, and the (b,) log sums
-    over their negatives that the gradients need. Candidates of equal keys are no negatives of each other's queries."""
-
-def softmax_gradients(
-    queries: NDArray[np.float32],
-    candidates: NDArray[np.float32],
-    bias: NDArray[np.float32] | None,
-    keys: NDArray[np.int32] | None,
-    temperature: float,
-    log_sums: NDArray[np.float32],
-    weights: NDArray[np.float32],
-    of_queries: NDArray[np.float32],
-    of_candidates: NDArray[np.float32],
-    threads: int = 0,
-) -> None:
-    """Writes the gradients of the losses' sum weighted by the (b,) `weights`."""
+    """Writes the (b,) losses of the in-batch softmax of (b, d) queries and (m, d) candidates, and, where they are
+    given, the gradients of the losses' sum weighted by the (b,) `weights`. Candidates of equal keys are no negatives
+    of each other's queries."""

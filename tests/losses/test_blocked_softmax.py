@@ -38,19 +38,20 @@ def by_kernels(
 ) -> tuple[NDArray, NDArray, NDArray]:
     floats = [np.asarray(array, np.float32) for array in (queries, candidates, bias)]
     numbers = keys.astype(np.int32)
-    losses, log_sums = np.empty((2, len(queries)), np.float32)
-    _native.softmax_losses(*floats, numbers, temperature, losses, log_sums, threads=threads)
+    losses = np.empty(len(queries), np.float32)
     found = np.empty_like(floats[0]), np.empty_like(floats[1])
     weights = np.ones(len(queries), np.float32)
-    _native.softmax_gradients(
-        *floats, numbers, temperature, log_sums, weights, *found, threads=threads
-    )
+    _native.softmax(*floats, numbers, temperature, losses, weights, *found, threads=threads)
+    alone = np.empty_like(losses)
+    _native.softmax(*floats, numbers, temperature, alone, threads=threads)
+    np.testing.assert_array_equal(alone, losses)
     return losses, *found
 
 
 @pytest.mark.parametrize("dim", [1, 3, 15, 16, 17, 32, 33, 100])
 @pytest.mark.parametrize(
-    ("count", "size"), [(1, 1), (1, 2), (5, 5), (63, 64), (64, 64), (65, 70), (130, 300), (7, 700)]
+    ("count", "size"),
+    [(1, 1), (1, 2), (5, 5), (63, 64), (64, 64), (65, 70), (130, 300), (7, 700), (600, 601)],
 )
 def test_losses_and_gradients_are_those_of_the_whole_matrix(
     count: int, size: int, dim: int
@@ -129,6 +130,31 @@ class Learner(keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         return self.retrieval(*y_pred, candidate_ids=x[:, 1])
+
+
+def test_weights_can_be_learnt_too() -> None:
+    queries, candidates, _, keys = batch(20, 30, 8)
+    losses, *_ = expected(queries, candidates, np.zeros(30), keys, 1.0)
+
+    class Weighted(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scales = self.add_weight(shape=(20,), initializer="ones", name="scales")
+
+        def call(self, _):
+            return self.scales * 1.0
+
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            floats = queries.astype("float32"), candidates.astype("float32")
+            loss = RetrievalLoss(reduction="sum", in_blocks=True)
+            return loss(*floats, y_pred, candidate_ids=keys.astype("int32"))
+
+    model = Weighted()
+    model.compile(keras.optimizers.SGD(0.5), jit_compile=False)
+    model.train_on_batch(np.zeros((20, 1), "float32"))
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(model.scales), 1 - 0.5 * losses, rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("compiled", [True, False])

@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
-#include <vector>
 
 #include "train/softmax_kernels.h"
 
@@ -24,13 +23,10 @@ struct SoftmaxBatch {
   const std::int32_t* keys = nullptr;  // (num_candidates,): equal keys are the same candidate; null = all differ
 };
 
-// Writes the (num_queries,) losses, and log_sums[i] = log sum over the negatives j of query i of exp(s(i, j)), which
-// the gradients need. Results do not depend on the number of threads.
-void softmax_losses(const SoftmaxBatch& batch, std::size_t threads, float* losses, float* log_sums);
-
-// Writes the gradients of sum over i of weights[i] * loss i, (num_queries, dim) and (num_candidates, dim).
-void softmax_gradients(const SoftmaxBatch& batch, const float* log_sums, const float* weights, std::size_t threads,
-                       float* query_gradients, float* candidate_gradients);
+// Writes the (num_queries,) losses and, where they are not null, the gradients of sum over i of weights[i] * loss i,
+// (num_queries, dim) and (num_candidates, dim). Results do not depend on the number of threads.
+void softmax(const SoftmaxBatch& batch, std::size_t threads, float* losses, const float* weights = nullptr,
+             float* query_gradients = nullptr, float* candidate_gradients = nullptr);
 
 // The levels this machine can run, best first, and the one called `name`, or the active one.
 const SoftmaxKernels& softmax_kernels(std::string_view name = {});

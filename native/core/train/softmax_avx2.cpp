@@ -7,7 +7,7 @@ struct Avx2 {
   using Floats = float __attribute__((vector_size(32)));
   using Integers = std::int32_t __attribute__((vector_size(32)));
   static constexpr std::size_t kWidth = 8;
-  static constexpr std::size_t kRows = 6;
+  static constexpr std::size_t kRows = 4;
   static constexpr std::size_t kVectors = 2;
   static constexpr std::size_t kTall = 4;
 };

@@ -7,8 +7,8 @@ struct Avx512 {
   using Floats = float __attribute__((vector_size(64)));
   using Integers = std::int32_t __attribute__((vector_size(64)));
   static constexpr std::size_t kWidth = 16;
-  static constexpr std::size_t kRows = 6;
-  static constexpr std::size_t kVectors = 4;
+  static constexpr std::size_t kRows = 8;
+  static constexpr std::size_t kVectors = 2;
   static constexpr std::size_t kTall = 8;
 };
 

@@ -1,5 +1,5 @@
 // The loops of the softmax over vectors of any width. A level is a struct with the types `Floats` and `Integers` of
-// `kWidth` lanes, and with how many queries (`kRows`) times vectors of candidates (`kVectors`) its registers hold.
+// `kWidth` lanes, and with how many rows (`kRows`) times vectors (`kVectors`) of sums its registers hold.
 // Included by one file for each instruction set, inside its anonymous namespace; so nothing here may be used elsewhere.
 #pragma once
 
@@ -62,148 +62,155 @@ struct SoftmaxLoops {
     return vanishes ? Floats{} : result;
   }
 
-  // Scores of R queries from `row` with kStep candidates from `column` of a tile; kNoScore for those of equal keys.
+  // log(1 + x) for x in [0, 1], by log(1 + x) = 2 artanh(x / (2 + x)): exact to rounding for small x, too.
+  static Floats log_of_one_and(Floats x) {
+    const Floats u = x / (x + 2.0f);
+    const Floats square = u * u;
+    Floats sum = square * (1.0f / 13) + (1.0f / 11);
+    sum = sum * square + (1.0f / 9);
+    sum = sum * square + (1.0f / 7);
+    sum = sum * square + (1.0f / 5);
+    sum = sum * square + (1.0f / 3);
+    sum = sum * square + 1.0f;
+    return 2.0f * u * sum;
+  }
+
+  // Scores of R candidates from `row` on with the kStep queries from `lane` on.
   template <std::size_t R>
-  static void scores(const SoftmaxQueries& queries, const SoftmaxCandidates& candidates, std::size_t row,
-                     std::size_t tile, std::size_t column, Floats (&sums)[R][kVectors]) {
-    const float* columns = candidates.columns + tile * candidates.dim * kTile + column;
-    const float* values = queries.values + row * candidates.stride;
+  static void scores_of(const float* columns, const std::int32_t* keys, const CandidateRows& candidates,
+                        std::size_t row, std::size_t lane, float* out) {
+    const float* values = candidates.values + row * candidates.stride;
+    Floats sums[R][kVectors];
     for (std::size_t r = 0; r < R; ++r) {
-      for (std::size_t v = 0; v < kVectors; ++v) sums[r][v] = Floats{};
+      const float bias = candidates.bias == nullptr ? 0.0f : candidates.bias[row + r];
+      for (std::size_t v = 0; v < kVectors; ++v) sums[r][v] = Floats{} - bias;
     }
     for (std::size_t t = 0; t < candidates.dim; ++t) {
       Floats loaded[kVectors];
-      for (std::size_t v = 0; v < kVectors; ++v) loaded[v] = load(columns + t * kTile + v * kWidth);
+      for (std::size_t v = 0; v < kVectors; ++v) loaded[v] = load(columns + t * kTile + lane + v * kWidth);
       for (std::size_t r = 0; r < R; ++r) {
         const float value = values[r * candidates.stride + t];
         for (std::size_t v = 0; v < kVectors; ++v) sums[r][v] += loaded[v] * value;
       }
     }
     for (std::size_t v = 0; v < kVectors; ++v) {
-      const std::size_t at = tile * kTile + column + v * kWidth;
-      const Floats bias = load(candidates.bias + at);
-      const Integers keys = load(candidates.keys + at);
-      for (std::size_t r = 0; r < R; ++r) {
+      if (candidates.keys != nullptr) {
+        const Integers own = load(keys + lane + v * kWidth);
         const Floats none = Floats{} + kNoScore;
-        sums[r][v] = keys == queries.keys[row + r] ? none : sums[r][v] - bias;
+        for (std::size_t r = 0; r < R; ++r) sums[r][v] = own == candidates.keys[row + r] ? none : sums[r][v];
       }
+      for (std::size_t r = 0; r < R; ++r) store(out + (row + r) * kTile + lane + v * kWidth, sums[r][v]);
     }
   }
 
-  template <std::size_t R>
-  static void log_sums_of(const SoftmaxQueries& queries, const SoftmaxCandidates& candidates, std::size_t row,
-                          float* log_sums) {
-    Floats most[R];
-    Floats total[R];
-    for (std::size_t r = 0; r < R; ++r) most[r] = Floats{} + kNoScore, total[r] = Floats{};
-    for (std::size_t tile = 0; tile < candidates.tiles; ++tile) {
-      for (std::size_t column = 0; column < kTile; column += kStep) {
-        Floats sums[R][kVectors];
-        scores<R>(queries, candidates, row, tile, column, sums);
-        for (std::size_t r = 0; r < R; ++r) {
-          Floats now = most[r];
-          for (std::size_t v = 0; v < kVectors; ++v) now = larger(now, sums[r][v]);
-          total[r] *= exp_of(most[r] - now);
-          for (std::size_t v = 0; v < kVectors; ++v) total[r] += exp_of(sums[r][v] - now);
-          most[r] = now;
-        }
+  static void scores(const float* columns, const std::int32_t* keys, const CandidateRows& candidates, float* out) {
+    std::size_t row = 0;
+    for (; row + kRows <= candidates.count; row += kRows) {
+      for (std::size_t lane = 0; lane < kTile; lane += kStep) {
+        scores_of<kRows>(columns, keys, candidates, row, lane, out);
       }
     }
-    for (std::size_t r = 0; r < R; ++r) {
-      float largest = kNoScore;
-      for (std::size_t lane = 0; lane < kWidth; ++lane) largest = most[r][lane] > largest ? most[r][lane] : largest;
-      double sum = 0.0;
-      for (std::size_t lane = 0; lane < kWidth; ++lane) {
-        sum += static_cast<double>(total[r][lane]) * std::exp(static_cast<double>(most[r][lane]) - largest);
-      }
-      log_sums[row + r] = largest + static_cast<float>(std::log(sum));
+    for (; row < candidates.count; ++row) {
+      for (std::size_t lane = 0; lane < kTile; lane += kStep) scores_of<1>(columns, keys, candidates, row, lane, out);
     }
   }
 
-  static void log_sums(const SoftmaxQueries& queries, const SoftmaxCandidates& candidates, std::size_t first,
-                       float* log_sums) {
-    std::size_t row = first;
-    for (; row + kRows <= first + kTile; row += kRows) log_sums_of<kRows>(queries, candidates, row, log_sums);
-    for (; row < first + kTile; ++row) log_sums_of<1>(queries, candidates, row, log_sums);
-  }
-
-  template <std::size_t R>
-  static void shares_of(const SoftmaxQueries& queries, const SoftmaxCandidates& candidates, std::size_t row,
-                        std::size_t tile, const float* log_sums, const float* slopes, float* shares) {
-    for (std::size_t column = 0; column < kTile; column += kStep) {
-      Floats sums[R][kVectors];
-      scores<R>(queries, candidates, row, tile, column, sums);
-      for (std::size_t r = 0; r < R; ++r) {
+  static void largest(const float* scores, std::size_t count, float* most) {
+    for (std::size_t lane = 0; lane < kTile; lane += kStep) {
+      Floats now[kVectors];
+      for (std::size_t v = 0; v < kVectors; ++v) now[v] = load(most + lane + v * kWidth);
+      for (std::size_t row = 0; row < count; ++row) {
         for (std::size_t v = 0; v < kVectors; ++v) {
-          const Floats negative = exp_of(sums[r][v] - log_sums[row + r]) * slopes[row + r];
-          const Floats none = Floats{} + 0.5f * kNoScore;  // also where a query has no negatives at all
-          store(shares + r * kTile + column + v * kWidth, sums[r][v] > none ? negative : Floats{});
+          now[v] = larger(now[v], load(scores + row * kTile + lane + v * kWidth));
         }
       }
+      for (std::size_t v = 0; v < kVectors; ++v) store(most + lane + v * kWidth, now[v]);
     }
   }
 
-  // out (R rows) += sum over k < kTile of left[i * row_step + k * step] * right row k.
+  static void exponentials(float* scores, std::size_t count, const float* most, float* sums) {
+    for (std::size_t lane = 0; lane < kTile; lane += kStep) {
+      Floats sum[kVectors] = {}, from[kVectors];
+      for (std::size_t v = 0; v < kVectors; ++v) from[v] = load(most + lane + v * kWidth);
+      for (std::size_t row = 0; row < count; ++row) {
+        for (std::size_t v = 0; v < kVectors; ++v) {
+          float* at = scores + row * kTile + lane + v * kWidth;
+          const Floats value = exp_of(load(at) - from[v]);
+          sum[v] += value;
+          store(at, value);
+        }
+      }
+      for (std::size_t v = 0; v < kVectors; ++v) store(sums + lane + v * kWidth, sum[v]);
+    }
+  }
+
+  static void sigmoids(float* scores, std::size_t count, float* sums) {
+    for (std::size_t lane = 0; lane < kTile; lane += kWidth) {
+      Floats sum{};
+      for (std::size_t row = 0; row < count; ++row) {
+        float* at = scores + row * kTile + lane;
+        const Floats score = load(at);
+        const auto above = score > Floats{};
+        const Floats fraction = exp_of(above ? -score : score);
+        const Floats share = 1.0f / (fraction + 1.0f);
+        sum += (above ? score : Floats{}) + log_of_one_and(fraction);
+        store(at, above ? share : fraction * share);
+      }
+      store(sums + lane, sum);
+    }
+  }
+
   template <std::size_t R, std::size_t V>
-  static void add_products(const float* left, std::size_t row_step, std::size_t step, const float* right, float* out,
-                           std::size_t stride) {
+  static void products_of(const float* left, std::size_t row_step, std::size_t step, std::size_t depth,
+                          const float* right, std::size_t right_stride, float* out, std::size_t out_stride) {
     Floats sums[R][V];
     for (std::size_t r = 0; r < R; ++r) {
-      for (std::size_t v = 0; v < V; ++v) sums[r][v] = load(out + r * stride + v * kWidth);
+      for (std::size_t v = 0; v < V; ++v) sums[r][v] = load(out + r * out_stride + v * kWidth);
     }
-    for (std::size_t k = 0; k < kTile; ++k) {
+    for (std::size_t k = 0; k < depth; ++k) {
       Floats loaded[V];
-      for (std::size_t v = 0; v < V; ++v) loaded[v] = load(right + k * stride + v * kWidth);
+      for (std::size_t v = 0; v < V; ++v) loaded[v] = load(right + k * right_stride + v * kWidth);
       for (std::size_t r = 0; r < R; ++r) {
         const float value = left[r * row_step + k * step];
         for (std::size_t v = 0; v < V; ++v) sums[r][v] += loaded[v] * value;
       }
     }
     for (std::size_t r = 0; r < R; ++r) {
-      for (std::size_t v = 0; v < V; ++v) store(out + r * stride + v * kWidth, sums[r][v]);
+      for (std::size_t v = 0; v < V; ++v) store(out + r * out_stride + v * kWidth, sums[r][v]);
     }
   }
 
-  static void add_products(const float* left, std::size_t row_step, std::size_t step, const float* right, float* out,
-                           std::size_t dim, std::size_t stride) {
-    constexpr std::size_t kPair = 16 / kWidth > 2 ? 16 / kWidth : 2;  // dim is a multiple of 16
-    constexpr std::size_t kSingle = 16 / kWidth > 1 ? 16 / kWidth : 1;
-    constexpr std::size_t kTall = kTile % Level::kTall == 0 ? Level::kTall : 4;
+  template <std::size_t V>
+  static void columns_of(const float* left, std::size_t row_step, std::size_t step, std::size_t rows, std::size_t depth,
+                         const float* right, std::size_t right_stride, float* out, std::size_t out_stride) {
+    std::size_t i = 0;
+    for (; i + Level::kTall <= rows; i += Level::kTall) {
+      products_of<Level::kTall, V>(left + i * row_step, row_step, step, depth, right, right_stride,
+                                   out + i * out_stride, out_stride);
+    }
+    for (; i < rows; ++i) {
+      products_of<1, V>(left + i * row_step, row_step, step, depth, right, right_stride, out + i * out_stride,
+                        out_stride);
+    }
+  }
+
+  static void add_products(const float* left, std::size_t row_step, std::size_t step, std::size_t rows,
+                           std::size_t depth, const float* right, std::size_t right_stride, float* out,
+                           std::size_t out_stride, std::size_t dim) {
+    constexpr std::size_t kSingle = 16 / kWidth;
+    constexpr std::size_t kPair = kSingle < 2 ? 2 : kSingle;
     std::size_t t = 0;
     for (; t + kPair * kWidth <= dim; t += kPair * kWidth) {
-      for (std::size_t i = 0; i < kTile; i += kTall) {
-        add_products<kTall, kPair>(left + i * row_step, row_step, step, right + t, out + i * stride + t, stride);
-      }
+      columns_of<kPair>(left, row_step, step, rows, depth, right + t, right_stride, out + t, out_stride);
     }
     for (; t < dim; t += kSingle * kWidth) {
-      for (std::size_t i = 0; i < kTile; i += kTall) {
-        add_products<kTall, kSingle>(left + i * row_step, row_step, step, right + t, out + i * stride + t, stride);
-      }
+      columns_of<kSingle>(left, row_step, step, rows, depth, right + t, right_stride, out + t, out_stride);
     }
   }
 
-  static void gradients(const SoftmaxQueries& queries, const SoftmaxCandidates& candidates, std::size_t tile,
-                        const float* log_sums, const float* slopes, float* query_gradients,
-                        float* candidate_gradients) {
-    const std::size_t dim = candidates.dim;
-    const std::size_t stride = candidates.stride;
-    float shares[kTile * kTile];
-    for (std::size_t first = 0; first < queries.count; first += kTile) {
-      std::size_t row = 0;
-      for (; row + kRows <= kTile; row += kRows) {
-        shares_of<kRows>(queries, candidates, first + row, tile, log_sums, slopes, shares + row * kTile);
-      }
-      for (; row < kTile; ++row) {
-        shares_of<1>(queries, candidates, first + row, tile, log_sums, slopes, shares + row * kTile);
-      }
-      add_products(shares, kTile, 1, candidates.values + tile * kTile * stride, query_gradients + first * stride, dim,
-                   stride);
-      add_products(shares, 1, kTile, queries.values + first * stride, candidate_gradients + tile * kTile * stride, dim,
-                   stride);
-    }
+  static constexpr SoftmaxKernels kernels(const char* name) {
+    return {name, scores, largest, exponentials, sigmoids, add_products};
   }
-
-  static constexpr SoftmaxKernels kernels(const char* name) { return {name, log_sums, gradients}; }
 };
 
 }  // namespace

@@ -99,10 +99,13 @@ class HostFunction:
         import jax
 
         batch = tensors[0].shape[0]
-        shapes = tuple(
-            jax.ShapeDtypeStruct((batch, width), dtype) for width, dtype in self.outputs(k)
-        )
-        return _pure_callback(partial(self.run, k), shapes, *tensors)
+        shapes = [jax.ShapeDtypeStruct((batch, width), dtype) for width, dtype in self.outputs(k)]
+
+        def fill(outputs: Sequence[Array], *arrays: Any) -> None:
+            for output, result in zip(outputs, self.run(k, *arrays), strict=True):
+                output[...] = result
+
+        return call_on_host(fill, shapes, *tensors)
 
     def _in_tensorflow(self, k: int, *tensors: Any) -> tuple[Any, ...]:
         import tensorflow as tf
@@ -142,14 +145,27 @@ def finite_rows(queries: Array) -> Array:
     return np.asarray(is_finite.all(axis=1, keepdims=True))
 
 
-def _pure_callback(run: Callable[..., Any], shapes: Any, *tensors: Any) -> tuple[Any, ...]:
-    """`jax.pure_callback`; on the processor by buffers, which spares it the making of JAX arrays.
+def call_on_host(
+    fill: Callable[..., None], shapes: Sequence[Any], *tensors: Any
+) -> tuple[Any, ...]:
+    """Calls a NumPy function from compiled code of JAX.
 
-    For 1,000 queries x 32 that took 0.4 ms off a batch of 4.7 ms.
+    On the processor it is called by buffers, which spares it the making of JAX arrays. For 1,000
+    queries x 32 that took 0.4 ms off a batch of 4.7 ms.
+
+    Args:
+        fill: `fill(outputs, *arrays)` writes into the arrays `outputs`.
+        shapes: A `jax.ShapeDtypeStruct` for each output.
+        *tensors: What it is given as arrays.
     """
     import jax
 
-    by_arrays = partial(jax.pure_callback, run, shapes, vmap_method="sequential")
+    def run(*arrays: Any) -> tuple[Array, ...]:
+        outputs = tuple(np.empty(shape.shape, shape.dtype) for shape in shapes)
+        fill(outputs, *map(np.asarray, arrays))
+        return outputs
+
+    by_arrays = partial(jax.pure_callback, run, tuple(shapes), vmap_method="sequential")
     try:
         from jax.experimental.buffer_callback import buffer_callback
     except ImportError:  # An older JAX, or one where it is no longer an experiment.
@@ -157,12 +173,10 @@ def _pure_callback(run: Callable[..., Any], shapes: Any, *tensors: Any) -> tuple
     if jax.device_count() > 1:  # By buffers, each device would run it for the whole batch.
         return tuple(by_arrays(*tensors))
 
-    def fill(_: Any, outputs: Sequence[Any], *buffers: Any) -> None:
-        results = run(*(np.asarray(buffer) for buffer in buffers))
-        for output, result in zip(outputs, results, strict=True):
-            np.asarray(output)[...] = result
+    def into_buffers(_: Any, outputs: Sequence[Any], *buffers: Any) -> None:
+        fill([np.asarray(output) for output in outputs], *map(np.asarray, buffers))
 
-    by_buffers = buffer_callback(fill, shapes, vmap_method="sequential")
+    by_buffers = buffer_callback(into_buffers, tuple(shapes), vmap_method="sequential")
     return tuple(jax.lax.platform_dependent(*tensors, cpu=by_buffers, default=by_arrays))
 
 

@@ -6,7 +6,8 @@ import keras
 from keras import ops
 
 from shortlist.losses._batch_ids import distinguishable
-from shortlist.losses._blocked_softmax import blocked_softmax, is_supported
+from shortlist.losses._blocked_softmax import blocked_softmax
+from shortlist.losses._host_loss import is_supported
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -36,8 +37,8 @@ class RetrievalLoss(keras.losses.Loss):
         in_blocks: Whether scores are made block by block by the engine's kernels, on a processor,
             instead of as one (b, m) matrix: that saves more time and memory the larger the batch
             is. None does so on JAX and PyTorch. On TensorFlow say True, and compile without XLA
-            (`jit_compile=False`), which cannot call the kernels. A `score_mask`, hard negatives and
-            several vectors a query need the matrix in any case.
+            (`jit_compile=False`), which cannot call the kernels. A `score_mask`, hard negatives,
+            several vectors a query and one loss a query need the matrix in any case.
         name: Name of the loss.
 
     Example:
@@ -108,6 +109,17 @@ class RetrievalLoss(keras.losses.Loss):
         Raises:
             ValueError: If shapes do not fit each other, or an id is none.
         """
+        queries, candidates = _as_float32("queries", queries), _as_float32("candidates", candidates)
+        if sample_weight is not None:
+            sample_weight = ops.cast(sample_weight, "float32")
+        if score_mask is None and self._works_in_blocks(queries, candidates):
+            parts = self._parts(queries, candidates, candidate_ids, sampling_probabilities)
+            count = ops.shape(queries)[0]
+            weights = ops.ones((count,)) if sample_weight is None else sample_weight
+            _check_shape("sample_weight", weights, (queries.shape[0],))
+            if self.reduction == "mean":
+                weights = weights / ops.cast(count, "float32")
+            return blocked_softmax(*parts[:2], weights, *parts[2:], self.temperature)
         losses = self.call(
             queries,
             candidates,
@@ -116,7 +128,6 @@ class RetrievalLoss(keras.losses.Loss):
             score_mask=score_mask,
         )
         if sample_weight is not None:
-            sample_weight = ops.cast(sample_weight, "float32")
             _check_shape("sample_weight", sample_weight, (losses.shape[0],))
             losses = losses * sample_weight
         if self.reduction == "mean":
@@ -135,21 +146,10 @@ class RetrievalLoss(keras.losses.Loss):
         score_mask: Any = None,
     ) -> Any:
         """Returns the (b,) losses of a batch, before weights and reduction."""
-        queries, candidates = _as_float32("queries", queries), _as_float32("candidates", candidates)
-        _check_embeddings(queries, candidates)
+        queries, candidates, bias, keys = self._parts(
+            queries, candidates, candidate_ids, sampling_probabilities
+        )
         num_queries, num_candidates = ops.shape(queries)[0], ops.shape(candidates)[0]
-
-        bias, keys = ops.zeros((num_candidates,)), ops.arange(num_candidates, dtype="int32")
-        if sampling_probabilities is not None:
-            probabilities = ops.cast(sampling_probabilities, "float32")
-            _check_shape("sampling_probabilities", probabilities, (candidates.shape[0],))
-            bias = ops.log(ops.maximum(probabilities, SMALLEST_PROBABILITY))
-        if candidate_ids is not None:
-            keys = distinguishable(candidate_ids)
-            _check_shape("candidate_ids", keys, (candidates.shape[0],))
-        if score_mask is None and self._works_in_blocks(queries, candidates):
-            return blocked_softmax(queries, candidates, bias, keys, self.temperature)
-
         scores = ops.matmul(queries / self.temperature, ops.transpose(candidates))
         if len(queries.shape) == 3:
             scores = ops.max(scores, axis=1)
@@ -174,12 +174,30 @@ class RetrievalLoss(keras.losses.Loss):
         # log(exp(s_ii) + Σ exp(s_ij)) - s_ii without the cancellation between two large numbers.
         return ops.softplus(ops.logsumexp(negatives - positives, axis=1))
 
+    @staticmethod
+    def _parts(
+        queries: Any, candidates: Any, candidate_ids: Any, sampling_probabilities: Any
+    ) -> tuple[Any, Any, Any, Any]:
+        """The embeddings as float32, and of each candidate what is subtracted and its key."""
+        queries, candidates = _as_float32("queries", queries), _as_float32("candidates", candidates)
+        _check_embeddings(queries, candidates)
+        num_candidates = ops.shape(candidates)[0]
+        bias, keys = ops.zeros((num_candidates,)), ops.arange(num_candidates, dtype="int32")
+        if sampling_probabilities is not None:
+            probabilities = ops.cast(sampling_probabilities, "float32")
+            _check_shape("sampling_probabilities", probabilities, (candidates.shape[0],))
+            bias = ops.log(ops.maximum(probabilities, SMALLEST_PROBABILITY))
+        if candidate_ids is not None:
+            keys = distinguishable(candidate_ids)
+            _check_shape("candidate_ids", keys, (candidates.shape[0],))
+        return queries, candidates, bias, keys
+
     def _works_in_blocks(self, queries: Any, candidates: Any) -> bool:
         wanted = (
             keras.backend.backend() != "tensorflow" if self.in_blocks is None else self.in_blocks
         )
-        plain = len(queries.shape) == 2 and self.num_hard_negatives is None
-        return wanted and plain and is_supported(queries, candidates)
+        plain = self.num_hard_negatives is None and self.reduction != "none"
+        return wanted and plain and len(queries.shape) == 2 and is_supported(queries, candidates)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
