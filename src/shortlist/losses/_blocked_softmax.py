@@ -53,13 +53,15 @@ def _fill(
 ) -> None:
     value, *gradients = outputs
     losses = np.empty(len(queries), np.float32)
-    arrays = [np.ascontiguousarray(array) for array in (queries, candidates, bias)]
-    weights = np.ascontiguousarray(weights)
-    wanted: dict[str, Array] = {}
+    queries, candidates, weights, bias = map(
+        np.ascontiguousarray, (queries, candidates, weights, bias)
+    )
+    inputs = queries, candidates, bias, _as_int32(keys), temperature
     if gradients:
-        wanted = {"weights": weights, "of_queries": gradients[0], "of_candidates": gradients[1]}
-        losses = gradients[2]
-    _native.softmax(*arrays, _as_int32(keys), temperature, losses, **wanted)
+        of_queries, of_candidates, losses = gradients  # the gradient by a weight is its loss
+        _native.softmax(*inputs, losses, weights, of_queries, of_candidates)
+    else:
+        _native.softmax(*inputs, losses)
     value[...] = np.dot(losses.astype(np.float64), weights)
 
 
