@@ -169,7 +169,7 @@ def test_ids_of_digits_are_text_where_the_table_of_items_has_others(answer, tmp_
     run = answer("train", out, "--dataset", views, "--items", films, *SHORT)
     bundle = Bundle.load(out)
     assert bundle.items.ids.to_list() == [str(item) for item in range(1, 9)]
-    assert bundle.items.titles([0]) == ["Film 1"]
+    assert bundle.items.titles(bundle.items.ids.to_list()[:1]) == ["Film 1"]
     again = answer("evaluate", out, "--dataset", views)
     assert again["metrics"]["hit_rate@10"] == pytest.approx(run["metrics"]["hit_rate@10"], abs=1e-6)
 
@@ -206,7 +206,8 @@ def test_titles_of_any_kind_become_text(answer, tmp_path, kind, titles) -> None:
     films.write_parquet(tmp_path / "films.pq")
     paths = ["--dataset", str(tmp_path / "views.csv"), "--items", str(tmp_path / "films.pq")]
     answer("train", str(tmp_path / "bundle"), *paths, *SHORT)
-    assert Bundle.load(tmp_path / "bundle").items.titles([0, 1, 2]) == [*titles, ""]
+    items = Bundle.load(tmp_path / "bundle").items
+    assert items.titles(items.ids.to_list()[:3]) == [*titles, ""]
 
 
 def test_a_title_in_text_stays_as_it_is_written(answer, tmp_path) -> None:
@@ -215,8 +216,8 @@ def test_a_title_in_text_stays_as_it_is_written(answer, tmp_path) -> None:
     paths = ["--dataset", str(tmp_path / "views.csv"), "--items", str(tmp_path / "films.csv")]
     answer("train", str(tmp_path / "bundle"), *paths, *SHORT)
     items = Bundle.load(tmp_path / "bundle").items
-    assert items.titles([0, 1]) == ["007", "1917"]
-    assert items.details(0) == {"title": "007", "year": 1962}
+    assert items.titles(items.ids.to_list()[:2]) == ["007", "1917"]
+    assert items.details(items.ids[0]) == {"title": "007", "year": 1962}
 
 
 @pytest.mark.parametrize(
@@ -241,7 +242,7 @@ def test_every_column_keeps_its_name_and_meaning(
     answer("train", str(tmp_path / "bundle"), *paths, *named, *SHORT)
     items = Bundle.load(tmp_path / "bundle").items
     assert items.ids.to_list() == list(range(1, 9))
-    assert items.details(0) == expected
+    assert items.details(items.ids[0]) == expected
     found = answer("recommend", str(tmp_path / "bundle"), "--user", "1", "-k", "8")
     assert found
     assert answer("similar", str(tmp_path / "bundle"), "--item", "1")

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from shortlist.bundle.items import Items
 from shortlist.bundle.tower import QueryTower
 from shortlist.data import Histories
+from shortlist.ids import Ids
 from shortlist.index import MAX_K, Index, SearchResult, SearchSettings
 
 _EXACT = SearchSettings(exact=True)
@@ -22,7 +23,7 @@ class Answering:
     Args:
         tower: Users to embeddings.
         index: The candidates' embeddings, searchable.
-        items: What is known of each candidate, by row of the index.
+        items: What is known of each candidate.
         histories: What each user has had, by id; empty where none were saved.
     """
 
@@ -30,6 +31,25 @@ class Answering:
     index: Index
     items: Items
     histories: Histories
+
+    def knows(self, user: object) -> bool:
+        """Whether a user can be recommended to by their id."""
+        return user in self.tower
+
+    def history(self, user: int | str) -> Ids:
+        """Return the ids of what a user has had until now, oldest first."""
+        return self.histories[user]
+
+    def embed(self, users: Sequence[int | str]) -> npt.NDArray[np.float32]:
+        """Return the queries of known users.
+
+        Returns:
+            float32 array of shape (n, d).
+
+        Raises:
+            UnknownUserError: A user who is not known.
+        """
+        return self.tower.embed(users)
 
     def recommend(
         self,
@@ -57,7 +77,7 @@ class Answering:
         Raises:
             UnknownUserError: A user that the tower was not trained on.
         """
-        queries = self.tower.embed(users)
+        queries = self.embed(users)
         excluded = self.excluded(users, exclude_seen, exclude)
         return self.search(queries, k, exclude=excluded, allow=allow, exact=exact)
 
@@ -116,11 +136,13 @@ class Answering:
             raise ValueError("this model takes no features, only ids.")
         if not history and features is None:
             raise ValueError("`history` must hold at least one item.")
-        if self.tower.takes_history or features is not None:
-            rows = self.index.rows(list(history)) if history else np.zeros(0, np.int64)
-            if rows.size and rows.min() < 0:
-                raise ValueError(self.items.unknown(history[int(rows.argmin())]))
-            return self.tower.embed_new(rows.tolist(), features or {})
+        rows = self.index.rows(list(history)) if history else np.zeros(0, np.int64)
+        if rows.size and rows.min() < 0:
+            raise ValueError(self.items.unknown(history[int(rows.argmin())]))
+        # The tower knows the items of training; where all came later, their embeddings speak.
+        known = [row for row in self.items.positions(history).tolist() if row >= 0]
+        if features is not None or (self.tower.takes_history and known):
+            return self.tower.embed_new(known, features or {})
         mean: npt.NDArray[np.float32] = self.index.vectors(list(history)).mean(0, keepdims=True)
         return mean
 
@@ -133,15 +155,15 @@ class Answering:
         """Return what each user must not get: what they have had, where asked, and `exclude`."""
         seen = [exclude_seen] * len(users) if isinstance(exclude_seen, bool) else exclude_seen
         return [
-            [*(self.histories[user].tolist() if left_out else ()), *exclude]
+            [*(self.history(user).tolist() if left_out else ()), *exclude]
             for user, left_out in zip(users, seen, strict=True)
         ]
 
-    def had(self, user: int | str) -> npt.NDArray[np.int64]:
-        """Return the rows of what a user has had, each once, the most recent first."""
-        rows = self.index.rows(self.histories[user])[::-1]
-        _, first = np.unique(rows, return_index=True)
-        return rows[np.sort(first)]
+    def had(self, user: int | str) -> list[int | str]:
+        """Return the candidates that a user has had, each once, the most recent first."""
+        items = list(dict.fromkeys(self.history(user)[::-1].tolist()))
+        rows = self.index.rows(items) if items else ()
+        return [item for item, row in zip(items, rows, strict=True) if row >= 0]
 
     def similar(self, item: int | str, k: int = 10) -> SearchResult:
         """Return the candidates that point the same way as one of them.
@@ -163,17 +185,16 @@ class Answering:
         query = self.index.vectors([item])
         wide = self.search(query, min(max(10 * k, 200), MAX_K), exclude=[[item]])
         rows = wide.rows[0][wide.rows[0] >= 0]
-        vectors = self.index.vectors(self._ids_at(rows))
+        near = wide.ids[0][: len(rows)]
+        vectors = self.index.vectors(near)
         lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(query)
         cosines = (vectors @ query[0]) / np.maximum(lengths, np.finfo(np.float32).tiny)
         best = np.lexsort((rows, -cosines))[:k]
         scores = np.full((1, k), -np.inf, np.float32)
         found = np.full((1, k), -1, np.int64)
         scores[0, : best.size], found[0, : best.size] = cosines[best], rows[best]
-        ids: Any = np.full(
-            (1, k), -1 if self.items.id_array.dtype.kind == "i" else "", wide.ids.dtype
-        )
-        ids[0, : best.size] = self.items.id_array[rows[best]]
+        ids: Any = np.full((1, k), "" if self.items.text else -1, wide.ids.dtype)
+        ids[0, : best.size] = near[best]
         return SearchResult(scores, ids, found)
 
     def search(
@@ -194,7 +215,3 @@ class Answering:
             allow=allow,
             threads=1,
         )
-
-    def _ids_at(self, rows: npt.NDArray[np.int64]) -> list[Any]:
-        ids: list[Any] = self.items.id_array[rows].tolist()
-        return ids

@@ -44,7 +44,7 @@ class Bundle(Answering):
     Args:
         tower: Users to embeddings.
         index: The candidates' embeddings, searchable.
-        items: What is known of each candidate, by row of the index.
+        items: What is known of each candidate.
         histories: What each user has had, by id; empty where none were saved.
         manifest: What the files are.
         run: How the model came to be: seed, versions, data, arguments, metrics.

@@ -44,10 +44,10 @@ def report(
         samples = [
             Sample(
                 user=str(user),
-                history=loaded.items.titles(loaded.had(user)[:K].tolist()),
-                recommended=loaded.items.titles(rows[rows >= 0].tolist()),
+                history=loaded.items.titles(loaded.had(user)[:K]),
+                recommended=loaded.items.titles(ids[rows >= 0].tolist()),
             )
-            for user, rows in zip(chosen[:SHOWN_USERS], found.rows, strict=False)
+            for user, ids, rows in zip(chosen[:SHOWN_USERS], found.ids, found.rows, strict=False)
         ]
         figures = exposure(found.rows, counts, lengths)
         facts: dict[str, Any] = {

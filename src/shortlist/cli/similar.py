@@ -24,7 +24,7 @@ def similar(
         loaded = Bundle.load(bundle)
         items = [known_id(loaded.index.ids, one, "item") for one in item]
         lists = [ranked_rows(loaded.similar(one, k), loaded.items.table)[0] for one in items]
-    titles = [loaded.items.details(loaded.items.row(one) or 0).get("title") for one in items]
+    titles = [loaded.items.details(one).get("title") for one in items]
     if as_json:
         answers = zip(items, titles, lists, strict=True)
         print_json(

@@ -114,7 +114,7 @@ class Service:
             model,
             query,
             len(users),
-            lambda: model.bundle.tower.embed(known),
+            lambda: model.bundle.embed(known),
             lambda: model.bundle.excluded(known, query.exclude_seen, exclude),
         )
 

@@ -73,7 +73,7 @@ class ServedModel:
         """
         tower = self.bundle.tower
         user = _parsed(value, tower.user_ids, "user_id")
-        if user is None or user not in tower:
+        if user is None or not self.bundle.knows(user):
             raise _unknown("user", value, tower.users.ids)
         return user
 
@@ -85,7 +85,7 @@ class ServedModel:
         """
         items = self.bundle.items
         item = _parsed(value, items.ids, argument)
-        if item is None or items.row(item) is None:
+        if item is None or item not in items:
             raise _unknown("item", value, items.id_array)
         return item
 
@@ -97,7 +97,7 @@ class ServedModel:
         """
         items = self.bundle.items
         parsed = (_parsed(value, items.ids, argument) for value in values)
-        return [item for item in parsed if item is not None and items.row(item) is not None]
+        return [item for item in parsed if item is not None and item in items]
 
 
 def _parsed(value: Any, ids: pl.Series, argument: str) -> int | str | None:

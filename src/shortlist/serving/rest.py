@@ -10,7 +10,7 @@ from litestar.datastructures import State
 from litestar.openapi.spec import OpenAPI
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
-from shortlist.serving.answers import Query, Service
+from shortlist.serving.answers import Query, Service, found
 from shortlist.serving.errors import LOADING_ERRORS, LOOKUP_ERRORS, QUERY_ERRORS, decoded
 from shortlist.serving.model import ServedModel
 from shortlist.serving.paths import id_in
@@ -138,8 +138,8 @@ async def find_items(state: State, prefix: Prefix = "", limit: Limit = 10) -> Fo
     service: Service = state.service
     model = service.repository.model()
     items = model.bundle.items
-    rows = await service.workers.run(lambda: items.find(prefix, limit))
-    return Found(_named(model, rows.tolist()))
+    ids = await service.workers.run(lambda: items.find(prefix, limit))
+    return Found(_named(model, ids))
 
 
 @get("/items/{item_id:str}", responses=LOOKUP_ERRORS, summary="One item")
@@ -259,9 +259,8 @@ def _item(service: Service, value: str) -> ItemDetails:
     model = service.repository.model()
     item = model.item(value)
     items = model.bundle.items
-    row = items.row(item) or 0  # `model.item` has looked it up
-    details = {name: _plain(value) for name, value in items.details(row).items()}
-    (title,) = items.titles([row])
+    details = {name: _plain(value) for name, value in items.details(item).items()}
+    (title,) = items.titles([item])
     details.pop("title", None)
     return ItemDetails(item, title, details)
 
@@ -269,17 +268,16 @@ def _item(service: Service, value: str) -> ItemDetails:
 def _user(service: Service, value: str, limit: int) -> UserDetails:
     model = service.repository.model()
     user = model.user(value)
-    rows = model.bundle.had(user)
-    return UserDetails(user, _named(model, rows[:limit].tolist()), len(rows))
+    had = model.bundle.had(user)
+    return UserDetails(user, _named(model, had[:limit]), len(had))
 
 
 def _ranked(
     model: ServedModel, result: Any, exact: bool, embed_seconds: float, search_seconds: float
 ) -> RankedItems:
-    rows = result.rows[0]
-    rows = rows[rows >= 0]
-    ids, scores = result.ids[0][: len(rows)].tolist(), result.scores[0][: len(rows)].tolist()
-    titles = model.bundle.items.titles(rows.tolist())
+    count = found(result, 0)
+    ids, scores = result.ids[0][:count].tolist(), result.scores[0][:count].tolist()
+    titles = model.bundle.items.titles(ids)
     return RankedItems(
         items=[ScoredItem(*item) for item in zip(ids, titles, scores, strict=True)],
         model_version=model.version,
@@ -289,12 +287,9 @@ def _ranked(
     )
 
 
-def _named(model: ServedModel, rows: list[int]) -> list[NamedItem]:
-    items = model.bundle.items
-    return [
-        NamedItem(item, title)
-        for item, title in zip(items.id_array[rows].tolist(), items.titles(rows), strict=True)
-    ]
+def _named(model: ServedModel, ids: list[int | str]) -> list[NamedItem]:
+    titles = model.bundle.items.titles(ids)
+    return [NamedItem(item, title) for item, title in zip(ids, titles, strict=True)]
 
 
 def _plain(value: Any) -> Any:

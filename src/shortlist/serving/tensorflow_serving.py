@@ -158,7 +158,7 @@ async def metadata(
 ) -> ModelSignatures:
     """Inputs and outputs, in the words of a SavedModel's signatures."""
     model = served(state.service, name, version)
-    integer_ids = model.bundle.items.id_array.dtype.kind == "i"
+    integer_ids = not model.bundle.items.text
     inputs = {
         "user_id": _tensor("user_id", "DT_STRING", [-1]),
         "k": _tensor("k", "DT_INT32", [-1]),
