@@ -5,6 +5,7 @@ from shortlist._extras import needs
 with needs("`shortlist.models`", "train"):
     from shortlist.models.catalogue import Catalogue
     from shortlist.models.embedding_bag import EmbeddingBag
+    from shortlist.models.least_squares import LeastSquares
     from shortlist.models.objectives import MultiTask, Rating, Retrieval
     from shortlist.models.recipe import Recipe
     from shortlist.models.tower import Tower
@@ -15,6 +16,7 @@ with needs("`shortlist.models`", "train"):
 __all__ = [
     "Catalogue",
     "EmbeddingBag",
+    "LeastSquares",
     "MultiTask",
     "Rating",
     "Recipe",

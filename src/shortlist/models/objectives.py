@@ -10,6 +10,7 @@ from keras import ops
 
 from shortlist.losses import RetrievalLoss
 from shortlist.models.catalogue import Catalogue
+from shortlist.models.least_squares import LeastSquares
 
 
 class Objective(Protocol):
@@ -160,6 +161,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "rating": Rating,
     "multitask": MultiTask,
     "catalogue": Catalogue,
+    "least_squares": LeastSquares,
 }
 
 

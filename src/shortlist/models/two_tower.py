@@ -27,6 +27,7 @@ from shortlist.models.inputs import (
     indices_only,
     side,
 )
+from shortlist.models.least_squares import LeastSquares, Tables, alternate, choices_of
 from shortlist.models.objectives import MultiTask, Objective, Retrieval, objective_of
 from shortlist.models.retriever import Retriever
 from shortlist.models.tower import Tower
@@ -103,8 +104,10 @@ class TwoTower(Retriever):
     @objective.setter
     def objective(self, objective: str | Objective) -> None:
         objective = objective_of(objective)
-        if self.moments is not None and isinstance(objective, Catalogue):
-            raise ValueError("Catalogue learns user by user and can have no time features.")
+        if self.moments is not None and isinstance(objective, Catalogue | LeastSquares):
+            raise ValueError(
+                f"{type(objective).__name__} learns user by user and can have no time features."
+            )
         self._objective = objective
 
     @property
@@ -112,9 +115,10 @@ class TwoTower(Retriever):
         """Whether an evaluation asks at the time of each held-out interaction.
 
         It does where training was so: with time features, or with histories up to each interaction.
-        `Catalogue` learns sets of items without times, and is asked with all of a user's items.
+        `Catalogue` and `LeastSquares` learn sets of items without times, and are asked with all of
+        a user's items.
         """
-        return self.takes_time and not isinstance(self.objective, Catalogue)
+        return self.takes_time and not isinstance(self.objective, Catalogue | LeastSquares)
 
     @classmethod
     def from_interactions(
@@ -145,7 +149,8 @@ class TwoTower(Retriever):
                 `timestamp` alone, such as its hour and weekday; not for `Catalogue`, which learns
                 user by user.
             history: Whether the query tower also has the user's items as a feature, so that users
-                who were not in training can be served; None has it for `Catalogue`.
+                who were not in training can be served; None has it for `Catalogue` and
+                `LeastSquares`.
             normalize: Whether embeddings have one length, so that a dot product is a cosine; None
                 does so for the in-batch softmax.
             seed: Seed of the initial embeddings and of the order of training.
@@ -163,7 +168,7 @@ class TwoTower(Retriever):
         if normalize is None:
             normalize = isinstance(objective, Retrieval | MultiTask)
         if history is None:
-            history = isinstance(objective, Catalogue)
+            history = isinstance(objective, Catalogue | LeastSquares)
         users, items = Vocabulary(train.user.ids), Vocabulary(train.item.ids)
         moments = None
         if time_features is not None:
@@ -264,19 +269,19 @@ class TwoTower(Retriever):
         self._seen, self.rating_range, self._indexes = seen, rating_range, {}
         try:
             self._check_dimensions()
-            towers, batches = self._training(train, batch_size)
-            with all_or_nothing(towers, optimizer):
-                log = train_epochs(
-                    towers,
-                    batches,
-                    optimizer,
-                    epochs=epochs,
-                    decay=decay,
-                    measure=None if validation is None else partial(measure, validation),
-                    monitor=monitor,
-                    patience=patience,
-                    progress=progress,
-                )
+            watched: dict[str, Any] = {
+                "epochs": epochs,
+                "measure": None if validation is None else partial(measure, validation),
+                "monitor": monitor,
+                "patience": patience,
+                "progress": progress,
+            }
+            if isinstance(self.objective, LeastSquares):
+                log = self._alternate(self.objective, watched)
+            else:
+                towers, batches = self._training(train, batch_size)
+                with all_or_nothing(towers, optimizer):
+                    log = train_epochs(towers, batches, optimizer, decay=decay, **watched)
         except BaseException:
             self._seen, self.rating_range, self._indexes = kept
             raise
@@ -293,12 +298,29 @@ class TwoTower(Retriever):
         Returns:
             The mean over batches, each weighted by its interactions.
         """
-        if isinstance(self.objective, Catalogue):
-            raise ValueError("Catalogue has no loss of held-out interactions; use `evaluate`.")
+        if isinstance(self.objective, Catalogue | LeastSquares):
+            raise ValueError(
+                f"{type(self.objective).__name__} has no loss of held-out interactions; use "
+                "`evaluate`."
+            )
         self._check(interactions, "interactions")
         towers = Towers(self.query_tower, self.candidate_tower, self.objective)
         towers.compile()
         return float(towers.evaluate(self._pairs(interactions, batch_size, None), verbose=0))
+
+    def _alternate(self, objective: LeastSquares, watched: dict[str, Any]) -> TrainingLog:
+        """Trains towers that are tables, in closed form."""
+        histories = self._history_of_users()
+
+        def embed_histories() -> npt.NDArray[np.float32]:
+            return self._embed_users(np.arange(1, self.users.size), histories)
+
+        given = embed_histories if self.history else None
+        tables = Tables(self.query_tower, self.candidate_tower, given)
+        choices = choices_of(histories, len(self.items.ids))
+        towers = Towers(self.query_tower, self.candidate_tower, objective)
+        with all_or_nothing(towers, keras.optimizers.SGD()):
+            return alternate(objective, tables, choices, **watched)
 
     def _training(self, train: Interactions, batch_size: int) -> tuple[Towers, Batches]:
         """Returns what is trained, and on which batches."""
