@@ -178,7 +178,57 @@ def test_parts_that_do_not_belong_together_are_refused(parts: Parts, tmp_path: P
         save(items=parts.items.rename({"id": "film"}))
     with pytest.raises(BundleError, match="are Int64, those of `index` are String"):
         save(items=parts.items.with_columns(id=pl.int_range(8)))
+    objects = pl.Series("origin", [None, Path("a"), *range(6)], dtype=pl.Object)
+    for changed, message in [
+        ({"items": None}, "`items`: expected a table with named columns, got NoneType"),
+        ({"items": parts.items["id"]}, "expected a table with named columns, got Series"),
+        ({"items": parts.items.with_columns(objects)}, "column 'origin': .*convert or drop"),
+        ({"users": parts.users.ids}, r"`users` must be a Vocabulary, as Vocabulary\(ids\) makes"),
+        ({"index": parts.item_embeddings}, "`index` must be an Index, .*got ndarray"),
+        ({"query_tower": "tower.onnx"}, "`query_tower` must be a Keras model, or the bytes"),
+        ({"features": "age"}, "`features` must be a FeatureSpec, got str"),
+        (
+            {"interactions": [("u0", "f0")]},
+            "`interactions`: expected a table with named .*, got list",
+        ),
+        ({"run": ["a"]}, "`run` must be a dictionary, got list"),
+        ({"run": {"when": object()}}, "`run` must hold plain data .* got the object"),
+    ]:
+        with pytest.raises(BundleError, match=message):
+            save(**changed)
+    with pytest.raises(BundleError, match="`model` must be a fitted TwoTower, got NoneType"):
+        Bundle.save_model(tmp_path / "model", None, items=parts.items)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["pandas", "arrow", "lazy", "mapping"])
+def test_items_and_interactions_may_be_any_table(parts: Parts, tmp_path: Path, kind: str):
+    expected = Histories.from_interactions(parts.interactions)
+    as_kind = {
+        "pandas": lambda table: table.to_pandas(),
+        "arrow": lambda table: table.to_arrow(),
+        "lazy": lambda table: table.lazy(),
+        "mapping": lambda table: table.to_dict(as_series=False),
+    }[kind]
+    items, parts.interactions = parts.items, as_kind(parts.interactions)
+    parts.items = as_kind(items)
+    parts.save(tmp_path / "model")
+    loaded = Bundle.load(tmp_path / "model")
+    assert loaded.items.table.equals(items)
+    assert loaded.histories == expected
+
+
+def test_a_run_may_hold_numbers_of_numpy_and_paths(parts: Parts, tmp_path: Path):
+    Bundle.save(
+        tmp_path / "model",
+        query_tower=lookup_tower(parts.user_embeddings),
+        users=parts.users,
+        index=parts.index,
+        items=parts.items,
+        run={"loss": np.float32(0.5), "ks": np.arange(3), "from": Path("a/b")},
+    )
+    run = Bundle.load(tmp_path / "model").run
+    assert (run["loss"], run["ks"], run["from"]) == (0.5, [0, 1, 2], "a/b")
 
 
 def test_a_tower_that_asks_for_more_users_than_it_has_is_an_error_not_a_crash(tmp_path: Path):

@@ -211,7 +211,7 @@ HEAD = "user_id,item_id,rating,timestamp,weight\n"
     ("text", "message"),
     [
         ("", "ratings.csv is empty"),
-        ("user_id,item_id\n", "ratings.csv has no rows"),
+        ("user_id,item_id\n", "there are no rows in ratings.csv"),
         (
             "user_id,item_id\n1,2\nuser_id,item_id\n3,4\n",
             "'user_id', line 3: expected an id, and the header stands again, got 'user_id'",
@@ -267,7 +267,7 @@ def test_an_error_names_file_column_line_and_value(
         (lambda: Interactions.from_arrays([1, 2], [1]), "as long as `user_ids`, 2, got 1"),
         (lambda: Interactions.from_arrays([[1]], [[1]]), "`user_id` must have one dimension"),
         (lambda: Interactions.from_arrays(np.ones((1, 2), int), [1]), r"got shape \(1, 2\)"),
-        (lambda: Interactions.from_arrays([], []), "the arrays has no rows|have no rows"),
+        (lambda: Interactions.from_arrays([], []), "there are no rows in the arrays"),
         (
             lambda: Interactions.from_arrays([2**63], [1]),
             "`user_id` must fit in 64 bits, got 9223372036854775808 at position 0",

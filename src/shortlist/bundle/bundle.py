@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from shortlist.bundle.answering import Answering
 from shortlist.bundle.atomic import replaced_folder
@@ -21,12 +20,12 @@ from shortlist.bundle.candidate import (
     read_candidate,
     write_candidate,
 )
-from shortlist.bundle.checks import check_dimension, collected, in_row_order
+from shortlist.bundle.checks import check_dimension, check_kinds, collected, in_row_order
 from shortlist.bundle.files import read_json, versions, write_run
 from shortlist.bundle.items import Items
 from shortlist.bundle.manifest import BundleError, Manifest, verify, write_manifest
 from shortlist.bundle.query import EMBEDDINGS, made_tower, query_parts, read_query, write_query
-from shortlist.data import DataError, Histories, Interactions, Vocabulary
+from shortlist.data import DataError, Histories, Vocabulary
 from shortlist.data.features import FeatureSpec
 from shortlist.index import Index, SearchSettings
 
@@ -69,8 +68,8 @@ class Bundle(Answering):
         query_tower: Any,
         users: Vocabulary,
         index: Index,
-        items: pl.DataFrame,
-        interactions: Interactions | Histories | pl.DataFrame | None = None,
+        items: Any,
+        interactions: Any = None,
         run: Mapping[str, Any] | None = None,
         user_embeddings: npt.NDArray[np.float32] | None = None,
         features: FeatureSpec | None = None,
@@ -87,10 +86,11 @@ class Bundle(Answering):
                 shape (n, w), padded with 0.
             users: The users the tower knows.
             index: The candidates.
-            items: A column with exactly the ids of the index, in any order; `title`, which becomes
-                text, and further columns are shown to people, each under its own name.
-            interactions: What each user has had: interactions, a table with the columns `user_id`,
-                `item_id` and, where known, `timestamp`, or histories. They are put in time order;
+            items: A table of Polars, pandas or Arrow, or a mapping of columns, with exactly the ids
+                of the index in one column, in any order; `title`, which becomes text, and further
+                columns are shown to people, each under its own name.
+            interactions: What each user has had: `Interactions`, `Histories`, or any table with the
+                columns `user_id`, `item_id` and, where known, `timestamp`. Put in time order;
                 without times the order of the rows counts. Items that `index` does not hold are
                 left out.
             run: What to remember of the training: plain data. Versions are added.
@@ -108,8 +108,13 @@ class Bundle(Answering):
             BundleError: The parts do not belong together, `path` cannot take a bundle, or what was
                 written does not load; what stood at `path` is then still there.
         """
+        check_kinds(
+            users=(users, Vocabulary, "a Vocabulary, as Vocabulary(ids) makes"),
+            index=(index, Index, "an Index, as Index.build makes"),
+            run=({} if run is None else run, Mapping, "a dictionary"),
+        )
         ordered = in_row_order(items, index, id_column)
-        run = {**(run or {}), "versions": {**versions(), **dict((run or {}).get("versions", {}))}}
+        run = {**(run or {}), "versions": {**versions(), **_mapping((run or {}).get("versions"))}}
         graph, tower = made_tower(query_tower, users, user_embeddings, features)
         check_dimension(tower, candidate_tower, index)
         histories = collected(interactions, index)
@@ -130,8 +135,8 @@ class Bundle(Answering):
         path: str | os.PathLike[str],
         model: "TwoTower",
         *,
-        items: pl.DataFrame,
-        interactions: Interactions | Histories | pl.DataFrame | None = None,
+        items: Any,
+        interactions: Any = None,
         run: Mapping[str, Any] | None = None,
         id_column: str | None = None,
     ) -> Manifest:
@@ -257,6 +262,11 @@ class Bundle(Answering):
         check_dimension(tower, candidate, index)
         run = read_json(folder / "run.json")
         return cls(tower, index, items, histories, manifest, run, candidate)
+
+
+def _mapping(given: Any) -> Mapping[str, Any]:
+    """What was remembered before; nothing where it is no dictionary."""
+    return given if isinstance(given, Mapping) else {}
 
 
 def _state(folder: Path) -> tuple[int, int] | None:

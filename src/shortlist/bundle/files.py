@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 import onnxruntime
 
 from shortlist.bundle.card import model_card
@@ -40,10 +41,19 @@ def write_run(
     histories: Histories,
     candidate: "CandidateTower | None",
 ) -> None:
-    """Write `run.json`, and the model card for people."""
-    (folder / "run.json").write_bytes(
-        msgspec.json.format(msgspec.json.encode(run), indent=2) + b"\n"
-    )
+    """Write `run.json`, and the model card for people.
+
+    Raises:
+        BundleError: The run holds something other than plain data.
+    """
+    try:
+        encoded = msgspec.json.encode(run, enc_hook=_plain)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BundleError(
+            "`run` must hold plain data (numbers, text, and lists and dictionaries of them): "
+            f"{error}."
+        ) from None
+    (folder / "run.json").write_bytes(msgspec.json.format(encoded, indent=2) + b"\n")
     facts = {
         "candidates": len(index),
         "users": len(tower.users),
@@ -56,6 +66,15 @@ def write_run(
         ),
     }
     (folder / "README.md").write_text(model_card(run, facts), encoding="utf-8")
+
+
+def _plain(value: object) -> Any:
+    """Numbers and arrays of NumPy as Python's, paths as text."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"got the {type(value).__name__} {value!r}")
 
 
 def versions() -> dict[str, str]:

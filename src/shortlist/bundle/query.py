@@ -33,6 +33,8 @@ def query_parts(model: "TwoTower") -> dict[str, Any]:
     Raises:
         BundleError: The tower takes features or a history, by other names than these have.
     """
+    if not hasattr(model, "user_table"):
+        raise BundleError(f"`model` must be a fitted TwoTower, got {type(model).__name__}.")
     table = model.user_table()
     features = getattr(model.query_inputs, "features", None)
     known = ["user_id"] if features is None else list(features)
@@ -65,7 +67,14 @@ def made_tower(
     features: FeatureSpec | None,
 ) -> tuple[bytes, QueryTower]:
     """Return the graph of a Keras tower, or of one that is a graph already, and it at work."""
+    if features is not None and not isinstance(features, FeatureSpec):
+        raise BundleError(f"`features` must be a FeatureSpec, got {type(features).__name__}.")
     if not isinstance(tower, bytes):
+        if not callable(getattr(tower, "call", None)):
+            raise BundleError(
+                "`query_tower` must be a Keras model, or the bytes of an ONNX model, got "
+                f"{type(tower).__name__}."
+            )
         with needs("Saving a query tower", "train"):
             from shortlist.bundle.export import to_onnx
 

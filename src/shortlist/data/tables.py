@@ -108,7 +108,7 @@ def read_parts(
             ids[key].append(series)
     user, item = ids["user_id"].whole(), ids["item_id"].whole()
     if not len(user):
-        raise DataError(f"{source.name} has no rows.")
+        raise DataError(f"there are no rows in {source.name}.")
     known = {
         key: _features(*about[key], features[key], key, column)
         for key, column in (("user_id", user), ("item_id", item))
@@ -147,6 +147,24 @@ def _taken(names: Mapping[str, str], given: Sequence[str], source: Source) -> di
     return taken
 
 
+def as_frame(table: Any, source: Source) -> pl.DataFrame:
+    """Return any table with named columns as a Polars frame, its values as they are.
+
+    Args:
+        table: A Polars, pandas or Arrow table, or a mapping of columns.
+        source: The table in error messages.
+
+    Raises:
+        DataError: It is no table, or has columns of several lengths.
+    """
+    table, names = _with_names(table, source)
+    columns = {name: as_series(table[name], name, source) for name in names}
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise DataError(f"{source.name} has columns of different lengths: {lengths}.")
+    return pl.DataFrame(columns)
+
+
 def _check_column(
     name: str, given: Sequence[str], source: Source, remedy: tuple[str, object] | None = None
 ) -> None:
@@ -175,7 +193,9 @@ def _with_names(table: Any, source: Source) -> tuple[Any, list[str]]:
     names = table.column_names if hasattr(table, "column_names") else None
     names = getattr(table, "columns", None) if names is None else names
     if names is None:
-        raise DataError(f"expected a table with named columns, got {type(table).__name__}.")
+        raise DataError(
+            f"{source.name}: expected a table with named columns, got {type(table).__name__}."
+        )
     given = [str(name) for name in names]
     if repeated := [name for name in given if given.count(name) > 1]:
         raise DataError(f"{source.name} has more than one column {repeated[0]!r}; rename one.")
