@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from shortlist.data import Histories
 from shortlist.models import Catalogue
@@ -51,6 +52,27 @@ def test_an_epoch_goes_on_after_the_batches_that_are_done() -> None:
 
 def test_without_a_seed_the_rows_keep_their_order() -> None:
     assert epoch(batches_of(5, seed=None)) == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
+
+
+def test_a_thread_makes_the_batches_in_the_order_that_one_would() -> None:
+    batches = batches_of(2, seed=0)
+    expected = [batches._make(at)["candidate"].tolist() for at in range(5)]
+    assert [batches[at][0]["candidate"].tolist() for at in (0, 1, 2, 3, 4)] == expected
+    assert [batches[at][0]["candidate"].tolist() for at in (3, 0, 4, 3)] == [
+        expected[at] for at in (3, 0, 4, 3)
+    ]
+
+
+def test_an_error_in_a_batch_is_raised_where_the_batch_is_asked_for() -> None:
+    def fail(indices: np.ndarray) -> np.ndarray:
+        if 5 in indices:
+            raise ValueError("no user 5")
+        return indices
+
+    batches = PairBatches(COLUMNS, fail, indices_only, 5, seed=None)
+    assert len(batches[0][0]["candidate"]) == 5
+    with pytest.raises(ValueError, match="no user 5"):
+        batches[1]
 
 
 def parted(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import keras
@@ -10,26 +12,35 @@ import numpy.typing as npt
 
 from shortlist.data import Histories
 from shortlist.data.histories import MAX_HISTORY
+from shortlist.data.shuffle import Shuffled
 from shortlist.models.catalogue import Catalogue
 from shortlist.models.inputs import HISTORY, Arrays, Inputs
+
+AHEAD = 4  # batches made before they are asked for
 
 
 class Batches(keras.utils.PyDataset):
     """An epoch of batches. Its seed and its number alone decide what is in it.
 
-    So a training that was interrupted goes on with the batches that it would have had.
+    So a training that was interrupted goes on with the batches that it would have had. A thread
+    makes the next batches while the model learns from one.
 
     Args:
-        rows: Of what is learnt from.
+        columns: Of what is learnt from, of equal length, by name.
         batch_size: Rows in a batch; the last of an epoch may be smaller.
         seed: Seed of the order, and of all else that is drawn; None keeps the order.
     """
 
-    def __init__(self, rows: npt.NDArray[np.int64], batch_size: int, seed: int | None) -> None:
+    def __init__(
+        self, columns: Mapping[str, npt.NDArray[Any]], batch_size: int, seed: int | None
+    ) -> None:
         super().__init__()
-        self._rows = self._order = rows
+        self._all = dict(columns)
+        self._length = len(next(iter(columns.values())))
         self._batch_size = batch_size
         self._seed = seed
+        self._thread = ThreadPoolExecutor(1, "batches")
+        self._made: dict[int, Future[dict[str, Any]]] = {}
         self.start(0)
 
     def start(self, epoch: int, done: int = 0) -> None:
@@ -39,38 +50,58 @@ class Batches(keras.utils.PyDataset):
             epoch: Its number, from 0.
             done: Its first batches, which are skipped.
         """
+        for future in self._made.values():
+            future.cancel()
         self._epoch, self._done = epoch, done
+        self._made = {}
         if self._seed is not None:
-            self._order = self._drawn(0).permutation(self._rows)
+            self._shuffled = Shuffled(self._all, self._seeds(0))
 
     def __len__(self) -> int:
         """Returns the number of batches that are not skipped."""
-        return -(-len(self._order) // self._batch_size) - self._done
+        return -(-self._length // self._batch_size) - self._done
 
     def __getitem__(self, at: int) -> tuple[dict[str, Any]]:
         """Returns one of them."""
-        at += self._done
-        rows = self._order[at * self._batch_size : (at + 1) * self._batch_size]
-        return (self.batch(rows, at),)
+        for soon in range(at, min(at + 1 + AHEAD, len(self))):
+            if soon not in self._made:
+                self._made[soon] = self._thread.submit(self._make, soon + self._done)
+        return (self._made.pop(at).result(),)
 
-    def batch(self, rows: npt.NDArray[np.int64], at: int) -> dict[str, Any]:
-        """Returns what is learnt from some rows, which are batch number `at` of the epoch."""
+    def _make(self, at: int) -> dict[str, Any]:
+        start, end = at * self._batch_size, (at + 1) * self._batch_size
+        if self._seed is None:
+            return self.batch({name: each[start:end] for name, each in self._all.items()}, at)
+        return self.batch(self._shuffled.read(start, end), at)
+
+    def batch(self, rows: dict[str, npt.NDArray[Any]], at: int) -> dict[str, Any]:
+        """Returns what is learnt from some rows, given by their values.
+
+        Args:
+            rows: The columns, at these rows.
+            at: The number of the batch in the epoch.
+        """
         raise NotImplementedError
 
     def _drawn(self, number: int) -> np.random.Generator:
         """A generator for one purpose in this epoch."""
-        return np.random.default_rng([self._seed or 0, self._epoch, number])
+        return np.random.default_rng(self._seeds(number))
+
+    def _seeds(self, number: int) -> list[int]:
+        return [self._seed or 0, self._epoch, number]
 
 
 class PairBatches(Batches):
-    """Batches of users and the candidates they chose, the columns held in memory.
+    """Batches of users and the candidates they chose.
 
     Args:
-        columns: Arrays of equal length; `user` and `candidate` are indices.
+        columns: Arrays of equal length; `user` and `candidate` are indices. Without `weight` all
+            weigh the same.
         query_inputs: From indices of users to the query tower's inputs.
         candidate_inputs: From indices of candidates to the candidate tower's inputs.
         batch_size: Rows in a batch; the last of an epoch may be smaller.
         seed: Seed of the order; None keeps the order of the rows.
+        shares: Share of the interactions that chose each candidate, by index: `probability`.
         histories: The items of each user, if the query tower takes them, encoded; the candidate of
             a row is left out of its own history.
         times: When each row was, in seconds since 1970: its history ends before. None gives every
@@ -86,31 +117,40 @@ class PairBatches(Batches):
         batch_size: int,
         seed: int | None = None,
         *,
+        shares: npt.NDArray[np.float32] | None = None,
         histories: Histories | None = None,
         times: npt.NDArray[np.int64] | None = None,
         moments: Arrays | None = None,
     ) -> None:
-        super().__init__(np.arange(len(columns["user"])), batch_size, seed)
-        self._columns = columns
+        further: dict[str, npt.NDArray[Any]] = {}
+        if times is not None and histories is not None:
+            further["time"] = times
+        if moments:
+            further["row"] = np.arange(len(columns["user"]), dtype=np.int32)
+        super().__init__({**columns, **further}, batch_size, seed)
         self._query_inputs = query_inputs
         self._candidate_inputs = candidate_inputs
+        self._shares = shares
         self._histories = histories
-        self._times = times
         self._width = 1 if histories is None else _longest(histories, MAX_HISTORY)
         self._moments = moments or {}
 
-    def batch(self, rows: npt.NDArray[np.int64], at: int) -> dict[str, Any]:
+    def batch(self, rows: dict[str, npt.NDArray[Any]], at: int) -> dict[str, Any]:
         """Returns these interactions."""
         del at
-        batch: dict[str, Any] = {name: column[rows] for name, column in self._columns.items()}
+        batch: dict[str, Any] = dict(rows)
         users, candidates = batch.pop("user"), batch["candidate"]
+        batch.setdefault("weight", np.ones(len(users), np.float32))
+        if self._shares is not None:
+            batch["probability"] = self._shares[candidates]
         queries = self._query_inputs(users)
         if self._histories is not None:
-            before = None if self._times is None else self._times[rows]
+            before = batch.pop("time", None)
             items = self._histories.padded(users, MAX_HISTORY, width=self._width, before=before)
             queries = {**queries, HISTORY: np.where(items == candidates[:, None], 0, items)}
         if self._moments:
-            queries = {**queries, **{name: array[rows] for name, array in self._moments.items()}}
+            row = batch.pop("row")
+            queries = {**queries, **{name: array[row] for name, array in self._moments.items()}}
         batch["query_inputs"] = queries
         batch["candidate_inputs"] = self._candidate_inputs(candidates)
         return batch
@@ -137,16 +177,16 @@ class UserBatches(Batches):
         batch_size: int,
         seed: int,
     ) -> None:
-        super().__init__(np.flatnonzero(histories.lengths), batch_size, seed)
+        super().__init__({"user": np.flatnonzero(histories.lengths)}, batch_size, seed)
         self._histories = histories
         self._query_inputs = query_inputs
         self._history = history
         self._objective = objective
         self._width = _longest(histories, objective.max_history)
 
-    def batch(self, rows: npt.NDArray[np.int64], at: int) -> dict[str, Any]:
+    def batch(self, rows: dict[str, npt.NDArray[Any]], at: int) -> dict[str, Any]:
         """Returns these users, their items parted."""
-        users, rng = rows, self._drawn(1 + at)
+        users, rng = rows["user"], self._drawn(1 + at)
         items = self._histories.padded(users, self._width, width=self._width)
         unknown = rng.random(len(users)) < self._objective.unknown_users
         # Unknown users mostly come with few items: from one to as many as the rest, log-uniform.

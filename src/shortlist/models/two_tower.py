@@ -338,26 +338,25 @@ class TwoTower(Retriever):
         moments, times = None, interactions.values.get(TIMESTAMP)
         if self.moments is not None and times is not None:
             moments = self.moments.to_learn_from(times, seed)
+        columns = self._columns(interactions)
+        chosen = counts(columns["candidate"], self.items.size)
         return PairBatches(
-            self._columns(interactions),
+            columns,
             self.query_inputs,
             self.candidate_inputs,
             batch_size,
             seed,
+            shares=(chosen / len(interactions)).astype(np.float32),
             histories=histories,
             times=None if histories is None or histories.times is None else times,
             moments=moments,
         )
 
     def _columns(self, interactions: Interactions) -> dict[str, npt.NDArray[Any]]:
-        items, users = interactions.item, interactions.user
-        candidate = gathered(self.items.encode(items.ids).astype(np.int32), items.rows)
-        shares = counts(candidate, self.items.size) / len(candidate)
+        users, items = interactions.user, interactions.item
         columns = {
             "user": gathered(self.users.encode(users.ids).astype(np.int32), users.rows),
-            "candidate": candidate,
-            "probability": shares.astype(np.float32)[candidate],
-            "weight": np.ones(len(candidate), np.float32),
+            "candidate": gathered(self.items.encode(items.ids).astype(np.int32), items.rows),
         }
         if "weight" in interactions.values:
             columns["weight"] = interactions.values["weight"]
