@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "bindings.h"
+#include "train/catalogue.h"
 #include "train/softmax.h"
 
 namespace nb = nanobind;
@@ -18,6 +19,7 @@ namespace {
 using Matrix = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Vector = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Keys = nb::ndarray<const std::int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Indices = nb::ndarray<const std::int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using NewMatrix = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using NewVector = nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
@@ -67,12 +69,41 @@ void softmax_of(const Matrix& queries, const Matrix& candidates, const std::opti
           wanted ? of_candidates->data() : nullptr);
 }
 
+double catalogue_loss_of(const Matrix& queries, const Matrix& candidates, const Indices& known,
+                         const Indices& positives, float temperature, float shift, bool logistic,
+                         const std::optional<NewMatrix>& of_queries, const std::optional<NewMatrix>& of_candidates,
+                         std::size_t threads) {
+  require(queries.shape(1) == candidates.shape(1), "`candidates` must have the dimensions of `queries`.");
+  require(known.shape(0) == queries.shape(0) && positives.shape(0) == queries.shape(0),
+          "`known` and `positives` must have a row a query.");
+  require(of_queries.has_value() == of_candidates.has_value(),
+          "`of_queries` and `of_candidates` must be given together or not at all.");
+  if (of_queries) require_shapes_of(queries, candidates, *of_queries, *of_candidates);
+  const CatalogueBatch batch{.queries = queries.data(),
+                             .num_queries = queries.shape(0),
+                             .candidates = candidates.data(),
+                             .num_candidates = candidates.shape(0),
+                             .dim = queries.shape(1),
+                             .temperature = temperature,
+                             .shift = shift,
+                             .known = known.data(),
+                             .known_width = known.shape(1),
+                             .positives = positives.data(),
+                             .positives_width = positives.shape(1),
+                             .logistic = logistic};
+  const nb::gil_scoped_release release;
+  return catalogue_loss(batch, threads, of_queries ? of_queries->data() : nullptr,
+                        of_candidates ? of_candidates->data() : nullptr);
+}
+
 }  // namespace
 
 void bind_train(nb::module_& m) {
   m.def("softmax", &softmax_of, "queries"_a, "candidates"_a, "bias"_a.none(), "keys"_a.none(), "temperature"_a,
         "losses"_a, "weights"_a = nb::none(), "of_queries"_a = nb::none(), "of_candidates"_a = nb::none(),
         "threads"_a = 0);
+  m.def("catalogue_loss", &catalogue_loss_of, "queries"_a, "candidates"_a, "known"_a, "positives"_a, "temperature"_a,
+        "shift"_a, "logistic"_a, "of_queries"_a = nb::none(), "of_candidates"_a = nb::none(), "threads"_a = 0);
 }
 
 }  // namespace shortlist::bindings

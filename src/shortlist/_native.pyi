@@ -297,3 +297,19 @@ def softmax(
     """Writes the (b,) losses of the in-batch softmax of (b, d) queries and (m, d) candidates, and, where they are
     given, the gradients of the losses' sum weighted by the (b,) `weights`. Candidates of equal keys are no negatives
     of each other's queries."""
+
+def catalogue_loss(
+    queries: NDArray[np.float32],
+    candidates: NDArray[np.float32],
+    known: NDArray[np.int32],
+    positives: NDArray[np.int32],
+    temperature: float,
+    shift: float,
+    logistic: bool,
+    of_queries: NDArray[np.float32] | None = None,
+    of_candidates: NDArray[np.float32] | None = None,
+    threads: int = 0,
+) -> float:
+    """Returns the losses of (b, d) queries over all (n, d) candidates, multinomial or logistic, mean over the
+    positives, and writes its gradients where they are wanted. `known`, which are left out, and `positives` are (b, w)
+    numbers of candidates from 1, padded with 0."""

@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from keras import ops
-
 from shortlist.data.histories import MAX_HISTORY
-from shortlist.models.embedding_bag import count
+from shortlist.losses.catalogue_loss import catalogue_loss
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,7 @@ class Catalogue:
     given those known. A target is never part of its own history.
 
     All candidates are embedded in every step, so this is for catalogues up to some ten thousands;
-    `Retrieval` samples.
+    `Retrieval` samples. Scores are made in blocks, and their whole matrix never.
 
     Attributes:
         hidden: Share of a user's items hidden in an epoch.
@@ -73,14 +71,11 @@ class Catalogue:
             candidates: (n, d) embeddings of the candidates with index 1, 2, …, n.
             batch: `known` and `hidden`, (b, h) int32 indices of candidates padded with 0.
         """
-        scores = ops.matmul(queries, ops.transpose(candidates)) / self.temperature
-        size = ops.shape(candidates)[0] + 1
-        known = count(batch["known"], size)[:, 1:]
-        hidden = count(batch["hidden"], size)[:, 1:]
-        scores = ops.where(known > 0, -1e30, ops.cast(scores, "float32"))
-        if self.likelihood == "multinomial":
-            loss = -ops.sum(hidden * ops.log_softmax(scores, axis=-1))
-        else:  # a score of 0 stands for one positive among all candidates
-            scores = scores - ops.log(ops.cast(size, "float32"))
-            loss = ops.sum(ops.softplus(scores) - ops.where(hidden > 0, scores, 0.0))
-        return loss / ops.maximum(ops.sum(hidden), 1.0)
+        return catalogue_loss(
+            queries,
+            candidates,
+            batch["known"],
+            batch["hidden"],
+            temperature=self.temperature,
+            logistic=self.likelihood == "logistic",
+        )

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shortlist.models.batches import Batches
+from shortlist.models.catalogue import Catalogue
 from shortlist.models.objectives import MultiTask, Objective, Retrieval
 from shortlist.models.progress import TrainingProgress
 from shortlist.models.retriever import NotFiniteError
@@ -79,8 +80,8 @@ class Towers(keras.Model):
         self, optimizer: keras.optimizers.Optimizer
     ) -> Iterator[keras.optimizers.Optimizer]:
         """Makes the model ready for training; yields the optimizer that is at work."""
-        # XLA cannot call the kernels that the in-batch softmax runs in.
-        calls_kernels = isinstance(self.objective, Retrieval | MultiTask)
+        # XLA cannot call the kernels that the losses run in.
+        calls_kernels = isinstance(self.objective, Retrieval | MultiTask | Catalogue)
         on_tensorflow = keras.backend.backend() == "tensorflow"
         jit_compile = False if on_tensorflow and calls_kernels else "auto"
         self.rows = row_optimizer(self, optimizer)
