@@ -6,7 +6,7 @@
 #   make bare    the wheel in environments of its own      make test-lowest   the oldest packages we allow
 #   make test-python PYTHON=python3.13   another Python    make clang   the engine by clang
 #   make kills   1,000 SIGKILLs of writers of live states
-#   make fuzz    damaged index files, for a minute         make sanitize-python   the bindings under sanitizers
+#   make fuzz    damaged index files and bundles, a minute make sanitize-python   the bindings under sanitizers
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
@@ -70,7 +70,7 @@ sanitize tsan: .venv/.tested
 sanitize-python: .venv/.tested
 	tools/sanitize-python
 
-# Damaged index files for a minute, or for as long as `make fuzz SECONDS=3600` says. Needs clang.
+# Damaged index files and bundles for a minute, or for about as long as `make fuzz SECONDS=3600` says. Needs clang.
 SECONDS ?= 60
 fuzz: .venv/.tested
 	@$(CMAKE) -DSHORTLIST_TESTS=OFF -DSHORTLIST_WERROR=OFF -DSHORTLIST_FUZZ=ON -S . -B build/fuzz \
@@ -78,8 +78,7 @@ fuzz: .venv/.tested
 	@$(BIN)/cmake --build build/fuzz
 	@$(BIN)/python native/fuzz/corpus.py build/fuzz/corpus
 	@mkdir -p build/fuzz/found
-	build/fuzz/native/fuzz/fuzz_index -max_total_time=$(SECONDS) -max_len=40000 -rss_limit_mb=1024 -timeout=20 \
-	  -print_final_stats=1 -verbosity=0 -artifact_prefix=build/fuzz/ build/fuzz/found build/fuzz/corpus
+	tools/fuzz $(SECONDS)
 
 # The NEON kernels: cross-built and tested under emulation. Needs g++-aarch64-linux-gnu and qemu-user-static.
 neon: .venv/.tested

@@ -113,6 +113,8 @@ def test_text_may_come_in_any_container(ids: object) -> None:
             "'int' or 'str', got 'float'",
         ),
         (lambda: Vocabulary.from_dict({"type": "int", "ids": ["a"]}), "not of its type, 'int'"),
+        (lambda: Vocabulary.from_dict({"type": "str", "ids": "ab"}), "must be a list, got 'ab'"),
+        (lambda: Vocabulary.from_dict(["a"]), "`type` and `ids`, got \\['a'\\]"),
     ],
 )
 def test_what_is_wrong_is_named(make: object, message: str) -> None:

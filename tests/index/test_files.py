@@ -384,19 +384,21 @@ def search_damaged_files(count):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits memory by Linux's means")
-def test_5000_damaged_files_are_refused_or_searched_within_bounds(tmp_path):
+def test_damaged_files_are_refused_or_searched_within_bounds(tmp_path):
+    """SHORTLIST_DAMAGES sets how many files are tried; `make fuzz` tries them by the million."""
+    count = int(os.environ.get("SHORTLIST_DAMAGES", "1000"))
     script = (
         "import runpy\n"
         f"names = runpy.run_path({str(Path(__file__))!r})\n"
-        "names['search_damaged_files'](5_000)\n"
+        f"names['search_damaged_files']({count})\n"
     )
     ran = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=300
     )
     assert ran.returncode == 0, ran.stderr
     refused, answered = map(int, ran.stdout.split())
-    assert refused + answered == 5_000
-    assert min(refused, answered) > 100
+    assert refused + answered == count
+    assert min(refused, answered) > count / 50
 
 
 def test_a_flip_of_any_byte_is_noticed(tmp_path):

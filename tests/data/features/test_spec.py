@@ -235,8 +235,17 @@ def test_a_declaration_may_come_from_plain_data() -> None:
         ),
         (
             lambda: FeatureSpec.from_dict({"a": {"kind": "bucket", "count": "3"}}),
-            "feature 'a': `count` must be a whole number of at least 2, got '3'",
+            "feature 'a': `count` must be of the type int, got '3'",
         ),
+        (
+            lambda: FeatureSpec.from_dict({"a": {"kind": "bucket", "boundaries": [1, "2"]}}),
+            r"feature 'a': `boundaries` must be of the type tuple.*, got \[1, '2'\]",
+        ),
+        (
+            lambda: FeatureSpec.from_dict({"a": {"kind": "category", "vocabulary": True}}),
+            "feature 'a': `vocabulary` must be of the type .*Vocabulary.*, got True",
+        ),
+        (lambda: FeatureSpec.from_dict(None), "a table of features by name, got None"),
         (
             lambda: FeatureSpec({"a": Number()}).transform({"a": [1]}),
             "feature 'a' has not learnt from data yet",
