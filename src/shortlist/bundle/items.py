@@ -31,6 +31,12 @@ class Items:
 
     Raises:
         BundleError: The index does not hold the same candidates in the same order.
+
+    Example:
+        >>> index = Index.build(np.eye(2, dtype=np.float32), ["f1", "f2"])
+        >>> items = Items(pl.DataFrame({"id": ["f1", "f2"], "title": ["Alien", "Brazil"]}), index)
+        >>> items.row("f2"), items.titles([1]), items.find("al", 5).tolist()
+        (1, ['Brazil'], [0])
     """
 
     def __init__(self, table: pl.DataFrame, index: Index) -> None:
@@ -54,7 +60,7 @@ class Items:
         """
         try:
             table = pl.read_parquet(path)
-        except (pl.exceptions.PolarsError, OSError) as error:
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             raise BundleError(f"{path.name} cannot be read: {error}") from None
         kinds = table.dtypes
         if not kinds or kinds[0] not in (pl.Int64, pl.String):

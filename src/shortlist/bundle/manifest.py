@@ -45,6 +45,13 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         format_version: The version of this format.
         created_by: The program that wrote it, with its version.
         files: Every file by name.
+
+    Example:
+        >>> digest = hashlib.sha256(b"{}").hexdigest()
+        >>> record = FileRecord(size=2, sha256=digest)
+        >>> manifest = Manifest(FORMAT, FORMAT_VERSION, "shortlist 0.1.0", {"run.json": record})
+        >>> manifest.size, len(manifest.fingerprint)
+        (2, 12)
     """
 
     format: str
@@ -92,8 +99,19 @@ def write_manifest(folder: Path, created_by: str) -> Manifest:
 def read_manifest(folder: Path) -> Manifest:
     """Read a bundle's manifest, without looking at the files it names.
 
+    Args:
+        folder: The folder of the bundle.
+
+    Returns:
+        The manifest.
+
     Raises:
         BundleError: There is none, it is damaged, or its format is newer than this program.
+
+    Example:
+        >>> read_manifest(Path("nowhere"))
+        Traceback (most recent call last):
+        shortlist.bundle.manifest.BundleError: nowhere is not a bundle: there is no such folder.
     """
     path = folder / MANIFEST
     if not folder.is_dir():

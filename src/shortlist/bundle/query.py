@@ -115,7 +115,7 @@ def read_query(folder: Path, known: bool) -> QueryTower:
     if known:
         try:
             embeddings = np.load(folder / EMBEDDINGS, allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
+        except Exception as error:  # NumPy parses the header as Python, and raises what that does
             raise BundleError(f"{folder / EMBEDDINGS} cannot be read: {error}") from None
         if embeddings.ndim != 2 or embeddings.dtype != np.float32:
             raise BundleError(f"{folder / EMBEDDINGS} must hold float32 of two dimensions.")

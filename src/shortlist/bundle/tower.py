@@ -33,6 +33,11 @@ class QueryTower:
 
     Raises:
         BundleError: ONNX Runtime cannot run the graph, or its inputs or outputs are not these.
+
+    Example:
+        >>> QueryTower(b"no graph", Vocabulary(["u1"]))
+        Traceback (most recent call last):
+        shortlist.bundle.manifest.BundleError: the query tower cannot be loaded: ...
     """
 
     def __init__(
@@ -45,6 +50,8 @@ class QueryTower:
         self._graph = Graph(graph, "query tower")
         self.users = users
         self.user_ids = id_series(users.ids, "users")
+        if features is not None and not features.is_adapted:
+            raise BundleError("the features have not learnt from data yet; call adapt first.")
         self.features = features
         self._known = {user: index for index, user in enumerate(self.user_ids, start=1)}
         self._embeddings = embeddings

@@ -170,7 +170,7 @@ class Histories:
         """
         try:
             frame = pl.read_parquet(path)
-        except (pl.exceptions.PolarsError, OSError) as error:
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             raise DataError(f"{path} cannot be read: {error}") from None
         return cls.from_interactions(frame)
 

@@ -138,6 +138,11 @@ def movielens(name: Edition, data_dir: str | Path | None = None) -> Interactions
     Raises:
         DataError: An unknown name, a failed download, or a file with something wrong, by line.
         FileNotFoundError: `data_dir` holds no such edition.
+
+    Example:
+        >>> movielens("1k")
+        Traceback (most recent call last):
+        shortlist.data.errors.DataError: unknown MovieLens edition '1k'; did you mean '100k'?
     """
     if name not in _EDITIONS:
         raise DataError(f"unknown MovieLens edition {name!r}{nearest(str(name), _EDITIONS)}")

@@ -31,6 +31,13 @@ class Leakage:
             learnt from their future); None without times.
         tied: Test interactions at the very time of one of the same user's in train, so that
             which came first is not known; None without times.
+
+    Example:
+        >>> views = Interactions.from_arrays([1, 1, 2, 2], [7, 8, 7, 9])
+        >>> print(split_leave_last_out(views).leakage())
+        0 of 2 test interactions stand in train too
+        0 users unseen in train (0 interactions)
+        2 items unseen in train (2 interactions)
     """
 
     test: int
@@ -67,6 +74,12 @@ class Split:
         train: Learn from these.
         test: Be judged by these.
         remark: Where the data did not allow the split that was asked for: what came instead.
+
+    Example:
+        >>> views = Interactions.from_arrays([1, 1, 2, 2], [7, 8, 7, 9])
+        >>> split = split_leave_last_out(views)
+        >>> len(split.train), len(split.test)
+        (2, 2)
     """
 
     train: Interactions

@@ -181,6 +181,8 @@ class Vocabulary:
         Raises:
             DataError: A key that is missing or unknown, or ids that do not fit the type.
         """
+        if not isinstance(data, Mapping):
+            raise DataError(f"a vocabulary is a table with `type` and `ids`, got {data!r}.")
         for key in data:
             if key not in ("type", "ids"):
                 raise DataError(
@@ -193,6 +195,8 @@ class Vocabulary:
             raise DataError(
                 f"the type of a vocabulary must be 'int' or 'str', got {data['type']!r}."
             )
+        if not isinstance(data["ids"], list | tuple):
+            raise DataError(f"the `ids` of a vocabulary must be a list, got {data['ids']!r}.")
         ids = data["ids"] if len(data["ids"]) else pl.Series(dtype=dtypes[data["type"]])
         vocabulary = cls(ids)
         if vocabulary.id_type.__name__ != data["type"]:

@@ -17,7 +17,23 @@ Answer = Callable[
 
 @runtime_checkable
 class Recommender(Protocol):
-    """A model or baseline that recommends candidates to users."""
+    """A model or baseline that recommends candidates to users.
+
+    Any class with this method can be evaluated; it need not inherit from this one.
+
+    Example:
+        >>> import numpy as np
+        >>> from shortlist.data import Interactions
+        >>> from shortlist.evaluation import evaluate
+        >>> from shortlist.index import SearchResult
+        >>> class Always:
+        ...     def recommend(self, user_ids, k=10, *, exclude_seen=True, exclude=None):
+        ...         ids = np.tile([7, 8], (len(user_ids), 1))
+        ...         return SearchResult(np.ones(ids.shape, np.float32), ids, ids)
+        >>> test = Interactions.from_arrays([1, 2], [7, 9])
+        >>> evaluate(Always(), test, ks=(2,), exclude_seen=False)["hit_rate@2"]
+        0.5
+    """
 
     def recommend(
         self,
@@ -27,7 +43,14 @@ class Recommender(Protocol):
         exclude_seen: bool = True,
         exclude: Sequence[npt.ArrayLike] | None = None,
     ) -> SearchResult:
-        """Returns scores and ids of shape (q, k), best first, padded where a user has fewer."""
+        """Returns scores and ids of shape (q, k), best first, padded where a user has fewer.
+
+        Args:
+            user_ids: The users, shape (q,).
+            k: How many candidates for each.
+            exclude_seen: Whether to leave out what a user has had in training.
+            exclude: For each user, the ids of further candidates to leave out.
+        """
         ...
 
 

@@ -75,6 +75,13 @@ class RangeResult(NamedTuple):
         rows: Positions in `index.ids` when the search began, int64; same shape. Until the index
             changes they are the positions in the embeddings given to `build`.
         offsets: int64, shape (q + 1,), from 0 to the total.
+
+    Example:
+        >>> from shortlist.index import Index
+        >>> index = Index.build(np.eye(3, dtype=np.float32), ["a", "b", "c"])
+        >>> found = index.range_search([[3, 2, 0], [0, 0, 9]], 1)
+        >>> found.ids.tolist(), found.offsets.tolist()
+        (['a', 'b', 'c'], [0, 2, 3])
     """
 
     scores: NDArray[np.float32]

@@ -56,6 +56,15 @@ class Tuning:
         curve: The measured points that no other beats in both recall and latency, by rising
             recall.
         queries: How many queries were used to choose, and how many to confirm.
+
+    Example:
+        >>> from shortlist.index import Index, tune
+        >>> rng = np.random.default_rng(0)
+        >>> index = Index.build(rng.normal(size=(2_000, 8)), seed=1)
+        >>> tuning = tune(index, rng.normal(size=(200, 8)), recall=0.9)
+        >>> tuning.reached, tuning.recall >= 0.9, tuning.k
+        (True, True, 10)
+        >>> index.settings = tuning.settings
     """
 
     settings: SearchSettings

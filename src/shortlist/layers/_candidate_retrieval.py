@@ -16,7 +16,18 @@ from shortlist.layers.host import is_concrete
 
 
 class CandidateRetrieval(CandidateLayer, abc.ABC):
-    """Base of the retrieval layers; a subclass searches the candidates in its own way."""
+    """Base of the retrieval layers; a subclass searches the candidates in its own way.
+
+    Example:
+        >>> import keras
+        >>> from shortlist.layers import BruteForceRetrieval, CandidateRetrieval
+        >>> layer = BruteForceRetrieval([[1.0, 0.0], [0.0, 1.0]], [7, 8], k=1)
+        >>> isinstance(layer, CandidateRetrieval)
+        True
+        >>> scores, ids = layer(keras.ops.array([[2.0, 1.0]]))
+        >>> ids.tolist()
+        [[7]]
+    """
 
     @abc.abstractmethod
     def _retrieve(self, queries: Any, k: int, exclusions: Any, excluded_rows: Any) -> Any:

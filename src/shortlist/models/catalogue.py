@@ -36,6 +36,13 @@ class Catalogue:
         Liang et al., "Variational autoencoders for collaborative filtering", WWW 2018 (both
         likelihoods); Covington, Adams and Sargin, "Deep neural networks for YouTube
         recommendations", RecSys 2016 (history as a bag of embeddings, the softmax).
+
+    Example:
+        >>> Catalogue(hidden=0.3).likelihood
+        'multinomial'
+        >>> Catalogue(hidden=1.5)
+        Traceback (most recent call last):
+        ValueError: `hidden` must be ...
     """
 
     hidden: float = 0.5

@@ -45,6 +45,11 @@ class Recipe:
         patience: Epochs without improvement on a tenth of train, held out, after which training
             stops; 0 trains on all of train for all epochs.
         seed: Seed of the split, the initial embeddings and the order of training.
+
+    Example:
+        >>> recipe = Recipe.of(objective="catalogue", epochs=2)
+        >>> recipe.objective, recipe.epochs
+        ('catalogue', 2)
     """
 
     split: Manner = "random"

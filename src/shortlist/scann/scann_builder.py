@@ -58,7 +58,15 @@ class IncrementalMode(enum.Enum):
 
 
 class ScannBuilder:
-    """Configures a searcher; made by `builder`. Methods that configure return the builder."""
+    """Configures a searcher; made by `builder`. Methods that configure return the builder.
+
+    Example:
+        >>> from shortlist.scann import builder
+        >>> db = np.random.default_rng(0).standard_normal((500, 8)).astype(np.float32)
+        >>> started = builder(db, 10, "dot_product").tree(num_leaves=20, num_leaves_to_search=5)
+        >>> started.score_ah(2).reorder(50).build().size()
+        500
+    """
 
     def __init__(self, db: ArrayLike, num_neighbors: int, distance_measure: str) -> None:
         if distance_measure not in _MEASURES:

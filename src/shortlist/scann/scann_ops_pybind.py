@@ -49,6 +49,12 @@ class Neighbors(NamedTuple):
     Attributes:
         indices: uint32 positions in the database, or docids as lists of str.
         distances: float32, best first.
+
+    Example:
+        >>> db = np.eye(4, dtype=np.float32)
+        >>> found = builder(db, 1, "dot_product").score_brute_force().build().search(db[2])
+        >>> found.indices.tolist(), found.distances.tolist()
+        ([2], [1.0])
     """
 
     indices: Any
@@ -83,7 +89,16 @@ def builder(db: ArrayLike, num_neighbors: int, distance_measure: str) -> ScannBu
 
 
 class ScannSearcher:
-    """Searches a database; made by `ScannBuilder.build`, `create_searcher` or `load_searcher`."""
+    """Searches a database; made by `ScannBuilder.build`, `create_searcher` or `load_searcher`.
+
+    Example:
+        >>> db = np.eye(4, dtype=np.float32)
+        >>> searcher = builder(db, 1, "squared_l2").score_brute_force().build()
+        >>> searcher.search_batched(db[:2]).indices.tolist()
+        [[0], [1]]
+        >>> searcher.size()
+        4
+    """
 
     def __init__(self, index: Index, config: str, *, has_docids: bool) -> None:
         self._index = index
@@ -287,6 +302,16 @@ def load_searcher(
 
     Raises:
         ValueError: It is not such a folder, or is damaged.
+
+    Example:
+        >>> import tempfile
+        >>> db = np.random.default_rng(0).standard_normal((100, 8)).astype(np.float32)
+        >>> searcher = builder(db, 3, "dot_product").score_brute_force().build()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     searcher.serialize(folder)
+        ...     again = load_searcher(folder)
+        >>> again.search(db[0]).indices.tolist() == searcher.search(db[0]).indices.tolist()
+        True
     """
     folder = Path(artifacts_dir)
     if not (folder / _SEARCHER).is_file():

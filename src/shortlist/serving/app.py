@@ -76,6 +76,13 @@ def create_app(service: Service) -> Gate:
 
     Returns:
         An ASGI application.
+
+    Example:
+        >>> from pathlib import Path
+        >>> service = create_service(ServiceSettings(name="films"), Path("models"))
+        >>> callable(create_app(service))
+        True
+        >>> service.workers.close()
     """
 
     @contextlib.asynccontextmanager

@@ -44,6 +44,11 @@ def serve(path: str | os.PathLike[str], settings: ServiceSettings | None = None)
         BundleError: There is no good version to begin with.
         ValueError: A public address without a key.
         OSError: The port is taken.
+
+    Example:
+        >>> serve("nowhere")
+        Traceback (most recent call last):
+        shortlist.bundle.manifest.BundleError: nowhere is neither a bundle nor a folder of versions.
     """
     settings = settings or ServiceSettings()
     check_address(settings)
@@ -73,8 +78,17 @@ def create_service_with_model(path: Path, settings: ServiceSettings) -> Service:
 def check_address(settings: ServiceSettings) -> None:
     """Refuse to offer a service without a key to other machines.
 
+    Args:
+        settings: Address and keys.
+
     Raises:
         ValueError: The address is public, there is no key, and `insecure` is not set.
+
+    Example:
+        >>> check_address(ServiceSettings(host="127.0.0.1"))
+        >>> check_address(ServiceSettings(host="0.0.0.0"))
+        Traceback (most recent call last):
+        ValueError: 0.0.0.0 can be reached from other machines, and there is no key: ...
     """
     if settings.keys or settings.insecure:
         return

@@ -127,6 +127,11 @@ class Cross(Feature):
         of: The names of the features.
         size: Hash the combinations into so many indices; None to give each its own.
         sizes: Learnt: the sizes of the features crossed.
+
+    Example:
+        >>> both = Cross(of=("gender", "age")).adapt([3, 4])
+        >>> both.encode([np.array([1, 2]), np.array([2, 3])]).tolist()
+        [6, 11]
     """
 
     kind: ClassVar[str] = "cross"

@@ -3,7 +3,8 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from types import UnionType
+from typing import Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,10 @@ class Output:
             where 0 is padding and does not count.
         width: Values per example: 1, or the length of `"indices"`.
         size: Rows the embedding needs: indices lie in [0, size); None for a number.
+
+    Example:
+        >>> Output("indices", width=3, size=100).shape
+        (3,)
     """
 
     kind: Literal["number", "index", "indices"]
@@ -49,6 +54,14 @@ class Feature(ABC):
 
     Adapting gives another feature that has learnt what it needs (a mean, boundaries, a
     vocabulary) in the fields named by `learned`; what was declared already stays as it is.
+
+    Example:
+        >>> from shortlist.data.features import Number
+        >>> age = Number("age")
+        >>> isinstance(age, Feature), age.is_adapted
+        (True, False)
+        >>> age.adapt(pl.Series("age", [20, 40])).is_adapted
+        True
     """
 
     kind: ClassVar[str]
@@ -83,8 +96,12 @@ class Feature(ABC):
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Return the feature that `to_dict` described; `kind` is not looked at."""
-        known = [field.name for field in fields(cls)]
+        """Return the feature that `to_dict` described; `kind` is not looked at.
+
+        Raises:
+            DataError: A key that is not a field, or a value that the field does not take.
+        """
+        known = {field.name: field.type for field in fields(cls)}
         values: dict[str, Any] = {}
         for key, value in data.items():
             if key == "kind":
@@ -94,6 +111,9 @@ class Feature(ABC):
             if key == "vocabulary" and isinstance(value, Mapping):
                 value = Vocabulary.from_dict(value)
             values[key] = tuple(value) if isinstance(value, list) else value
+            if not _fits(values[key], known[key]):
+                kind = getattr(known[key], "__name__", known[key])
+                raise DataError(f"`{key}` must be of the type {kind}, got {value!r}.")
         return cls(**values)
 
     def _learn(self, **values: Any) -> Self:
@@ -122,6 +142,17 @@ class ColumnFeature(Feature):
     @abstractmethod
     def encode_one(self, value: Any) -> Any:
         """Return what `encode` gives for one value, as a number or a list."""
+
+
+def _fits(value: object, kind: Any) -> bool:
+    """Whether a value is of the type that a field declares."""
+    if isinstance(kind, UnionType):
+        return any(_fits(value, one) for one in get_args(kind))
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(_fits(one, get_args(kind)[0]) for one in value)
+    return isinstance(value, (int, float) if kind is float else kind) and not isinstance(
+        value, bool
+    )
 
 
 def learnt(value: T | None) -> T:

@@ -225,6 +225,8 @@ class FeatureSpec(Mapping[str, Feature]):
             >>> FeatureSpec.from_dict({"age": {"kind": "bucket", "count": 5}})
             FeatureSpec({'age': Bucket(column='age', count=5, boundaries=None)})
         """
+        if not isinstance(data, Mapping):
+            raise DataError(f"a feature spec is a table of features by name, got {data!r}.")
         features: dict[str, Feature] = {}
         for name, fields in data.items():
             if not isinstance(fields, Mapping) or "kind" not in fields:

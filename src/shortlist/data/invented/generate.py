@@ -30,6 +30,11 @@ class Sample:
     Attributes:
         interactions: 200,000 ratings by 3,000 viewers of 2,000 films.
         oracle: The model the viewers chose by.
+
+    Example:
+        >>> invented = sample()
+        >>> len(invented.interactions), invented.oracle.utility.shape
+        (200000, (3000, 2000))
     """
 
     interactions: Interactions

@@ -23,6 +23,13 @@ class Oracle:
         item_ids: The films; int64 (films,).
         utility: float32 (viewers, films): the next film of a viewer is drawn among those not yet
             seen with probability proportional to exp(utility).
+
+    Example:
+        >>> from shortlist.data import sample
+        >>> oracle = sample().oracle
+        >>> probabilities = oracle.probabilities(1, seen=[2])
+        >>> float(probabilities[oracle.item_ids == 2][0]), round(float(probabilities.sum()), 6)
+        (0.0, 1.0)
     """
 
     user_ids: npt.NDArray[np.int64]
