@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from shortlist.index import SearchResult
+
+MINUTE = 60.0  # seconds
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
@@ -46,11 +50,25 @@ def status(message: str) -> Iterator[None]:
 
 @contextmanager
 def stage(message: str) -> Iterator[None]:
-    """Shows on stderr what a long command is doing; without a terminal, as a line."""
-    if not sys.stderr.isatty():
-        print_line(message)
-    with status(message):
+    """Shows on stderr what a long command is doing; without a terminal, by a line a minute."""
+    if sys.stderr.isatty():
+        with status(message):
+            yield
+        return
+    print_line(message)
+    ended = threading.Event()
+
+    def keep_saying() -> None:
+        for minutes in itertools.count(1):
+            if ended.wait(MINUTE):
+                return
+            print_line(f"still {message}, after {minutes} min")
+
+    threading.Thread(target=keep_saying, daemon=True).start()
+    try:
         yield
+    finally:
+        ended.set()
 
 
 def print_line(message: str) -> None:

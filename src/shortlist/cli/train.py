@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -98,6 +97,13 @@ def train(
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of the split and of the training.")
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on from OUT.checkpoint, which a training that was interrupted leaves.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train a two-tower model, stop when it no longer improves, and write a bundle."""
@@ -146,16 +152,19 @@ def train(
         )
     with stage(f"starting Keras on {choose_backend()}"):
         from shortlist.models import Recipe
+        from shortlist.models.checkpoint import remove_checkpoint
     recipe = Recipe.of(**{**read.settings, **given})
-    with warnings.catch_warnings():
+    with stage("holding out what it is measured on"), warnings.catch_warnings():
         warnings.simplefilter("ignore", SplitWarning)  # the remark says the same
         parts = recipe.parts(interactions)
     if parts.remark:
         print_line(parts.remark)
-    model = recipe.model(parts.train)
-    if not sys.stderr.isatty():  # there, the training shows a bar
-        print_line(f"training on {len(parts.train):,} interactions")
-    history = recipe.fit(model, parts.train)
+    with stage(f"making a model for {len(parts.train):,} interactions"):
+        model = recipe.model(parts.train)
+    checkpoint = out.with_name(f"{out.name}.checkpoint")
+    if checkpoint.exists() and not resume:
+        print_line(f"starting anew, which replaces {checkpoint}; say --resume to go on from it")
+    history = recipe.fit(model, parts.train, checkpoint=checkpoint, resume=resume)
     with stage("measuring"):
         # As the bundle will answer: it holds users, and nobody tells it when they ask.
         result = evaluate(model, parts.test, train=parts.train, at_their_times=False)
@@ -191,6 +200,7 @@ def train(
             interactions=parts.train,
             run=run,
         )
+    remove_checkpoint(checkpoint)
     if as_json:
         print_json({"bundle": str(out), **run})
         return

@@ -16,12 +16,13 @@ from shortlist.evaluation.answers import Lists, read_lists, refuse_any
 from shortlist.evaluation.baselines import Popularity
 from shortlist.evaluation.evaluation import Evaluation
 from shortlist.evaluation.held_out import Queries, held_out
-from shortlist.evaluation.metrics import METRICS
+from shortlist.evaluation.metrics import METRICS, rank_of
 from shortlist.evaluation.ranking import Ranking
 from shortlist.evaluation.recommender import Answer, Recommender, as_answer, is_timed
 from shortlist.index import MAX_K
 from shortlist.index.numbers import as_integer
 
+BLOCK_SIZE = 1024  # users asked at once
 MORE = 1000  # so many candidates more are asked for at a time, at least, while a tie goes on
 
 
@@ -35,7 +36,7 @@ def evaluate(
     baselines: Mapping[str, Recommender] | None = None,
     queries: Callable[[npt.NDArray[Any]], Any] | None = None,
     at_their_times: bool | None = None,
-    block_size: int = 1024,
+    block_size: int = BLOCK_SIZE,
 ) -> Evaluation:
     """Measures how well a recommender finds held-out interactions, beside Popularity.
 
@@ -120,6 +121,39 @@ def evaluate(
         num_positives=len(pairs),
         left_out=left_out,
     )
+
+
+class Validation:
+    """A metric on held-out interactions, measured again and again while a model learns.
+
+    Whatever `evaluate` works out from the interactions is worked out once.
+
+    Args:
+        test: Held-out interactions, as for `evaluate`.
+        train: What is trained on.
+        monitor: The metric, such as `"hit_rate@10"`.
+        seen: What each user had in train, which is kept out of the answers.
+        timed: Whether the model is asked at the time of each interaction.
+
+    Raises:
+        ValueError: No such metric, or nothing to measure.
+    """
+
+    def __init__(
+        self, test: Interactions, train: Interactions, monitor: str, seen: Histories, *, timed: bool
+    ) -> None:
+        self._rank = rank_of(monitor)
+        self._monitor = monitor
+        self._seen = seen
+        pairs, _ = held_out(test, train, exclude_seen=True)
+        self._asked = Queries.at_their_times(pairs) if timed else Queries.of_users(pairs)
+        self._text = pairs["item_id"].dtype == pl.String
+
+    def __call__(self, recommender: Any) -> float:
+        """Returns the metric of a model as it is now."""
+        answer = as_answer(recommender, None)
+        asking = _Asking("The recommender", answer, self._seen, self._text, self._rank)
+        return _measure(asking, self._asked, (self._rank,), BLOCK_SIZE)[self._monitor]
 
 
 def _ranks(ks: Any) -> tuple[int, ...]:

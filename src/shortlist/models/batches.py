@@ -29,14 +29,20 @@ class Batches(keras.utils.PyDataset):
         columns: Of what is learnt from, of equal length, by name.
         batch_size: Rows in a batch; the last of an epoch may be smaller.
         seed: Seed of the order, and of all else that is drawn; None keeps the order.
+
+    Attributes:
+        called: What the rows are.
+        size: Rows in an epoch.
     """
+
+    called = "interactions"
 
     def __init__(
         self, columns: Mapping[str, npt.NDArray[Any]], batch_size: int, seed: int | None
     ) -> None:
         super().__init__()
         self._all = dict(columns)
-        self._length = len(next(iter(columns.values())))
+        self.size = len(next(iter(columns.values())))
         self._batch_size = batch_size
         self._seed = seed
         self._thread = ThreadPoolExecutor(1, "batches")
@@ -57,9 +63,14 @@ class Batches(keras.utils.PyDataset):
         if self._seed is not None:
             self._shuffled = Shuffled(self._all, self._seeds(0))
 
+    @property
+    def in_epoch(self) -> int:
+        """Batches in an epoch."""
+        return -(-self.size // self._batch_size)
+
     def __len__(self) -> int:
         """Returns the number of batches that are not skipped."""
-        return -(-self._length // self._batch_size) - self._done
+        return self.in_epoch - self._done
 
     def __getitem__(self, at: int) -> tuple[dict[str, Any]]:
         """Returns one of them."""
@@ -167,6 +178,8 @@ class UserBatches(Batches):
         batch_size: Users in a batch; the last of an epoch may be smaller.
         seed: Seed of order and parts.
     """
+
+    called = "users"
 
     def __init__(
         self,

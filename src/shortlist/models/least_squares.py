@@ -13,9 +13,11 @@ from keras import ops
 
 from shortlist.data import Histories
 from shortlist.evaluation.baselines.least_squares import Choices, Floats, solve
+from shortlist.models.checkpoint import Checkpoint
 from shortlist.models.embedding_bag import count
 from shortlist.models.inputs import HISTORY
 from shortlist.models.progress import TrainingProgress
+from shortlist.models.stopping import Stopped, StopRequest
 from shortlist.models.tower import Tower
 from shortlist.models.training_log import TrainingLog
 
@@ -180,7 +182,9 @@ def alternate(
     measure: Callable[[], float] | None,
     monitor: str,
     patience: int,
-    progress: bool | None,
+    progress: TrainingProgress,
+    checkpoint: Checkpoint | None = None,
+    resume: bool = False,
 ) -> TrainingLog:
     """Solves for users and items in turns until `measure` no longer improves; keeps the best.
 
@@ -192,7 +196,12 @@ def alternate(
         measure: Gives the figure to watch, after every round; None goes on for all rounds.
         monitor: What the figure is called.
         patience: Rounds without improvement after which training stops.
-        progress: See `TrainingProgress`.
+        progress: Where to report how far it is.
+        checkpoint: Where to keep how far it is, after every round.
+        resume: Whether to go on from the checkpoint, where there is one.
+
+    Raises:
+        Stopped: SIGTERM came; the checkpoint holds the last round.
     """
     started = time.perf_counter()
     losses: list[float] = []
@@ -200,23 +209,41 @@ def alternate(
     of_items = choices.transposed()
     items = best = tables.items
     best_epoch = 0
-    with TrainingProgress(epochs, 2, progress) as shown:
+    saved = checkpoint.read() if checkpoint is not None and resume else None
+    if checkpoint is not None and resume:
+        progress.resumed(checkpoint.path, saved and len(saved[0]["loss"]))
+    if saved is not None:
+        state, arrays = saved
+        losses, measured, best_epoch = state["loss"], state["validation"], state["best_epoch"]
+        started -= state["seconds"]
+        items, best = arrays["factors"]
+    progress.start(epochs, 2, 2 * len(choices), "users", 2 * len(losses))
+    with StopRequest(listens=checkpoint is not None) as stop:
         users = objective.users(choices, items)
-        for epoch in range(epochs):
+        while len(losses) < epochs and not (losses and len(losses) - 1 - best_epoch >= patience):
             items = objective.users(of_items, users)
-            shown.advance()
+            progress.advance()
             users = objective.users(choices, items)
-            shown.advance()
+            progress.advance()
             losses.append(objective.loss(choices, users, items))
             if measure is not None:
-                shown.measuring(monitor)
+                progress.measuring(monitor)
                 tables.write(users, items, objective.damped(items))
                 measured.append(measure())
             if measure is None or measured[-1] > max(measured[:-1], default=-1.0):
-                best, best_epoch = items, epoch
-            shown.epoch(losses[-1], monitor, measured[-1] if measured else None)
-            if epoch - best_epoch >= patience:
-                break
+                best, best_epoch = items, len(losses) - 1
+            progress.epoch(losses[-1], monitor, measured[-1] if measured else None)
+            if checkpoint is not None:
+                state = {
+                    "loss": losses,
+                    "validation": measured,
+                    "best_epoch": best_epoch,
+                    "seconds": time.perf_counter() - started,
+                }
+                checkpoint.write(state, {"factors": [items, best]})
+                if stop.asked:
+                    progress.stopped(checkpoint.path, len(losses), 0)
+                    raise Stopped
         tables.write(objective.users(choices, best), best, objective.damped(best))
     return TrainingLog(
         loss=tuple(losses),

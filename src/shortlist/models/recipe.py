@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -145,8 +146,22 @@ class Recipe:
             seed=self.seed,
         )
 
-    def fit(self, model: TwoTower, train: Interactions) -> TrainingLog:
-        """Trains the model, with a progress bar on a terminal."""
+    def fit(
+        self,
+        model: TwoTower,
+        train: Interactions,
+        *,
+        checkpoint: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+    ) -> TrainingLog:
+        """Trains the model, with a progress bar on a terminal.
+
+        Args:
+            model: What `model` gave.
+            train: The train part.
+            checkpoint: As for `TwoTower.fit`.
+            resume: As for `TwoTower.fit`.
+        """
         validation, learnt = None, train
         if self.patience:
             inner = split_random(train, test=0.1, seed=self.seed)
@@ -159,6 +174,8 @@ class Recipe:
             decay=self.decay,
             validation=validation,
             patience=self.patience or self.epochs,
+            checkpoint=checkpoint,
+            resume=resume,
         )
         model.seen = Histories.from_interactions(train)
         return log

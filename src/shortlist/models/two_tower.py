@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import Any
 
@@ -12,12 +13,15 @@ import numpy.typing as npt
 from shortlist.data import Histories, Interactions, Vocabulary
 from shortlist.data.features import FeatureSpec
 from shortlist.data.storage import counts, gathered
-from shortlist.evaluation import evaluate
+from shortlist.evaluation import Validation
 from shortlist.evaluation.metrics import rank_of
 from shortlist.ids import as_ids, check_kind
 from shortlist.index.numbers import as_integer
 from shortlist.models.batches import Batches, PairBatches, UserBatches
 from shortlist.models.catalogue import Catalogue
+from shortlist.models.checkpoint import Checkpoint
+from shortlist.models.epochs import Epochs
+from shortlist.models.identity import identity
 from shortlist.models.inputs import (
     HISTORY,
     TIMESTAMP,
@@ -29,9 +33,10 @@ from shortlist.models.inputs import (
 )
 from shortlist.models.least_squares import LeastSquares, Tables, alternate, choices_of
 from shortlist.models.objectives import MultiTask, Objective, Retrieval, objective_of
+from shortlist.models.progress import TrainingProgress
 from shortlist.models.retriever import Retriever
 from shortlist.models.tower import Tower
-from shortlist.models.training import Towers, all_or_nothing, train_epochs
+from shortlist.models.training import Towers, all_or_nothing
 from shortlist.models.training_log import TrainingLog
 
 
@@ -207,6 +212,8 @@ class TwoTower(Retriever):
         monitor: str = "hit_rate@10",
         patience: int = 3,
         progress: bool | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        resume: bool = False,
     ) -> TrainingLog:
         """Trains the towers.
 
@@ -230,14 +237,20 @@ class TwoTower(Retriever):
             progress: True shows a progress bar on stderr, False nothing; None shows the bar on a
                 terminal, and elsewhere a line an epoch and at least one a minute, with the rate
                 and the time left.
+            checkpoint: A file that keeps how far the training is: replaced after every epoch, and
+                when SIGTERM comes, which ends the program at the next step. It stays when the
+                training is done.
+            resume: Whether to go on from the checkpoint, to the result that the training would
+                have had without the interruption; where there is none, training starts anew.
 
         Returns:
             The course of the training.
 
         Raises:
             ValueError: A number out of range, ids of another type than the model's, ratings or
-                times that are missing or all equal, an optimizer that there is not, or a training
-                that diverged.
+                times that are missing or all equal, an optimizer that there is not, a training
+                that diverged, or a checkpoint of another training.
+            OSError: The checkpoint cannot be written; the one before it is still there.
 
         A call that fails, or is interrupted (Ctrl-C), changes nothing: weights, seen items and the
         optimizer's state are what they were before.
@@ -245,48 +258,57 @@ class TwoTower(Retriever):
         epochs = as_integer(epochs, "epochs", 1)
         batch_size = as_integer(batch_size, "batch_size", 1)
         patience = as_integer(patience, "patience", 1)
-        rank = rank_of(monitor)
+        rank_of(monitor)
         optimizer = _optimizer(optimizer, decay)
-        self._check(train, "train")
-        if validation is not None:
-            self._check(validation, "validation")
-        seen = Histories.from_interactions(train)
-        rating_range = self._range_of(train)
-
-        def measure(held_out: Interactions) -> float:
-            self._indexes.clear()
-            at_their_times = self.timed and TIMESTAMP in held_out.values
-            return evaluate(
-                self,
-                held_out,
-                train=train,
-                ks=(rank,),
-                baselines={},
-                at_their_times=at_their_times,
-            )[monitor]
-
-        kept = self._seen, self.rating_range, self._indexes
-        self._seen, self.rating_range, self._indexes = seen, rating_range, {}
-        try:
-            self._check_dimensions()
-            watched: dict[str, Any] = {
-                "epochs": epochs,
-                "measure": None if validation is None else partial(measure, validation),
-                "monitor": monitor,
-                "patience": patience,
-                "progress": progress,
-            }
-            if isinstance(self.objective, LeastSquares):
-                log = self._alternate(self.objective, watched)
-            else:
-                towers, batches = self._training(train, batch_size)
-                with all_or_nothing(towers, optimizer):
-                    log = train_epochs(towers, batches, optimizer, decay=decay, **watched)
-        except BaseException:
-            self._seen, self.rating_range, self._indexes = kept
-            raise
-        self._indexes = {}
-        return log
+        if resume and checkpoint is None:
+            raise ValueError("`resume=True` needs `checkpoint`: the file to go on from.")
+        with TrainingProgress(progress) as shown:
+            self._check(train, "train")
+            if validation is not None:
+                self._check(validation, "validation")
+            kept = self._seen, self.rating_range, self._indexes
+            seen, rating_range = Histories.from_interactions(train), self._range_of(train)
+            self._seen, self.rating_range, self._indexes = seen, rating_range, {}
+            try:
+                self._check_dimensions()
+                measure = kept_at = None
+                if validation is not None:
+                    timed = self.timed and TIMESTAMP in validation.values
+                    measured = Validation(validation, train, monitor, seen, timed=timed)
+                    measure = partial(self._measured, measured)
+                if checkpoint is not None:
+                    settings = {
+                        "epochs": epochs,
+                        "batch_size": batch_size,
+                        "optimizer": {
+                            "class": type(optimizer).__name__,
+                            **{k: v for k, v in optimizer.get_config().items() if k != "name"},
+                        },
+                        "decay": decay,
+                        "monitor": monitor,
+                        "patience": patience,
+                    }
+                    kept_at = Checkpoint(checkpoint, identity(self, train, validation, **settings))
+                watched: dict[str, Any] = {
+                    "epochs": epochs,
+                    "measure": measure,
+                    "monitor": monitor,
+                    "patience": patience,
+                    "progress": shown,
+                    "checkpoint": kept_at,
+                }
+                if isinstance(self.objective, LeastSquares):
+                    log = self._alternate(self.objective, watched, resume)
+                else:
+                    towers, batches = self._training(train, batch_size)
+                    with all_or_nothing(towers, optimizer):
+                        run = Epochs(towers, batches, decay=decay, **watched)
+                        log = run.run(optimizer, resume=resume)
+            except BaseException:
+                self._seen, self.rating_range, self._indexes = kept
+                raise
+            self._indexes = {}
+            return log
 
     def loss(self, interactions: Interactions, *, batch_size: int = 1024) -> float:
         """Returns the objective's loss on interactions, without training, mean over batches.
@@ -308,7 +330,14 @@ class TwoTower(Retriever):
         towers.compile()
         return float(towers.evaluate(self._pairs(interactions, batch_size, None), verbose=0))
 
-    def _alternate(self, objective: LeastSquares, watched: dict[str, Any]) -> TrainingLog:
+    def _measured(self, validation: Validation) -> float:
+        """The metric with the weights of now."""
+        self._indexes.clear()
+        return validation(self)
+
+    def _alternate(
+        self, objective: LeastSquares, watched: dict[str, Any], resume: bool
+    ) -> TrainingLog:
         """Trains towers that are tables, in closed form."""
         histories = self._history_of_users()
 
@@ -320,7 +349,7 @@ class TwoTower(Retriever):
         choices = choices_of(histories, len(self.items.ids))
         towers = Towers(self.query_tower, self.candidate_tower, objective)
         with all_or_nothing(towers, keras.optimizers.SGD()):
-            return alternate(objective, tables, choices, **watched)
+            return alternate(objective, tables, choices, resume=resume, **watched)
 
     def _training(self, train: Interactions, batch_size: int) -> tuple[Towers, Batches]:
         """Returns what is trained, and on which batches."""
