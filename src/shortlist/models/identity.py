@@ -57,14 +57,14 @@ def _hash_of(data: Interactions | Vocabulary) -> dict[str, str]:
     for name, column in {"user": data.user.rows, "item": data.item.rows, **data.values}.items():
         digest.update(name.encode())
         for rows in blocks(len(data), column):
-            digest.update(np.ascontiguousarray(column[rows]))
+            digest.update(np.ascontiguousarray(column[rows]).data)
     return {"sha256": digest.hexdigest()}
 
 
 def _hash_of_arrays(arrays: Any) -> dict[str, str]:
     digest = sha256()
     for array in keras.tree.flatten(arrays):
-        digest.update(np.ascontiguousarray(array))
+        digest.update(np.ascontiguousarray(array).data)
     return {"sha256": digest.hexdigest()}
 
 
