@@ -113,14 +113,24 @@ class QueryTower:
             raise UnknownUserError(self.unknown(missing.args[0])) from None
         return self.run(indices) if self._embeddings is None else self._embeddings[indices]
 
+    @property
+    def reads_history_again(self) -> bool:
+        """Whether a known user can be embedded by a longer history: it takes no features beside."""
+        return self.takes_history and not self.takes_features
+
     def embed_new(
-        self, history: Sequence[int], values: Mapping[str, Any]
+        self,
+        history: Sequence[int],
+        values: Mapping[str, Any],
+        *,
+        user: int | str | None = None,
     ) -> npt.NDArray[np.float32]:
-        """Return the embedding of somebody unknown.
+        """Return the embedding of somebody unknown, or of a known user by another history.
 
         Args:
             history: Rows of the candidates they have had, oldest first; the last 1,024 count.
             values: What else is known of them, by column; what is left out is missing.
+            user: Who they are; None is nobody known.
 
         Returns:
             float32 array of shape (1, d).
@@ -128,7 +138,8 @@ class QueryTower:
         Raises:
             DataError: A value that no feature reads, or that does not fit.
         """
-        known: dict[str, npt.NDArray[Any]] = {"user_id": np.zeros(1, np.int64)}
+        index = 0 if user is None else self._known.get(user, 0)
+        known: dict[str, npt.NDArray[Any]] = {"user_id": np.array([index], np.int64)}
         if self.features is not None:
             known |= self.features.transform_one(values)
         items = np.array([list(history)[-MAX_HISTORY:] or [-1]], dtype=np.int64) + 1

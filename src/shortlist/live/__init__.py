@@ -3,6 +3,7 @@
 from shortlist._extras import needs
 
 with needs("`shortlist.live`", "bundle"):
+    from shortlist.live.bundles import LiveBundle
     from shortlist.live.changes import (
         Change,
         Interaction,
@@ -12,15 +13,18 @@ with needs("`shortlist.live`", "bundle"):
         Receipt,
     )
     from shortlist.live.errors import KeyReusedError, LiveStateError
+    from shortlist.live.follow import Follower
     from shortlist.live.retention import Retention
     from shortlist.live.state import LiveState
 
 __all__ = [
     "Change",
+    "Follower",
     "Interaction",
     "ItemRemoval",
     "ItemUpsert",
     "KeyReusedError",
+    "LiveBundle",
     "LiveState",
     "LiveStateError",
     "LogEntry",

@@ -45,8 +45,8 @@ def append(
         KeyReusedError: The key came before, with other changes.
     """
     hashed = None if key is None else digest(changes)
-    if key is not None and (known := _known(transaction, key, hashed)):
-        return known
+    if key is not None and (before := known(transaction, key, hashed)):
+        return before
     ((last, last_time),) = transaction.run("SELECT last, last_time FROM live_state")
     _settle_kinds(transaction, changes)
     now = max(int(time.time() * 1000), last_time)
@@ -117,7 +117,7 @@ def _store(
     transaction: Transaction, first: int, now: int, changes: list[Change], place: str
 ) -> None:
     """Write the latest of each item in place of what was known of it, and the interactions."""
-    known = _latest(transaction, changes, place)
+    latest = _latest(transaction, changes, place)
     items: dict[int | str, LogEntry] = {}
     entries = []
     for sequence, change in enumerate(changes, start=first):
@@ -126,9 +126,9 @@ def _store(
                 seconds = now // 1000 if change.timestamp is None else change.timestamp
                 entries.append(LogEntry(sequence, now, replace(change, timestamp=seconds)))
             case _:
-                latest = _merged(known.get(change.item_id), change)
-                known[change.item_id] = latest
-                items[change.item_id] = LogEntry(sequence, now, latest)
+                whole = _merged(latest.get(change.item_id), change)
+                latest[change.item_id] = whole
+                items[change.item_id] = LogEntry(sequence, now, whole)
     transaction.run_many(
         "DELETE FROM live_changes WHERE user_id IS NULL AND item_id = ?",
         [(str(item),) for item in items],
@@ -182,7 +182,12 @@ def _forget(
     transaction.run("DELETE FROM live_keys WHERE time < ?", (remembered,))
 
 
-def _known(transaction: Transaction, key: str, hashed: bytes | None) -> Receipt | None:
+def known(transaction: Transaction, key: str, hashed: bytes | None) -> Receipt | None:
+    """Return the receipt of a call that came before with this key, or None.
+
+    Raises:
+        KeyReusedError: It came with other changes.
+    """
     rows = transaction.run("SELECT digest, first, last FROM live_keys WHERE key = ?", (key,))
     if not rows:
         return None

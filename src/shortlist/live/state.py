@@ -5,10 +5,10 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from shortlist.live.appending import MAX_CHANGES, append, check
-from shortlist.live.changes import Change, LogEntry, Receipt
+from shortlist.live.appending import MAX_CHANGES, append, check, known
+from shortlist.live.changes import Change, LogEntry, Receipt, digest
 from shortlist.live.database import Database
 from shortlist.live.errors import LiveStateError
 from shortlist.live.places import open_database
@@ -110,6 +110,22 @@ class LiveState:
         with self._database.write() as transaction:
             return append(transaction, given, key, self.retention, self.place)
 
+    def receipt(self, changes: Iterable[Change], key: str) -> Receipt | None:
+        """Return the receipt of a call that came before; None for one that did not.
+
+        Args:
+            changes: Those of the call.
+            key: Its key.
+
+        Raises:
+            ValueError: As `append`.
+            KeyReusedError: The key came before, with other changes.
+        """
+        given = list(changes)
+        check(given, key)
+        with self._database.read() as transaction:
+            return known(transaction, key, digest(given))
+
     def changes(self, after: int = 0, *, limit: int = MAX_CHANGES) -> list[LogEntry]:
         """Return what is in the log after a place, in order.
 
@@ -156,6 +172,13 @@ class LiveState:
         """The place up to which a bundle has learnt and `drop` has shortened the log."""
         with self._database.read() as transaction:
             return int(transaction.run("SELECT dropped FROM live_state")[0][0])
+
+    def mark(self) -> dict[str, Any]:
+        """Return what a bundle keeps in `run["live"]` to say that it has learnt all until now.
+
+        Take the mark before you read what the bundle learns from.
+        """
+        return {"state": self.id, "change": self.last}
 
     def at(self, moment: float) -> int:
         """Return the place of the latest change up to a moment, in seconds since 1970."""
