@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from shortlist.data import Interactions
+from shortlist.data import Interactions, split_random
 from shortlist.models import Recipe
 
 VIEWS = Interactions.from_arrays([1, 1, 2, 2], [7, 8, 7, 9], timestamp=[1, 2, 3, 4])
@@ -37,3 +37,21 @@ def test_a_random_split_follows_the_seed() -> None:
 def test_settings_out_of_range_are_refused(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Recipe(**settings)  # type: ignore[arg-type]
+
+
+def test_of_many_users_some_are_asked_after_each_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shortlist.models.recipe.VALIDATION_USERS", 5)
+    views = Interactions.from_arrays(np.arange(200) % 50, np.arange(200))
+    given: dict[str, Interactions] = {}
+
+    class Model:
+        def fit(self, train: Interactions, *, validation: Interactions, **_: object) -> None:
+            given.update(train=train, validation=validation)
+
+    Recipe().fit(Model(), views)  # type: ignore[arg-type]
+    inner = split_random(views, test=0.1, seed=0)
+    assert given["train"].frame.equals(inner.train.frame)
+    asked = given["validation"].user_ids.tolist()
+    assert len(asked) == 5
+    of_those = inner.test.frame.filter(inner.test.frame["user_id"].is_in(asked))
+    assert given["validation"].frame.equals(of_those)

@@ -79,13 +79,7 @@ class Histories:
                 return cls.empty()
             unit = _unit_of(interactions["timestamp"]) if "timestamp" in names else None
             interactions = Interactions.from_polars(interactions.select(names), time_unit=unit)
-        return cls.of_rows(
-            interactions.user_ids,
-            interactions.user.rows,
-            interactions.item_ids,
-            interactions.item.rows,
-            interactions.values.get("timestamp"),
-        )
+        return interactions.histories
 
     @classmethod
     def of_rows(

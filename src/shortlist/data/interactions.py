@@ -2,8 +2,9 @@
 
 import hashlib
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,9 @@ from shortlist.data.id_rows import IdRows
 from shortlist.data.storage import blocks, taken
 from shortlist.data.tables import COLUMNS, VALUES, Duplicates, Tables, read_parts, read_tables
 from shortlist.data.times import TimeUnit
+
+if TYPE_CHECKING:
+    from shortlist.data.histories import Histories
 
 
 class Interactions:
@@ -366,6 +370,19 @@ class Interactions:
     def item_ids(self) -> npt.NDArray[Any]:
         """The different items interacted with, sorted: int64, or object (str)."""
         return self.item.array
+
+    @cached_property
+    def histories(self) -> "Histories":
+        """Who had what, in time order; collected once."""
+        from shortlist.data.histories import Histories
+
+        return Histories.of_rows(
+            self.user_ids,
+            self.user.rows,
+            self.item_ids,
+            self.item.rows,
+            self.values.get("timestamp"),
+        )
 
     def take(self, rows: npt.ArrayLike) -> "Interactions":
         """Return some of the interactions, with all that is known of users and items.
