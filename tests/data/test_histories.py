@@ -255,3 +255,29 @@ def test_lists_of_two_kinds_of_ids_are_refused() -> None:
         Histories.from_lists([[1], [], ["a"]])
     with pytest.raises(ValueError, match=r"`histories\[1\]` must be a sequence of ids"):
         Histories.from_lists([[1], 2])
+
+
+def test_histories_taken_in_pieces_are_those_of_one(request, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    views = Interactions.from_arrays(
+        [f"u{user}" for user in rng.integers(0, 9, 60)],
+        rng.integers(0, 7, 60),
+        timestamp=rng.integers(0, 20, 60),
+    )
+    users, items = Vocabulary(["u8", "u3", "nobody", "u0"]), Vocabulary([5, 1, 99, 0])
+    whole = Histories.from_interactions(views)
+    encoded, popularity = whole.encoded(users, items), whole.popularity()
+    request.getfixturevalue("on_disk")
+    pieces = Histories.from_interactions(views.take(np.arange(60)))
+    assert pieces == whole
+    assert pieces.encoded(users, items) == encoded
+    assert pieces.encoded(users, items).lengths.tolist() == encoded.lengths.tolist()
+    assert pieces.popularity().tolist() == popularity.tolist()
+    pieces.write_parquet(tmp_path / "h.parquet")
+    assert Histories.read_parquet(tmp_path / "h.parquet") == whole
+    assert pl.read_parquet(tmp_path / "h.parquet").equals(whole.to_frame())
+
+
+def test_popularity_counts_a_user_once_an_item() -> None:
+    views = Interactions.from_arrays([1, 1, 2, 1], ["a", "b", "b", "b"])
+    assert Histories.from_interactions(views).popularity().tolist() == [1, 2]

@@ -98,7 +98,7 @@ class _Timed:
 
     def __init__(self, bundle: Bundle, *, exact: bool) -> None:
         self._bundle, self._exact = bundle, exact
-        self._rows: list[npt.NDArray[np.int64]] = []
+        self._rows: list[npt.NDArray[np.int32]] = []
         self._seconds = 0.0
         self._width = 0
 
@@ -109,10 +109,10 @@ class _Timed:
         self._width = self._width or k
         if k == self._width:  # not when it is asked further, where scores are equal
             self._seconds += time.perf_counter() - started
-            self._rows.append(result.rows)
+            self._rows.append(result.rows.astype("int32"))
         return result
 
-    def found(self) -> list[npt.NDArray[np.int64]]:
+    def found(self) -> list[npt.NDArray[np.int32]]:
         """The rows found for each query, without padding."""
         return [row[row >= 0] for rows in self._rows for row in rows]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -11,11 +12,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from polars.io.plugins import register_io_source
 
 from shortlist.data.columns import Source, as_series, id_series
 from shortlist.data.errors import DataError
 from shortlist.data.interactions import Interactions
-from shortlist.data.storage import BLOCK, Column, blocks, column, counts, grouped, release
+from shortlist.data.storage import BLOCK, Column, Growing, blocks, column, counts, grouped, release
 from shortlist.data.times import time_column
 from shortlist.data.vocabulary import Vocabulary
 from shortlist.ids import Ids, are_text, as_id, as_ids, check_kind
@@ -163,28 +165,52 @@ class Histories:
             DataError: The file cannot be read, or is no such table.
         """
         try:
-            frame = pl.read_parquet(path)
+            rows = pl.scan_parquet(path, hive_partitioning=False, glob=False)
+            names, length = rows.collect_schema().names(), rows.select(pl.len()).collect().item()
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             raise DataError(f"{path} cannot be read: {error}") from None
-        return cls.from_interactions(frame)
+        if not length and {"user_id", "item_id"} <= set(names):
+            return cls.empty()
+        return cls.from_interactions(Interactions.from_parquet(path, time_unit="s"))
 
     def write_parquet(self, path: str | Path) -> None:
-        """Writes a Parquet file with a row per interaction: `to_frame`."""
-        self.to_frame().write_parquet(path)
+        """Writes a Parquet file with a row per interaction: `to_frame`, some users at a time."""
+        schema = self._frame(slice(0, 0)).schema
+
+        def frames(columns: Any, predicate: Any, rows: Any, size: Any) -> Iterator[pl.DataFrame]:
+            del columns, predicate, rows, size  # all is written
+            yield from (self._frame(users) for users in _pieces(self.lengths))
+
+        register_io_source(frames, schema=schema).sink_parquet(path)
 
     def to_frame(self) -> pl.DataFrame:
         """Returns the interactions as a table: `user_id`, `item_id` and, where known, `timestamp`.
 
         The users stand in their order, the interactions of each oldest first.
         """
-        owners = pl.Series(np.repeat(np.arange(len(self)), self.lengths))
+        return self._frame(slice(0, len(self)))
+
+    def _frame(self, users: slice) -> pl.DataFrame:
+        """The interactions of some users, which follow one another."""
+        rows = slice(*self._offsets[[users.start, users.stop]])
+        owners = np.repeat(np.arange(users.start, users.stop), self.lengths[users])
         columns = {
-            "user_id": id_series(self.users, "users").gather(owners),
-            "item_id": id_series(self.item_ids, "items").gather(pl.Series(self._codes)),
+            "user_id": self._user_column.gather(pl.Series(owners)),
+            "item_id": self._item_column.gather(pl.Series(self._codes[rows])),
         }
         if self.times is not None:
-            columns["timestamp"] = pl.Series(self.times)
+            columns["timestamp"] = pl.Series(self.times[rows])
+            release(self.times)
+        release(self._codes)
         return pl.DataFrame(columns)
+
+    @cached_property
+    def _user_column(self) -> pl.Series:
+        return id_series(self.users, "users")
+
+    @cached_property
+    def _item_column(self) -> pl.Series:
+        return id_series(self.item_ids, "items")
 
     def __len__(self) -> int:
         """Returns the number of users."""
@@ -279,7 +305,7 @@ class Histories:
             array([1, 2])
         """
         found = np.zeros(len(self.item_ids), np.int64)
-        for users in self._blocks():
+        for users in _pieces(self.lengths):
             start, end = self._offsets[[users.start, users.stop]]
             owners = np.repeat(np.arange(users.stop - users.start), self.lengths[users])
             pairs = pl.Series(owners * len(found) + self._codes[start:end]).unique().to_numpy()
@@ -323,16 +349,26 @@ class Histories:
             [array([], dtype=int64), array([3, 2]), array([3])]
         """
         starts, ends = self._bounds(users.ids)
-        places = _ranges(starts, ends)
-        indices = items.encode(self.item_ids)[self._codes[places]]
-        known = indices > 0
-        owners = np.repeat(np.arange(1, users.size), ends - starts)[known]
+        of_item = items.encode(self.item_ids)
+        lengths = np.zeros(users.size, np.int64)
+        codes, times = Growing(np.int32), Growing(np.int64)
+        for some in _pieces(ends - starts):
+            places = _ranges(starts[some], ends[some])
+            indices = of_item[self._codes[places]]
+            owners = np.repeat(np.arange(some.stop - some.start), (ends - starts)[some])
+            known = indices > 0
+            lengths[1:][some] = np.bincount(owners[known], minlength=some.stop - some.start)
+            codes.append(indices[known] - 1)
+            if self.times is not None:
+                times.append(self.times[places][known])
+                release(self.times)
+            release(self._codes)
         return Histories(
             np.arange(users.size),
-            _offsets(np.bincount(owners, minlength=users.size)),
-            (indices[known] - 1).astype(np.int32),
+            _offsets(lengths),
+            codes.whole(),
             np.arange(1, items.size),
-            None if self.times is None else self.times[places][known],
+            None if self.times is None else times.whole(),
         )
 
     def padded(
@@ -430,17 +466,6 @@ class Histories:
             high = np.where(searching & ~earlier, middle, high)
         return low
 
-    def _blocks(self) -> Iterator[slice]:
-        """Yields users one after the other, so many at a time as have some million interactions."""
-        start = 0
-        while start < len(self):
-            end = (
-                int(np.searchsorted(self._offsets, self._offsets[start] + BLOCK, side="right")) - 1
-            )
-            end = max(end, start + 1)
-            yield slice(start, end)
-            start = end
-
     def _items(self, start: int, end: int) -> Ids:
         ids: Ids = self.item_ids[self._codes[start:end]]
         return ids
@@ -453,6 +478,8 @@ class Histories:
 
     def _kept(self, mask: npt.NDArray[np.bool_]) -> Histories:
         """The interactions where `mask` is true, of the same users."""
+        if mask.all():
+            return self
         before = np.concatenate([[0], np.cumsum(mask)])
         return Histories(
             self.users,
@@ -475,6 +502,15 @@ def _ranges(starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> npt.N
     lengths = ends - starts
     shift = starts - np.cumsum(lengths) + lengths
     return np.repeat(shift, lengths) + np.arange(lengths.sum())
+
+
+def _pieces(lengths: npt.NDArray[np.int64]) -> Iterator[slice]:
+    """Yields users one after the other, so many at a time as have some million interactions."""
+    offsets, start = _offsets(lengths), 0
+    while start < len(lengths):
+        end = int(np.searchsorted(offsets, offsets[start] + BLOCK, side="right")) - 1
+        yield slice(start, max(end, start + 1))
+        start = max(end, start + 1)
 
 
 def _moments(times: Any, count: int) -> npt.NDArray[np.int64]:
