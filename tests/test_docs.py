@@ -1,7 +1,10 @@
 """The documentation is true: its Python and its commands run."""
 
 import contextlib
+import importlib
+import inspect
 import json
+import pkgutil
 import re
 import shlex
 import shutil
@@ -93,6 +96,21 @@ def test_the_feature_spec_of_the_data_page_can_be_read() -> None:
     ((_, code),) = blocks(ROOT / "docs" / "data.md", "toml")
     spec = tomllib.loads(code)
     assert FeatureSpec.from_dict(spec).to_dict()["age"].items() >= spec["age"].items()
+
+
+ROOMS = ["index", "data", "data.features", "layers", "losses", "metrics", "models", "evaluation"]
+ROOMS += ["evaluation.baselines", "bundle", "serving", "scann", "live"]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_public_class_and_function_is_on_a_page_of_the_api(room: str) -> None:
+    pages = "".join(page.read_text() for page in (ROOT / "docs" / "api").glob("*.md"))
+    shown = [pkgutil.resolve_name(path) for path in re.findall(r"^::: (\S+)", pages, re.MULTILINE)]
+    module = importlib.import_module(f"shortlist.{room}")
+    for name in module.__all__:
+        public = getattr(module, name)
+        if inspect.isclass(public) or inspect.isfunction(public):
+            assert any(public is one for one in shown), name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
