@@ -9,7 +9,7 @@ from importlib.util import find_spec
 _DATA = ("polars", "pooch", "rich")
 _BUNDLE = (*_DATA, "msgspec", "onnxruntime", "typer")
 _KERAS = ("keras", "keras_rs")
-_TRAIN = (*_BUNDLE, *_KERAS, "onnx")
+_TRAIN = (*_BUNDLE, *_KERAS, "onnx", "scipy")
 EXTRAS = {
     "data": _DATA,
     "pandas": (*_DATA, "pandas", "pyarrow"),

@@ -5,7 +5,6 @@ import pytest
 from shortlist.data import Interactions, Vocabulary
 from shortlist.evaluation.baselines import IALS
 from shortlist.models import LeastSquares, TwoTower, embedding_tower
-from shortlist.models.least_squares import choices_of
 
 RNG = np.random.default_rng(0)
 USERS = np.repeat(np.arange(30), 6)
@@ -42,6 +41,33 @@ def test_the_loss_is_that_of_the_paper_and_falls_in_every_round(power: float) ->
     objective = LeastSquares(unobserved_weight=0.3, l2=0.01, power=power)
     model = fitted(objective, history=False)
     np.testing.assert_allclose(model.log.loss[-1], penalised(model, objective), rtol=1e-5)
+    assert (np.diff(model.log.loss) < 1e-6).all()
+
+
+def test_propensity_lets_choices_of_rare_items_count_more() -> None:
+    model = fitted()
+    histories = model.seen.encoded(model.users, model.items)
+    choices = LeastSquares(propensity=0.5).choices(histories, 30)
+    counts = np.bincount(ITEMS, minlength=30)
+    expected = (counts / counts.mean()) ** -0.5
+    np.testing.assert_allclose(choices.weights, expected[choices.columns], rtol=1e-6)
+    both = LeastSquares(propensity=0.5, smoothing=0.2).choices(histories, 30)
+    smooth = LeastSquares(smoothing=0.2).choices(histories, 30)
+    np.testing.assert_allclose(both.weights, smooth.weights * expected[both.columns], rtol=1e-6)
+
+
+def test_the_loss_counts_choices_by_their_weights() -> None:
+    objective = LeastSquares(unobserved_weight=0.3, l2=0.01, propensity=0.5, smoothing=0.2)
+    model = fitted(objective, history=False)
+    users, items = model.embed_queries(model.users.ids), model.embed_candidates()
+    choices = objective.choices(model.seen.encoded(model.users, model.items), 30)
+    weights = np.zeros((30, 30))
+    weights[np.repeat(np.arange(30), choices.lengths), choices.columns] = choices.weights
+    scores = users @ items.T
+    total = (weights * (scores - 1) ** 2 + 0.3 * scores**2).sum()
+    for factors, axis in ((users, 1), (items, 0)):
+        total += 0.01 * ((weights > 0).sum(axis=axis) + 0.3 * 30) @ (factors**2).sum(axis=1)
+    np.testing.assert_allclose(model.log.loss[-1], total / weights.sum(), rtol=1e-5)
     assert (np.diff(model.log.loss) < 1e-6).all()
 
 
@@ -118,7 +144,7 @@ def test_an_item_chosen_twice_counts_once() -> None:
 def test_a_user_of_the_vocabulary_without_choices_has_none() -> None:
     model = TwoTower.from_interactions(VIEWS, objective=OBJECTIVE)
     model.fit(VIEWS.take(USERS != 7), epochs=1, progress=False)
-    choices = choices_of(model.seen.encoded(model.users, model.items), 30)
+    choices = OBJECTIVE.choices(model.seen.encoded(model.users, model.items), 30)
     assert choices.lengths.tolist() == [6] * 7 + [0] + [6] * 22
     np.testing.assert_allclose(model.embed_queries([7]), 0.0, atol=1e-6)
 
@@ -140,6 +166,9 @@ def test_other_towers_than_tables_are_refused() -> None:
         ({"unobserved_weight": 0.0}, "`unobserved_weight` must be above 0, got 0.0"),
         ({"l2": -1.0}, "`l2` must be above 0, got -1.0"),
         ({"power": 2.0}, "`power` must be from 0 to 1, got 2.0"),
+        ({"propensity": -0.5}, "`propensity` must be from 0 to 1, got -0.5"),
+        ({"smoothing": 3.0}, "`smoothing` must be from 0 to 1, got 3.0"),
+        ({"smoothing_number": 0}, "`smoothing_number` must be at least 1, got 0"),
         ({"damping": -0.5}, "`damping` must be from 0 to 1, got -0.5"),
     ],
 )

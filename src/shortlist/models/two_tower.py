@@ -31,7 +31,7 @@ from shortlist.models.inputs import (
     indices_only,
     side,
 )
-from shortlist.models.least_squares import LeastSquares, Tables, alternate, choices_of
+from shortlist.models.least_squares import LeastSquares, Tables, alternate
 from shortlist.models.objectives import MultiTask, Objective, Retrieval, objective_of
 from shortlist.models.progress import TrainingProgress
 from shortlist.models.retriever import Retriever
@@ -346,7 +346,7 @@ class TwoTower(Retriever):
 
         given = embed_histories if self.history else None
         tables = Tables(self.query_tower, self.candidate_tower, given)
-        choices = choices_of(histories, len(self.items.ids))
+        choices = objective.choices(histories, len(self.items.ids))
         towers = Towers(self.query_tower, self.candidate_tower, objective)
         with all_or_nothing(towers, keras.optimizers.SGD()):
             return alternate(objective, tables, choices, resume=resume, **watched)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,18 +13,22 @@ OTHERS = RNG.normal(size=(40, 8)).astype(np.float32)
 
 
 @pytest.mark.parametrize("power", [1.0, 0.5])
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("batch", [least_squares.BATCH, 300])
 def test_each_row_solves_its_own_weighted_least_squares(
-    power: float, batch: int, monkeypatch: pytest.MonkeyPatch
+    power: float, weighted: bool, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(least_squares, "BATCH", batch)
     choices = Choices.from_lists(CHOSEN, 40)
+    own = RNG.uniform(0.2, 2, len(choices.columns)).astype(np.float32)
+    if weighted:
+        choices = replace(choices, weights=own)
     solved = solve(choices, OTHERS, unobserved_weight=0.1, l2=0.02, power=power)
     assert solved.dtype == np.float32
     for row, columns in enumerate(CHOSEN):
-        target = np.zeros(40)
-        target[columns] = 1
-        weights = 0.1 + target
+        target, weights = np.zeros(40), np.full(40, 0.1)
+        target[columns] = own[choices.offsets[row] : choices.offsets[row + 1]] if weighted else 1
+        weights += target
         penalty = 0.02 * (len(columns) + 0.1 * 40) ** power
         system = (OTHERS.T.astype(float) * weights) @ OTHERS + penalty * np.eye(8)
         expected = np.linalg.solve(system, OTHERS.T @ target)
@@ -30,8 +36,11 @@ def test_each_row_solves_its_own_weighted_least_squares(
 
 
 def test_transposing_says_who_chose_each_column() -> None:
-    choices = Choices.from_lists([np.array([0, 2]), np.array([], int), np.array([2])], 4)
-    transposed = choices.transposed()
+    lists = [np.array([2]), np.array([], int), np.array([0, 2])]
+    weights = np.array([1, 2, 3], np.float32)
+    transposed = replace(Choices.from_lists(lists, 4), weights=weights).transposed()
     assert transposed.lengths.tolist() == [1, 0, 2, 0]
-    assert transposed.columns.tolist() == [0, 0, 2]
+    assert transposed.columns.tolist() == [2, 0, 2]
     assert transposed.num_columns == 3
+    assert transposed.weights is not None
+    assert transposed.weights.tolist() == [2, 1, 3]

@@ -22,11 +22,13 @@ class Choices:
         offsets: (rows + 1,) where the columns of each row begin.
         columns: The columns, those of one row standing together.
         num_columns: How many there are.
+        weights: What each choice counts, above 0; None counts 1.
     """
 
     offsets: npt.NDArray[np.int64]
     columns: npt.NDArray[np.int64]
     num_columns: int
+    weights: Floats | None = None
 
     @classmethod
     def from_lists(cls, chosen: Sequence[npt.NDArray[np.int64]], num_columns: int) -> Choices:
@@ -48,7 +50,9 @@ class Choices:
         rows = np.repeat(np.arange(len(self)), self.lengths)
         counts = np.bincount(self.columns, minlength=self.num_columns)
         offsets = np.concatenate([[0], np.cumsum(counts)])
-        return Choices(offsets, rows[np.argsort(self.columns, kind="stable")], len(self))
+        order = np.argsort(self.columns, kind="stable")
+        weights = None if self.weights is None else self.weights[order]
+        return Choices(offsets, rows[order], len(self), weights)
 
 
 def solve(
@@ -56,8 +60,8 @@ def solve(
 ) -> Floats:
     """Returns the best factors of each row, given those of the columns.
 
-    A row of n choices minimises the squared errors of its dot products from 1 where it chose and,
-    weighted by `unobserved_weight`, from 0 everywhere, plus
+    A row of n choices minimises the squared errors of its dot products from 1 where it chose, by
+    their weights, and, weighted by `unobserved_weight`, from 0 everywhere, plus
     `l2 * (n + unobserved_weight * columns) ** power` times the square of its length.
 
     Rows of one number of choices are solved together. The part of the system that all rows share
@@ -67,7 +71,7 @@ def solve(
     Args:
         choices: What each row chose; a row without choices gets zeros.
         others: (columns, d) factors.
-        unobserved_weight: Weight of the zeros, where that of the ones is 1.
+        unobserved_weight: Weight of the zeros, where that of a choice is 1.
         l2: Strength of the penalty.
         power: How it grows with the number of choices.
 
@@ -98,21 +102,26 @@ def solve(
         step = max(1, BATCH // int(max(count, 1) * size + min(count, size) ** 2))
         for start in range(0, len(rows) if count else 0, step):
             batch = rows[start : start + step]
-            own = rotated[choices.columns[choices.offsets[batch, None] + np.arange(count)]]
-            solved[batch] = _solved(own, diagonal)
+            places = choices.offsets[batch, None] + np.arange(count)
+            weights = None if choices.weights is None else choices.weights[places]
+            solved[batch] = _solved(rotated[choices.columns[places]], weights, diagonal)
     return solved @ basis.T
 
 
-def _solved(own: Floats, diagonal: Floats) -> npt.NDArray[np.floating]:
-    """Returns x of (diag(diagonal) + ownᵀ own) x = ownᵀ 1 for each (n, d) of a (b, n, d) batch."""
+def _solved(own: Floats, weights: Floats | None, diagonal: Floats) -> npt.NDArray[np.floating]:
+    """Returns x of (diag(diagonal) + ownᵀ W own) x = ownᵀ W 1 for each (n, d) of a (b, n, d) batch.
+
+    W is the diagonal matrix of each row of (b, n) weights.
+    """
     _, count, size = own.shape
     transposed = own.transpose(0, 2, 1)
     if count >= size:
-        system = np.matmul(transposed, own)
+        weighted = own if weights is None else own * weights[..., None]
+        system = np.matmul(transposed, weighted)
         system[:, np.arange(size), np.arange(size)] += diagonal
-        return np.linalg.solve(system, own.sum(axis=1)[..., None])[..., 0]
+        return np.linalg.solve(system, weighted.sum(axis=1)[..., None])[..., 0]
     gram = np.matmul(own / diagonal, transposed)
-    gram[:, np.arange(count), np.arange(count)] += 1.0
-    weights = np.linalg.solve(gram, np.ones((len(own), count, 1), np.float32))
-    factors: npt.NDArray[np.floating] = np.matmul(transposed, weights)[..., 0] / diagonal
+    gram[:, np.arange(count), np.arange(count)] += 1.0 if weights is None else 1.0 / weights
+    errors = np.linalg.solve(gram, np.ones((len(own), count, 1), np.float32))
+    factors: npt.NDArray[np.floating] = np.matmul(transposed, errors)[..., 0] / diagonal
     return factors
