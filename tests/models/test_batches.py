@@ -139,3 +139,55 @@ def test_moments_go_with_their_rows() -> None:
     np.testing.assert_array_equal(
         batch["query_inputs"]["hour"], 100 * batch["query_inputs"]["user"]
     )
+
+
+def with_further(size: int, uniform: int, before: int, seed: int | None = 0) -> PairBatches:
+    rng = np.random.default_rng(3)
+    candidates = rng.integers(1, 30, 40).astype(np.int32)
+    columns = {"user": np.arange(40, dtype=np.int32), "candidate": candidates}
+    shares = (np.bincount(candidates, minlength=51) / 40).astype(np.float32)
+    further = uniform, before
+    return PairBatches(
+        columns, indices_only, indices_only, size, seed, shares=shares, further=further
+    )
+
+
+def test_candidates_of_the_interactions_before_come_after_those_of_the_batch() -> None:
+    plain, more = with_further(8, 0, 0), with_further(8, 0, 13)
+    order = np.concatenate([plain[at][0]["candidate"] for at in range(5)])
+    for at in range(5):
+        (batch,) = more[at]
+        before = np.take(order, np.arange(8 * at - 13, 8 * at), mode="wrap")
+        np.testing.assert_array_equal(batch["candidate"][:8], order[8 * at :][:8])
+        np.testing.assert_array_equal(batch["candidate"][8:], before)
+        np.testing.assert_array_equal(batch["candidate_inputs"], batch["candidate"])
+        np.testing.assert_array_equal(batch["probability"][:8], plain[at][0]["probability"])
+
+
+def test_no_interaction_is_a_negative_of_its_own_batch() -> None:
+    (batch,) = with_further(30, 0, 100)[1]
+    assert len(batch["candidate"]) == 10 + 10
+
+
+def test_uniform_negatives_are_any_candidates_and_change_the_chance_of_all() -> None:
+    plain, mixed = with_further(8, 0, 0), with_further(8, 24, 0)
+    drawn = []
+    for at in range(5):
+        (batch,) = mixed[at]
+        assert batch["weight"].shape == (8,)
+        counts = np.bincount(with_further(40, 0, 0)[0][0]["candidate"], minlength=51) / 40
+        # A candidate's expected number in the pool of 32: 8 by choice, 24 evenly from 50.
+        expected = (8 * counts[batch["candidate"]] + 24 / 50) / 32
+        np.testing.assert_allclose(batch["probability"], expected, rtol=1e-6)
+        np.testing.assert_array_equal(batch["candidate"][:8], plain[at][0]["candidate"])
+        drawn.append(batch["candidate"][8:])
+    assert np.min(drawn) >= 1
+    assert np.max(drawn) > 30  # one that no interaction chose
+    again = with_further(8, 24, 0)[0][0]["candidate"][8:]
+    np.testing.assert_array_equal(again, drawn[0])
+    assert not np.array_equal(again, drawn[1])
+
+
+def test_what_is_measured_has_no_further_negatives() -> None:
+    (batch,) = with_further(8, 5, 5, seed=None)[0]
+    assert len(batch["candidate"]) == 8

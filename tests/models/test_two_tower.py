@@ -36,6 +36,21 @@ def test_users_get_what_their_camp_chooses(model: TwoTower) -> None:
     assert np.mean(result.ids % 2 == (model.users.ids % 2)[:, None]) > 0.95
 
 
+@pytest.mark.parametrize("number", [0, 20])
+def test_uniform_negatives_teach_about_items_that_nobody_chose(
+    camps: Interactions, number: int
+) -> None:
+    few = camps.take(np.flatnonzero(camps.frame["item_id"].to_numpy() < 20))
+    objective = Retrieval(num_uniform_negatives=number, num_cross_batch_negatives=number)
+    model = TwoTower.from_interactions(camps, embedding_dim=8, objective=objective)
+    unchosen = model.items.ids >= 20
+    before = model.embed_candidates()
+    model.fit(few, epochs=2, batch_size=256, progress=False)
+    moved = np.abs(model.embed_candidates() - before).max(axis=1) > 1e-4
+    assert moved[~unchosen].all()
+    assert (moved[unchosen] == (number > 0)).all()
+
+
 def test_similar_items_are_of_the_same_camp(model: TwoTower) -> None:
     result = model.similar(model.items.ids, k=5)
     assert np.mean(result.ids % 2 == (model.items.ids % 2)[:, None]) > 0.95

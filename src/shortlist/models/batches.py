@@ -118,6 +118,8 @@ class PairBatches(Batches):
         times: When each row was, in seconds since 1970: its history ends before. None gives every
             row the whole history of its user.
         moments: Further inputs of the query tower, with a row per interaction.
+        further: The further negatives of a batch, where there is a seed: how many are drawn evenly
+            from the candidates, and how many are those of the interactions before.
     """
 
     def __init__(
@@ -132,28 +134,34 @@ class PairBatches(Batches):
         histories: Histories | None = None,
         times: npt.NDArray[np.int64] | None = None,
         moments: Arrays | None = None,
+        further: tuple[int, int] = (0, 0),
     ) -> None:
-        further: dict[str, npt.NDArray[Any]] = {}
+        more: dict[str, npt.NDArray[Any]] = {}
         if times is not None and histories is not None:
-            further["time"] = times
+            more["time"] = times
         if moments:
-            further["row"] = np.arange(len(columns["user"]), dtype=np.int32)
-        super().__init__({**columns, **further}, batch_size, seed)
+            more["row"] = np.arange(len(columns["user"]), dtype=np.int32)
+        super().__init__({**columns, **more}, batch_size, seed)
         self._query_inputs = query_inputs
         self._candidate_inputs = candidate_inputs
         self._shares = shares
         self._histories = histories
         self._width = 1 if histories is None else _longest(histories, MAX_HISTORY)
         self._moments = moments or {}
+        uniform, before = further if seed is not None else (0, 0)
+        self._uniform, self._before = uniform, max(min(before, self._length - batch_size), 0)
 
     def batch(self, rows: dict[str, npt.NDArray[Any]], at: int) -> dict[str, Any]:
-        """Returns these interactions."""
-        del at
+        """Returns these interactions, and further negatives of all of them."""
         batch: dict[str, Any] = dict(rows)
         users, candidates = batch.pop("user"), batch["candidate"]
         batch.setdefault("weight", np.ones(len(users), np.float32))
+        drawn = self._further(at)
+        pool = batch["candidate"] = np.concatenate([candidates, *drawn])
         if self._shares is not None:
-            batch["probability"] = self._shares[candidates]
+            evenly = self._uniform / len(pool)  # the share of the pool that is drawn so
+            chances = (1 - evenly) * self._shares[pool] + evenly / (len(self._shares) - 1)
+            batch["probability"] = chances.astype(np.float32)
         queries = self._query_inputs(users)
         if self._histories is not None:
             before = batch.pop("time", None)
@@ -163,8 +171,24 @@ class PairBatches(Batches):
             row = batch.pop("row")
             queries = {**queries, **{name: array[row] for name, array in self._moments.items()}}
         batch["query_inputs"] = queries
-        batch["candidate_inputs"] = self._candidate_inputs(candidates)
+        batch["candidate_inputs"] = self._candidate_inputs(pool)
         return batch
+
+    def _further(self, at: int) -> list[npt.NDArray[np.int32]]:
+        """Candidates of the interactions before a batch, and others drawn evenly."""
+        drawn = []
+        if self._before:
+            end = at * self._batch_size
+            start = end - self._before
+            if start < 0:  # The order is a circle: before its first comes its last.
+                around = self._length + start, self._length + min(end, 0)
+                drawn.append(self._shuffled.read(*around)["candidate"])
+            if end > 0:
+                drawn.append(self._shuffled.read(max(start, 0), end)["candidate"])
+        if self._uniform and self._shares is not None:
+            everything = len(self._shares)
+            drawn.append(self._drawn(1 + at).integers(1, everything, self._uniform, np.int32))
+        return drawn
 
 
 class UserBatches(Batches):

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from keras import ops
 
+from shortlist.index.numbers import as_integer
 from shortlist.losses import RetrievalLoss
 from shortlist.models.catalogue import Catalogue
 from shortlist.models.least_squares import LeastSquares
@@ -26,10 +27,11 @@ class Objective(Protocol):
 
         Args:
             queries: (b, d) embeddings.
-            candidates: (b, d) embeddings; row i is what query i chose.
-            batch: (b,) arrays: `candidate` (index), `weight`, `probability` (share of the
-                interactions that chose this candidate) and, where there are ratings, `rating`
-                (scaled to 0 to 1).
+            candidates: (m, d) embeddings; row i < b is what query i chose, the others are further
+                negatives (see `Retrieval`).
+            batch: (m,) arrays `candidate` (index) and `probability` (the chance of this candidate
+                in a batch: its share of the interactions, unless there are further negatives);
+                (b,) arrays `weight` and, where there are ratings, `rating` (scaled to 0 to 1).
         """
         ...
 
@@ -72,9 +74,17 @@ class Retrieval:
         remove_accidental_hits: Whether a negative that is the query's own candidate, drawn again
             by another row, is left out.
         reduction: `"mean"` or `"sum"` over the batch.
+        num_uniform_negatives: Candidates drawn evenly from the catalogue in every batch, as further
+            negatives of all its queries (mixed negative sampling). So those that few or no
+            interactions chose are negatives, too. The correction takes the mixture for the chance
+            of a candidate.
+        num_cross_batch_negatives: Candidates of the interactions before those of the batch, in the
+            order of the epoch, as further negatives of all its queries. They are embedded anew,
+            with the weights of now, and learnt from as those of the batch are.
 
     Raises:
-        ValueError: `temperature` is not above 0, or `reduction` is another.
+        ValueError: `temperature` is not above 0, `reduction` is another, or a number of negatives
+            is below 0.
 
     Example:
         >>> import numpy as np
@@ -85,16 +95,22 @@ class Retrieval:
 
     Source:
         Yi et al., "Sampling-bias-corrected neural modeling for large corpus item recommendations",
-        RecSys 2019.
+        RecSys 2019; Yang et al., "Mixed negative sampling for learning two-tower neural networks in
+        recommendations", WWW 2020; Wang, Zhu and He, "Cross-batch negative sampling for training
+        two-tower recommenders", SIGIR 2021 (who keep the embeddings of earlier batches instead).
     """
 
     temperature: float = 0.25
     sampling_correction: bool = True
     remove_accidental_hits: bool = True
     reduction: str = "mean"
+    num_uniform_negatives: int = 0
+    num_cross_batch_negatives: int = 0
 
     def __post_init__(self) -> None:
         RetrievalLoss(temperature=self.temperature, reduction=self.reduction)
+        for name in ("num_uniform_negatives", "num_cross_batch_negatives"):
+            as_integer(getattr(self, name), name, 0)
 
     @property
     def needs_ratings(self) -> bool:
@@ -151,7 +167,8 @@ class MultiTask:
 
     def __call__(self, queries: Any, candidates: Any, batch: Mapping[str, Any]) -> Any:
         """Returns the scalar loss; see `Objective`."""
-        rating = self.rating(queries, candidates, batch)
+        own = candidates[: ops.shape(queries)[0]]  # further candidates are negatives
+        rating = self.rating(queries, own, batch)
         retrieval = self.retrieval(queries, candidates, batch)
         return self.rating_weight * rating + self.retrieval_weight * retrieval
 
@@ -178,3 +195,12 @@ def objective_of(objective: str | Objective) -> Objective:
             f"got {objective!r}."
         )
     return objective
+
+
+def further_negatives(objective: Objective) -> tuple[int, int]:
+    """Returns how many further negatives an objective wants: uniform ones, and of other batches."""
+    if isinstance(objective, MultiTask):
+        objective = objective.retrieval
+    if not isinstance(objective, Retrieval):
+        return 0, 0
+    return objective.num_uniform_negatives, objective.num_cross_batch_negatives

@@ -32,7 +32,13 @@ from shortlist.models.inputs import (
     side,
 )
 from shortlist.models.least_squares import LeastSquares, Tables, alternate
-from shortlist.models.objectives import MultiTask, Objective, Retrieval, objective_of
+from shortlist.models.objectives import (
+    MultiTask,
+    Objective,
+    Retrieval,
+    further_negatives,
+    objective_of,
+)
 from shortlist.models.progress import TrainingProgress
 from shortlist.models.retriever import Retriever
 from shortlist.models.tower import Tower
@@ -379,6 +385,7 @@ class TwoTower(Retriever):
             histories=histories,
             times=None if histories is None or histories.times is None else times,
             moments=moments,
+            further=further_negatives(self.objective),
         )
 
     def _columns(self, interactions: Interactions) -> dict[str, npt.NDArray[Any]]:
