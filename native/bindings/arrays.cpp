@@ -196,6 +196,19 @@ Integers::Integers(nb::handle object, const char* argument) {
              static_cast<std::size_t>(PyArray_SIZE(as_array(array_)))};
 }
 
+Bytes::Bytes(nb::handle object, std::size_t width, const char* argument) : width_(width) {
+  array_ = any_array(object);
+  PyArrayObject* array = as_array(array_);
+  if (PyArray_NDIM(array) != 1 || static_cast<std::size_t>(PyArray_ITEMSIZE(array)) != width ||
+      PyArray_TYPE(array) == NPY_OBJECT) {
+    fail("`" + std::string(argument) + "` must be an array of one dimension and " + std::to_string(width) +
+         " bytes a value, got " + shape_of(array_) + " of " + dtype_of(array_) + ".");
+  }
+  array_ = convert(array_, PyArray_TYPE(array));
+  bytes_ = {static_cast<const std::uint8_t*>(PyArray_DATA(as_array(array_))),
+            width * static_cast<std::size_t>(PyArray_SIZE(as_array(array_)))};
+}
+
 Mask::Mask(nb::handle object, const char* argument, std::size_t size) {
   array_ = any_array(object);
   PyArrayObject* array = as_array(array_);

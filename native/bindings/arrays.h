@@ -64,6 +64,19 @@ class Integers {
   std::span<const std::int64_t> values_;
 };
 
+// The bytes of a one-dimensional array of values of `width` bytes each.
+class Bytes {
+ public:
+  Bytes(nb::handle object, std::size_t width, const char* argument);
+  std::span<const std::uint8_t> bytes() const { return bytes_; }
+  std::size_t size() const { return bytes_.size() / width_; }
+
+ private:
+  nb::object array_;
+  std::size_t width_;
+  std::span<const std::uint8_t> bytes_;
+};
+
 // A boolean array of `size` values.
 class Mask {
  public:

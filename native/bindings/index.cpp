@@ -7,10 +7,12 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <optional>
 #include <string>
 #include <system_error>
 
 #include "arrays.h"
+#include "attributes.h"
 #include "bindings.h"
 #include "codebook_type.h"
 #include "file/file.h"
@@ -46,7 +48,7 @@ struct PyIndex {
 PyIndex* build_index(nb::handle embeddings, nb::handle ids, const std::string& metric, nb::handle leaves,
                      nb::handle codes, const std::string& store, nb::handle tier, nb::handle spread, nb::handle sample,
                      nb::handle iterations, std::uint64_t seed, nb::handle threads, nb::handle progress,
-                     const PyCodebook* codebook) {
+                     const PyCodebook* codebook, nb::handle columns) {
   BuildOptions options{read_options(metric, {leaves, codes, tier, spread, sample, iterations}, seed)};
   options.threads = count_or(threads, "threads", 0, 1, kMaxThreads);
   options.store = parse(kStores, store, "store");
@@ -55,10 +57,11 @@ PyIndex* build_index(nb::handle embeddings, nb::handle ids, const std::string& m
   const FloatMatrix matrix(embeddings, "embeddings", dim, false, !cosine);
   check_rows(matrix.rows(), matrix.dim(), options, "embeddings");
   Ids own = read_ids(ids, matrix.rows());
+  std::vector<Column> attributes = read_columns(columns, matrix.rows());
   const Progress report = report_to(progress);
   return new PyIndex(without_gil([&] {
     return build(matrix.data(), matrix.rows(), matrix.dim(), std::move(own), options, report,
-                 codebook == nullptr ? nullptr : codebook->codebook);
+                 codebook == nullptr ? nullptr : codebook->codebook, std::move(attributes));
   }));
 }
 
@@ -101,40 +104,76 @@ void count_live_rows(const Snapshot& snapshot, std::span<std::int64_t> rows) {
   }
 }
 
-// Candidates of an index by their ids: a filter of the snapshot that was last searched with it, brought up to date when
-// the index has changed.
-class PyFilter {
+// Candidates of an index: those of some ids, those that meet a condition, or a combination of others. What it is in one
+// snapshot is kept until it is asked for another.
+class LiveFilter {
  public:
-  PyFilter(std::shared_ptr<const Snapshot> snapshot, Filter filter)
-      : snapshot_(std::move(snapshot)), filter_(std::make_shared<const Filter>(std::move(filter))) {}
+  using Pointer = std::shared_ptr<LiveFilter>;
+  using Combine = Filter (*)(const Snapshot&, const Filter&, const Filter&);
+
+  LiveFilter(std::shared_ptr<const Snapshot> snapshot, Filter filter) { keep(std::move(filter), std::move(snapshot)); }
+  LiveFilter(std::shared_ptr<const Snapshot> snapshot, Filter filter, Condition condition)
+      : condition_(std::move(condition)) {
+    keep(std::move(filter), std::move(snapshot));
+  }
+  // Without a second one, the opposite of the first.
+  LiveFilter(Pointer first, Pointer second, Combine combine)
+      : first_(std::move(first)), second_(std::move(second)), combine_(combine) {}
 
   std::shared_ptr<const Filter> of(const std::shared_ptr<const Snapshot>& now) {
     const std::lock_guard lock(mutex_);
-    if (snapshot_->lineage != now->lineage) {
+    if (filter_ != nullptr && filter_->snapshot == now->number) return filter_;
+    if (first_ != nullptr) {
+      const auto first = first_->of(now);
+      keep(second_ == nullptr ? opposite(*now, *first) : combine_(*now, *first, *second_->of(now)), nullptr);
+      return filter_;
+    }
+    if (lineage_ != now->lineage) {
       fail("`allow` must be a filter made by this index or a copy of it, got another's; make one of this index.");
     }
-    if (snapshot_->number != now->number) {
-      filter_ = std::make_shared<const Filter>(follow(*filter_, *snapshot_, *now));
-      snapshot_ = now;
-    }
+    keep(condition_ ? follow(*filter_, segments_, *now, *condition_) : follow(*filter_, *snapshot_, *now), now);
     return filter_;
   }
   std::size_t bytes() {
     const std::lock_guard lock(mutex_);
-    return filter_->bytes();
+    return filter_ == nullptr ? 0 : filter_->bytes();
   }
 
  private:
+  void keep(Filter filter, std::shared_ptr<const Snapshot> now) {
+    filter_ = std::make_shared<const Filter>(std::move(filter));
+    if (now == nullptr) return;
+    lineage_ = now->lineage;
+    segments_.clear();
+    for (const Part& part : now->parts) segments_.push_back(part.segment);
+    if (!condition_) snapshot_ = std::move(now);
+  }
+
   std::mutex mutex_;
-  std::shared_ptr<const Snapshot> snapshot_;
   std::shared_ptr<const Filter> filter_;
+  std::uint64_t lineage_ = 0;
+  std::optional<Condition> condition_;
+  std::vector<std::weak_ptr<const Segment>> segments_;  // that filter_ is of
+  std::shared_ptr<const Snapshot> snapshot_;            // its ids are still needed where there is no condition
+  Pointer first_;
+  Pointer second_;
+  Combine combine_ = nullptr;
 };
+
+struct PyFilter {
+  LiveFilter::Pointer filter;
+};
+
+template <typename... Arguments>
+PyFilter* new_filter(Arguments&&... arguments) {
+  return new PyFilter{std::make_shared<LiveFilter>(std::forward<Arguments>(arguments)...)};
+}
 
 // What searches for `num_queries` queries may return, and the memory that says so.
 class GivenLimits {
  public:
   GivenLimits(const std::shared_ptr<const Snapshot>& snapshot, std::size_t num_queries, nb::handle exclude,
-              nb::handle exclude_offsets, PyFilter* allow);
+              nb::handle exclude_offsets, const PyFilter* allow);
   const Limits& limits() const { return limits_; }
 
  private:
@@ -145,9 +184,9 @@ class GivenLimits {
 };
 
 GivenLimits::GivenLimits(const std::shared_ptr<const Snapshot>& snapshot, std::size_t num_queries, nb::handle exclude,
-                         nb::handle exclude_offsets, PyFilter* allow) {
+                         nb::handle exclude_offsets, const PyFilter* allow) {
   if (allow != nullptr) {
-    allow_ = without_gil([&] { return allow->of(snapshot); });
+    allow_ = without_gil([&] { return allow->filter->of(snapshot); });
     limits_.allow = allow_.get();
   }
   if (!exclude.is_none()) {
@@ -170,7 +209,7 @@ GivenLimits::GivenLimits(const std::shared_ptr<const Snapshot>& snapshot, std::s
 }
 
 nb::object search_index(const PyIndex& self, nb::handle queries, nb::handle k, const Settings* settings,
-                        nb::handle exclude, nb::handle exclude_offsets, PyFilter* allow, nb::handle threads) {
+                        nb::handle exclude, nb::handle exclude_offsets, const PyFilter* allow, nb::handle threads) {
   const std::shared_ptr<const Snapshot> snapshot = self.snapshot();
   const Codebook& codebook = *snapshot->codebook;
   const FloatMatrix matrix(queries, "queries", codebook.dim, true, codebook.metric != Metric::cosine);
@@ -191,7 +230,7 @@ nb::object search_index(const PyIndex& self, nb::handle queries, nb::handle k, c
 }
 
 nb::object range_search_index(const PyIndex& self, nb::handle queries, float least, nb::handle exclude,
-                              nb::handle exclude_offsets, PyFilter* allow, nb::handle threads) {
+                              nb::handle exclude_offsets, const PyFilter* allow, nb::handle threads) {
   const std::shared_ptr<const Snapshot> snapshot = self.snapshot();
   const Codebook& codebook = *snapshot->codebook;
   const FloatMatrix matrix(queries, "queries", codebook.dim, true, codebook.metric != Metric::cosine);
@@ -279,7 +318,7 @@ PyFilter* filter_ids(const PyIndex& self, nb::handle ids) {
     for (const std::uint32_t row : rows) {
       if (row != Ids::kNone) allowed[row] = 1;
     }
-    return new PyFilter(snapshot, make_filter(*snapshot, allowed));
+    return new_filter(snapshot, make_filter(*snapshot, allowed));
   });
 }
 
@@ -287,18 +326,39 @@ PyFilter* filter_rows(const PyIndex& self, nb::handle mask) {
   const std::shared_ptr<const Snapshot> snapshot = self.snapshot();
   const Mask given(mask, "allow", snapshot->num_live);
   return without_gil([&] {
-    if (snapshot->num_live == snapshot->size) return new PyFilter(snapshot, make_filter(*snapshot, given.values()));
+    if (snapshot->num_live == snapshot->size) return new_filter(snapshot, make_filter(*snapshot, given.values()));
     Array<std::uint8_t> allowed(snapshot->size, 0);
     auto next = given.values().begin();
     snapshot->for_each_live([&](std::size_t row) { allowed[row] = *next++; });
-    return new PyFilter(snapshot, make_filter(*snapshot, allowed));
+    return new_filter(snapshot, make_filter(*snapshot, allowed));
   });
 }
 
-nb::object rows_of_filter(const PyIndex& self, PyFilter& filter) {
+PyFilter* filter_where(const PyIndex& self, nb::handle plan) {
+  const std::shared_ptr<const Snapshot> snapshot = self.snapshot();
+  Condition condition = read_condition(plan);
+  return without_gil([&] {
+    Filter filter = make_filter(*snapshot, condition);
+    return new_filter(snapshot, std::move(filter), std::move(condition));
+  });
+}
+
+nb::object attributes_of_ids(const PyIndex& self, nb::handle ids) {
+  const std::shared_ptr<const Snapshot> snapshot = self.snapshot();
+  const Array<std::uint32_t> found = find_rows(*snapshot, ids, "ids");
+  std::vector<std::uint32_t> rows;
+  auto there = new_bools(found.size());
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    there.values[i] = found[i] == Ids::kNone ? 0 : 1;
+    if (found[i] != Ids::kNone) rows.push_back(found[i]);
+  }
+  return nb::make_tuple(values_of(*snapshot, rows), there.object);
+}
+
+nb::object rows_of_filter(const PyIndex& self, const PyFilter& filter) {
   const std::shared_ptr<const Snapshot> snapshot = self.snapshot();
   Array<std::uint8_t> allowed(snapshot->size);
-  read_filter(*snapshot, *filter.of(snapshot), {allowed.data(), allowed.size()});
+  read_filter(*snapshot, *filter.filter->of(snapshot), {allowed.data(), allowed.size()});
   auto result = new_bools(snapshot->num_live);
   std::uint8_t* next = result.values;
   snapshot->for_each_live([&](std::size_t row) { *next++ = allowed[row]; });
@@ -332,13 +392,15 @@ nb::object vectors_of_ids(const PyIndex& self, nb::handle ids) {
   return nb::make_tuple(vectors.object, rows.object);
 }
 
-nb::object upsert_rows(PyIndex& self, nb::handle embeddings, nb::handle ids) {
+nb::object upsert_rows(PyIndex& self, nb::handle embeddings, nb::handle ids, nb::handle columns) {
   const std::shared_ptr<const Snapshot> snapshot = self.snapshot();
   const Codebook& codebook = *snapshot->codebook;
   const FloatMatrix matrix(embeddings, "embeddings", codebook.dim, false, codebook.metric != Metric::cosine);
   Ids own = read_new_ids(ids, matrix.rows());
+  std::vector<Column> attributes = read_columns(columns, matrix.rows());
   try {
-    const Changes changes = without_gil([&] { return self.live.upsert(matrix.data(), std::move(own)); });
+    const Changes changes =
+        without_gil([&] { return self.live.upsert(matrix.data(), std::move(own), std::move(attributes)); });
     return nb::make_tuple(changes.added, changes.replaced);
   } catch (const std::length_error& error) {
     fail(std::string("`embeddings` must fit beside those there are: ") + error.what() + ".");
@@ -448,13 +510,18 @@ void bind_index(nb::module_& m) {
       .def("__hash__",
            [](const Settings& s) { return nb::hash(nb::make_tuple(s.exact, s.leaves, s.rerank, s.stop, s.groups)); });
 
-  nb::class_<PyFilter>(m, "Filter").def_prop_ro("nbytes", &PyFilter::bytes);
+  nb::class_<PyFilter>(m, "Filter")
+      .def_prop_ro("nbytes", [](const PyFilter& self) { return self.filter->bytes(); })
+      .def("__and__", [](const PyFilter& a, const PyFilter& b) { return new_filter(a.filter, b.filter, &both); })
+      .def("__or__", [](const PyFilter& a, const PyFilter& b) { return new_filter(a.filter, b.filter, &either); })
+      .def("__invert__", [](const PyFilter& a) { return new_filter(a.filter, nullptr, nullptr); });
 
   nb::class_<PyIndex>(m, "Index")
       .def_static("build", &build_index, "embeddings"_a, "ids"_a = nb::none(), nb::kw_only(), "metric"_a = "dot",
                   "leaves"_a = nb::none(), "codes"_a = nb::none(), "store"_a = "float32", "tier"_a = nb::none(),
                   "spread"_a = nb::none(), "sample"_a = nb::none(), "iterations"_a = nb::none(), "seed"_a = 0,
-                  "threads"_a = nb::none(), "progress"_a = nb::none(), "codebook"_a.none() = nb::none())
+                  "threads"_a = nb::none(), "progress"_a = nb::none(), "codebook"_a.none() = nb::none(),
+                  "columns"_a = nb::list())
       .def("save", &save_index, "path"_a)
       .def_static("load", &load_index, "path"_a, nb::kw_only(), "mmap"_a = false)
       .def("search", &search_index, "queries"_a, "k"_a = 10, "settings"_a.none() = nb::none(), "exclude"_a = nb::none(),
@@ -468,11 +535,15 @@ void bind_index(nb::module_& m) {
       .def("filter_rows", &filter_rows, "mask"_a)
       .def("rows_of_filter", &rows_of_filter, "filter"_a)
       .def(
-          "count_filter", [](const PyIndex& self, PyFilter& filter) { return filter.of(self.snapshot())->count; },
+          "count_filter",
+          [](const PyIndex& self, const PyFilter& filter) { return filter.filter->of(self.snapshot())->count; },
           "filter"_a)
       .def("find", &find_ids, "ids"_a)
       .def("vectors", &vectors_of_ids, "ids"_a)
-      .def("upsert", &upsert_rows, "embeddings"_a, "ids"_a)
+      .def("upsert", &upsert_rows, "embeddings"_a, "ids"_a, "columns"_a = nb::list())
+      .def("filter_where", &filter_where, "plan"_a)
+      .def("attributes", &attributes_of_ids, "ids"_a)
+      .def_prop_ro("attribute_types", [](const PyIndex& self) { return types_of(*self.snapshot()); })
       .def("delete", &delete_ids, "ids"_a)
       .def("rebalance", &rebalance_index, nb::kw_only(), "leaves"_a = nb::none(), "codes"_a = nb::none(),
            "tier"_a = nb::none(), "spread"_a = nb::none(), "sample"_a = nb::none(), "iterations"_a = nb::none(),

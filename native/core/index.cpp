@@ -175,7 +175,7 @@ std::vector<Part> without_rows(const Snapshot& snapshot, std::span<const std::ui
 }
 
 Index build(const float* embeddings, std::size_t size, std::size_t dim, Ids ids, const BuildOptions& options,
-            const Progress& progress, std::shared_ptr<const Codebook> codebook) {
+            const Progress& progress, std::shared_ptr<const Codebook> codebook, std::vector<Column> columns) {
   const Metric metric = codebook == nullptr ? options.metric : codebook->metric;
   const PreparedRows rows(metric, embeddings, size, dim, options.threads, progress);
   Array<std::uint32_t> cells;
@@ -186,11 +186,13 @@ Index build(const float* embeddings, std::size_t size, std::size_t dim, Ids ids,
   } else {
     cells = codebook->cells_of(rows.data(), size, options.threads, [&](double done) { progress("assign", done); });
   }
-  auto segment = std::make_shared<const Segment>(encode(*codebook, codebook->coded_centroids(), rows.data(), cells,
-                                                        std::move(ids), options.store, options.threads, progress));
+  Segment segment = encode(*codebook, codebook->coded_centroids(), rows.data(), cells, std::move(ids), options.store,
+                           options.threads, progress);
+  segment.columns = std::move(columns);
   Index index;
   index.settings.exact = options.leaves == kAutomatic && size < kFewRows;
-  index.snapshot = std::make_shared<const Snapshot>(std::move(codebook), std::vector<Part>{{std::move(segment)}});
+  index.snapshot = std::make_shared<const Snapshot>(
+      std::move(codebook), std::vector<Part>{{std::make_shared<const Segment>(std::move(segment))}});
   return index;
 }
 

@@ -131,6 +131,7 @@ struct Index {
 // Learns a codebook where none is given, and encodes the rows with it: all options but the store and the threads are
 // then unused.
 Index build(const float* embeddings, std::size_t size, std::size_t dim, Ids ids, const BuildOptions& options,
-            const Progress& progress, std::shared_ptr<const Codebook> codebook = nullptr);
+            const Progress& progress, std::shared_ptr<const Codebook> codebook = nullptr,
+            std::vector<Column> columns = {});
 
 }  // namespace shortlist

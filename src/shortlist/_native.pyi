@@ -66,6 +66,10 @@ class Filter:
     A search after a change of the index brings it up to date.
     """
 
+    def __and__(self, other: Filter) -> Filter: ...
+    def __or__(self, other: Filter) -> Filter: ...
+    def __invert__(self) -> Filter: ...
+
     @property
     def nbytes(self) -> int: ...
 
@@ -140,6 +144,7 @@ class Index:
         threads: int | None = None,
         progress: Callable[[str, float], object] | None = None,
         codebook: Codebook | None = None,
+        columns: list[Any] = ...,
     ) -> Index:
         """Builds the index of `embeddings` (n, d); see `IndexConfig` for the fields.
 
@@ -150,6 +155,7 @@ class Index:
         sample: Rows that k-means trains on; None picks by `leaves`.
         progress: Called with a stage's name and the fraction done of it; what it raises stops the build.
         codebook: To encode with; only `store` and `threads` then count.
+        columns: What `shortlist.index.attributes.as_columns` gives.
 
         Raises:
             ValueError: An argument has a wrong shape or value, NaN or infinity, or duplicate ids.
@@ -213,7 +219,16 @@ class Index:
         Zeros where there is none.
         """
 
-    def upsert(self, embeddings: ArrayLike, ids: IdArray) -> tuple[int, int]:
+    attribute_types: dict[str, str]
+    """The types of the attributes by name: "int64", "float64", "bool", "str", or "list[str]" and so on."""
+
+    def filter_where(self, plan: tuple[Any, ...]) -> Filter:
+        """Allows the rows that meet a condition, as `Condition._plan` gives it."""
+
+    def attributes(self, ids: IdArray) -> tuple[dict[str, list[Any]], NDArray[np.bool_]]:
+        """The values of those ids that are in the index, by attribute; and which ids are."""
+
+    def upsert(self, embeddings: ArrayLike, ids: IdArray, columns: list[Any] = ...) -> tuple[int, int]:
         """Adds rows or replaces those of the same ids; returns how many of each. A failed call changes nothing."""
 
     def delete(self, ids: IdArray) -> int:

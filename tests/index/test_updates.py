@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 
-from shortlist.index import Changes, Filter, Index, IndexConfig, SearchSettings
+from shortlist.index import Changes, Filter, Index, IndexConfig, SearchSettings, col
 
 DIM = 8
 EXACT = SearchSettings(exact=True)
@@ -286,8 +286,10 @@ def test_an_index_holds_what_a_dictionary_would(metric, text, config):
     name = (lambda i: f"id {i}") if text else int
     start = [name(i) for i in range(400)]
     rows = whole_numbers(rng, 400)
-    index = Index.build(rows, start, metric=metric, config=config)
-    model = Catalogue(start, rows)
+    years = rng.integers(0, 8, 400).tolist()
+    index = Index.build(rows, start, metric=metric, config=config, attributes={"year": years})
+    model, year_of = Catalogue(start, rows), dict(zip(start, years, strict=True))
+    kept = index.filter(col("year") >= 4)
     for step in range(STEPS):
         count = int(rng.choice([1, 2, 5, 60, 300], p=[0.3, 0.3, 0.3, 0.08, 0.02]))
         some = [name(i) for i in rng.choice(900, count, replace=False)]
@@ -296,11 +298,14 @@ def test_an_index_holds_what_a_dictionary_would(metric, text, config):
         )
         if action == "upsert":
             new = whole_numbers(rng, count)
-            assert index.upsert(new, some) == model.upsert(some, new)
+            years = [int(year) if year < 8 else None for year in rng.integers(0, 10, count)]
+            assert index.upsert(new, some, {"year": years}) == model.upsert(some, new)
+            year_of.update(zip(some, years, strict=True))
         elif action == "delete":
             assert index.delete(some) == model.delete(some)
         elif action == "bytes":
             index = Index.from_bytes(index.to_bytes())
+            kept = index.filter(col("year") >= 4)
         elif action == "copy":
             index = copy.copy(index)
         else:
@@ -311,6 +316,12 @@ def test_an_index_holds_what_a_dictionary_would(metric, text, config):
         found = index.search(query, 10, settings=EXACT)
         assert found.ids.tolist()[: len(ids)] == ids, step
         assert found.scores.tolist()[: len(ids)] == scores, step
+        late = {one for one in model.of if (year_of[one] or 0) >= 4}
+        ids, scores = model.best(query, 10, metric, late.__contains__)
+        for kind in ({"where": col("year") >= 4}, {"allow": kept}):
+            found = index.search(query, 10, settings=EXACT, **kind)
+            assert found.ids.tolist()[: len(ids)] == ids, step
+            assert found.scores.tolist()[: len(ids)] == scores, step
         if step % 10 == 0:
             assert index.ids.tolist() == list(model.of)
             odd = Filter(index, np.arange(len(index)) % 2 == 1)

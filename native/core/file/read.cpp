@@ -225,6 +225,18 @@ Part read_part(Reader& file, const Codebook& codebook, const float* centroids, s
   return part;
 }
 
+// Whether the columns have names of their own, and the types that those names have in the segments before.
+bool columns_fit(const std::vector<Part>& before, const std::vector<Column>& columns) {
+  for (const Column& column : columns) {
+    if (find_column(columns, column.name) != &column) return false;
+    for (const Part& part : before) {
+      const Column* other = find_column(part.segment->columns, column.name);
+      if (other != nullptr && (other->type != column.type || other->is_list != column.is_list)) return false;
+    }
+  }
+  return true;
+}
+
 std::shared_ptr<const Codebook> codebook_of(const Reader& file) {
   return read_codebook(file, file.array<FileParameters>(SectionKind::parameters, 1)[0]);
 }
@@ -250,7 +262,9 @@ Index index_of(Reader& file, bool map) {
   std::size_t rows = 0;
   for (std::size_t segment = 0; segment < parameters.num_segments; ++segment) {
     file.of_segment(segment);
-    parts.push_back(read_part(file, *codebook, centroids.data(), rows, map));
+    Part part = read_part(file, *codebook, centroids.data(), rows, map);
+    file.require(columns_fit(parts, part.segment->columns), "has columns of one name and several types");
+    parts.push_back(std::move(part));
     rows += parts.back().segment->size;
     file.require(segment == 0 || follows(parts[0].segment->ids, parts.back().segment->ids), "has ids of several kinds");
   }

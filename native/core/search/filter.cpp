@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "index.h"
+#include "search/condition.h"
 
 namespace shortlist {
 namespace {
@@ -80,6 +81,25 @@ Filter filter_of(const Snapshot& snapshot, std::vector<Array<std::uint16_t>> mas
   return filter;
 }
 
+Array<std::uint16_t> masks_meeting(const Condition& condition, const Segment& segment) {
+  const std::vector<std::uint8_t> rows = rows_meeting(condition, segment);
+  return masks_of(segment.codes, [&](std::size_t position) { return rows[segment.row_of[position]] != 0; });
+}
+
+// Combines the masks of filters block by block.
+template <typename Combine>
+Filter combined(const Snapshot& snapshot, const Filter& a, const Filter& b, const Combine& combine) {
+  std::vector<Array<std::uint16_t>> masks;
+  for (std::size_t p = 0; p < snapshot.parts.size(); ++p) {
+    Array<std::uint16_t> own(a.rows[p].size());
+    for (std::size_t block = 0; block < own.size(); ++block) {
+      own[block] = static_cast<std::uint16_t>(combine(a.rows[p][block], b.rows[p][block]));
+    }
+    masks.push_back(std::move(own));
+  }
+  return filter_of(snapshot, std::move(masks));
+}
+
 }  // namespace
 
 std::size_t Filter::bytes() const {
@@ -96,6 +116,38 @@ Filter make_filter(const Snapshot& snapshot, std::span<const std::uint8_t> allow
         segment.codes, [&](std::size_t position) { return allowed[part.first + segment.row_of[position]] != 0; }));
   }
   return filter_of(snapshot, std::move(masks));
+}
+
+Filter make_filter(const Snapshot& snapshot, const Condition& condition) {
+  std::vector<Array<std::uint16_t>> masks;
+  for (const Part& part : snapshot.parts) masks.push_back(masks_meeting(condition, *part.segment));
+  return filter_of(snapshot, std::move(masks));
+}
+
+Filter both(const Snapshot& snapshot, const Filter& a, const Filter& b) {
+  return combined(snapshot, a, b, [](unsigned x, unsigned y) { return x & y; });
+}
+
+Filter either(const Snapshot& snapshot, const Filter& a, const Filter& b) {
+  return combined(snapshot, a, b, [](unsigned x, unsigned y) { return x | y; });
+}
+
+Filter opposite(const Snapshot& snapshot, const Filter& filter) {
+  const Filter every = make_filter(snapshot, Condition{});
+  return combined(snapshot, every, filter, [](unsigned x, unsigned y) { return x & ~y; });
+}
+
+Filter follow(const Filter& filter, const std::vector<std::weak_ptr<const Segment>>& before, const Snapshot& now,
+              const Condition& condition) {
+  std::vector<Array<std::uint16_t>> masks;
+  for (const Part& part : now.parts) {
+    const auto same = std::find_if(before.begin(), before.end(), [&](const std::weak_ptr<const Segment>& other) {
+      return !other.owner_before(part.segment) && !part.segment.owner_before(other);
+    });
+    masks.push_back(same == before.end() ? masks_meeting(condition, *part.segment)
+                                         : filter.rows[static_cast<std::size_t>(same - before.begin())]);
+  }
+  return filter_of(now, std::move(masks));
 }
 
 Filter follow(const Filter& filter, const Snapshot& before, const Snapshot& now) {

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -12,6 +13,8 @@
 
 namespace shortlist {
 
+struct Condition;
+struct Segment;
 struct Snapshot;
 
 // Rows of a snapshot that may be returned, as the scans read them. Leaves and groups without any are never visited.
@@ -33,8 +36,20 @@ struct Filter {
 // Allows the rows for which allowed[row] is not 0 and that are not deleted.
 Filter make_filter(const Snapshot& snapshot, std::span<const std::uint8_t> allowed);
 
+// Allows the rows that meet the condition and are not deleted.
+Filter make_filter(const Snapshot& snapshot, const Condition& condition);
+
 // What a filter of one snapshot allows in a later one: the rows of the same ids.
 Filter follow(const Filter& filter, const Snapshot& before, const Snapshot& now);
+
+// The same of a filter with a condition, which is asked of the segments that are new.
+Filter follow(const Filter& filter, const std::vector<std::weak_ptr<const Segment>>& before, const Snapshot& now,
+              const Condition& condition);
+
+// Rows that both filters of the snapshot allow, one of them, or not this one.
+Filter both(const Snapshot& snapshot, const Filter& a, const Filter& b);
+Filter either(const Snapshot& snapshot, const Filter& a, const Filter& b);
+Filter opposite(const Snapshot& snapshot, const Filter& filter);
 
 // Sets allowed[row] to 1 for the rows that the filter allows, and to 0 for the others.
 void read_filter(const Snapshot& snapshot, const Filter& filter, std::span<std::uint8_t> allowed);

@@ -1,6 +1,7 @@
 """Nearest neighbours in an array of vectors: build, search, tune, save. Needs NumPy only."""
 
 from shortlist.index.codebook import Codebook
+from shortlist.index.conditions import Condition, col
 from shortlist.index.config import IndexConfig, SearchSettings
 from shortlist.index.filters import Filter
 from shortlist.index.index import Index
@@ -12,6 +13,7 @@ __all__ = [
     "MAX_K",
     "Changes",
     "Codebook",
+    "Condition",
     "Filter",
     "Health",
     "Index",
@@ -20,5 +22,6 @@ __all__ = [
     "SearchResult",
     "SearchSettings",
     "Tuning",
+    "col",
     "tune",
 ]

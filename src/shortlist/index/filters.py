@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from itertools import chain
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from shortlist import _native
 from shortlist.embeddings import as_array
 from shortlist.ids import Ids, as_ids, check_kind
+from shortlist.index.conditions import Condition, as_condition
 
 Parts = NDArray[Any] | list[Any]  # one for each query
 
@@ -30,16 +31,20 @@ class Filter:
     candidates are allowed again and again. Copies of the index take it too. It is pickled with its
     index: one pickle of both holds the index once.
 
-    It allows the candidates that it allowed when it was made, by their ids, whatever their rows are
-    by now. One that was deleted is allowed again if it comes back before the filter is next used.
+    After a change of the index, a filter made with a condition asks it of new candidates too. One
+    made with ids or a mask allows the candidates that it allowed when it was made, by their ids.
 
     Args:
         index: The index that will be searched.
-        allow: Ids (those not in the index are ignored), or a boolean mask over its rows, shape
-            (len(index),).
+        allow: Ids (those not in the index are ignored), a boolean mask over its rows, shape
+            (len(index),), or a condition on its attributes.
+
+    Filters of one index combine: `a & b` allows what both allow, `a | b` what one of them does, and
+    `~a` all others.
 
     Raises:
-        ValueError: The ids are of the wrong kind, or the mask has the wrong shape.
+        ValueError: The ids are of the wrong kind, the mask has the wrong shape, or the condition
+            does not fit the attributes.
 
     Example:
         >>> from shortlist.index import Index
@@ -53,9 +58,28 @@ class Filter:
 
     __slots__ = ("__weakref__", "_engine", "_index")
 
-    def __init__(self, index: Searched, allow: Sequence[str] | ArrayLike) -> None:
+    def __init__(self, index: Searched, allow: Sequence[str] | ArrayLike | Condition) -> None:
         self._index = index
         self._engine = allowed_rows(index._engine, allow)
+
+    @classmethod
+    def _of(cls, index: Searched, engine: _native.Filter) -> Filter:
+        made = object.__new__(cls)
+        made._index, made._engine = index, engine
+        return made
+
+    def __and__(self, other: Filter) -> Filter:
+        if not isinstance(other, Filter):
+            return NotImplemented
+        return self._of(self._index, self._engine & other._engine)
+
+    def __or__(self, other: Filter) -> Filter:
+        if not isinstance(other, Filter):
+            return NotImplemented
+        return self._of(self._index, self._engine | other._engine)
+
+    def __invert__(self) -> Filter:
+        return self._of(self._index, ~self._engine)
 
     def __len__(self) -> int:
         """How many candidates of the index are allowed."""
@@ -65,6 +89,7 @@ class Filter:
         return f"Filter({len(self):,} of {len(self._index._engine):,} candidates)"
 
     def __reduce__(self) -> tuple[Any, ...]:
+        # As the candidates that it allows now: a condition is not kept.
         return Filter, (self._index, self._index._engine.rows_of_filter(self._engine))
 
 
@@ -95,20 +120,29 @@ class Restrictions(NamedTuple):
 
 
 def restrictions_of(
-    index: _native.Index, exclude: Any, allow: Any, queries: int | None
+    index: _native.Index,
+    exclude: Any,
+    allow: Any,
+    where: Any,
+    queries: int | None,
+    compiled: Callable[[Condition], _native.Filter],
 ) -> Restrictions:
-    """What `exclude` and `allow` mean to the engine.
+    """What `exclude`, `allow` and `where` mean to the engine.
 
     Args:
         index: The index that is searched.
         exclude: Ids for all queries, or one sequence of ids for each; None for none.
         allow: A `Filter`, ids or a mask for all queries, or one of these for each; None for all.
+        where: A condition for all queries, or one for each; None for none.
         queries: How many queries; None for one of one dimension, which takes ids only.
+        compiled: Makes a filter of a condition, or finds one made before.
 
     Raises:
         ValueError: They are something else, ids of another kind, or for another number of queries.
     """
-    excluded, offsets, allowed, allowed_each = None, None, None, None
+    excluded, offsets = None, None
+    allowed: _native.Filter | None = None
+    allowed_each: list[_native.Filter] | None = None
     if exclude is not None:
         exclude, parts = _divided(exclude, "exclude", queries)
         if parts is None:
@@ -121,6 +155,24 @@ def restrictions_of(
             allowed = allowed_rows(index, allow)
         else:
             allowed_each = [allowed_rows(index, part) for part in parts]
+    if isinstance(where, list | tuple):
+        if len(where) != queries:
+            asked = "one query of shape (d,)" if queries is None else f"the {queries} queries"
+            raise ValueError(
+                f"`where` must be one condition for all queries, or one for each of {asked}, "
+                f"got {len(where)}."
+            )
+        each = [compiled(as_condition(one)) for one in where]
+        before: list[_native.Filter | None] = (
+            list(allowed_each) if allowed_each else [allowed] * len(each)
+        )
+        allowed_each = [a if b is None else a & b for a, b in zip(each, before, strict=True)]
+    elif where is not None:
+        own = compiled(as_condition(where))
+        if allowed_each is not None:
+            allowed_each = [one & own for one in allowed_each]
+        else:
+            allowed = own if allowed is None else allowed & own
     return Restrictions(excluded, offsets, allowed, allowed_each)
 
 
@@ -128,6 +180,8 @@ def allowed_rows(index: _native.Index, allow: Any) -> _native.Filter:
     """What `allow` (a `Filter`, ids or a mask) means to the engine."""
     if isinstance(allow, Filter):
         return allow._engine
+    if isinstance(allow, Condition):
+        return index.filter_where(allow._plan(index.attribute_types))
     if _holds_bools(allow):
         return index.filter_rows(as_array(allow, "allow"))
     ids = _ids(index, allow, "allow")

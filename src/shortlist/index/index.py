@@ -14,10 +14,12 @@ from shortlist import _native
 from shortlist.embeddings import as_embeddings
 from shortlist.html import html_table
 from shortlist.ids import Ids, as_id, as_ids, check_kind, unknown_id
+from shortlist.index.attributes import as_columns
 from shortlist.index.codebook import Codebook
+from shortlist.index.conditions import Condition, as_condition
 from shortlist.index.config import IndexConfig, SearchSettings
 from shortlist.index.files import Saved, read_config
-from shortlist.index.filters import Restrictions, restrictions_of
+from shortlist.index.filters import Filter, Restrictions, allowed_rows, restrictions_of
 from shortlist.index.metrics import check_metric
 from shortlist.index.numbers import as_integer, as_real
 from shortlist.index.results import RangeResult, SearchResult
@@ -26,6 +28,7 @@ from shortlist.index.updates import Updated
 if TYPE_CHECKING:
     from shortlist._native import IdArray, Metric
 
+_KEPT_FILTERS = 64  # of conditions in searches, each n / 8 bytes
 _ARRAY, _FLOAT32 = np.ndarray, np.dtype(np.float32)
 
 
@@ -50,8 +53,9 @@ class Index(Saved, Updated):
         ((2, 3), True)
     """
 
-    __slots__ = ("__weakref__", "_engine", "_search")
+    __slots__ = ("__weakref__", "_engine", "_filters", "_search")
     _engine: _native.Index
+    _filters: dict[str, _native.Filter]  # of the conditions of late searches
     _search: Callable[..., SearchResult]
 
     def __init__(self) -> None:
@@ -63,6 +67,7 @@ class Index(Saved, Updated):
         index = object.__new__(cls)
         index._engine = native
         index._search = native.search
+        index._filters = {}
         return index
 
     @classmethod
@@ -77,6 +82,7 @@ class Index(Saved, Updated):
         threads: int | None = None,
         progress: Callable[[str, float], object] | None = None,
         codebook: Codebook | None = None,
+        attributes: Any = None,
     ) -> Self:
         """Builds the index of `embeddings`.
 
@@ -98,6 +104,10 @@ class Index(Saved, Updated):
             codebook: What `Codebook.learn` learnt, or that of another index: rows then score as
                 they do there. The config says only `store` and `exact`, and the seed is not used.
                 None learns one from the embeddings.
+            attributes: What searches can ask of candidates by `where`: a mapping of names to
+                columns, or a frame, with one value, or a list of values, for each candidate. All
+                values of one are whole numbers of 64 bits, real numbers, booleans or text. None and
+                NaN are missing values, dates become their ISO text.
 
         Raises:
             ValueError: An argument has the wrong shape or value; embeddings with NaN or infinity,
@@ -117,14 +127,16 @@ class Index(Saved, Updated):
         exact = fields.pop("exact")
         if codebook is not None:
             _check_codebook(codebook, metric, fields)
+        rows = as_embeddings(embeddings)
         native = _native.Index.build(
-            as_embeddings(embeddings),
+            rows,
             None if ids is None else as_ids(ids),
             metric="dot" if metric is None else check_metric(metric),
             codebook=None if codebook is None else codebook._engine,
             seed=as_integer(seed, "seed", 0, 2**64 - 1),
             threads=threads,
             progress=progress,
+            columns=as_columns(attributes, len(rows) if rows.ndim else 0, {}),
             **fields,
         )
         if exact:
@@ -140,6 +152,7 @@ class Index(Saved, Updated):
         settings: SearchSettings | None = None,
         exclude: Any = None,
         allow: Any = None,
+        where: Any = None,
         threads: int | None = None,
     ) -> SearchResult:
         """The best `k` candidates of each query.
@@ -154,11 +167,14 @@ class Index(Saved, Updated):
             allow: The only candidates to return: ids, a boolean mask over rows, or a `Filter`, for
                 all queries, or a sequence with one of these for each query. Ids that are not in the
                 index are ignored.
+            where: A condition on attributes that candidates must meet, such as
+                `(col("year") >= 1990) & col("genres").contains("drama")`, or its JSON form; one for
+                all queries, or a list with one for each query. See `shortlist.index.col`.
             threads: None uses one thread for one query and all cores for more. The results do not
                 depend on it.
 
         Returns:
-            `SearchResult(scores, ids, rows)`. Both `exclude` and `allow` are exact: an excluded
+            `SearchResult(scores, ids, rows)`. `exclude`, `allow` and `where` are exact: an excluded
             candidate never comes back, and k results come back whenever k are allowed.
 
         Raises:
@@ -175,9 +191,9 @@ class Index(Saved, Updated):
         if k is None:
             raise ValueError("`k` must be an integer, got None.")
         chosen = None if settings is None else _engine_settings(settings)
-        if exclude is None and allow is None:
+        if exclude is None and allow is None and where is None:
             return self._search(queries, k, chosen, None, None, None, threads)
-        restrictions = restrictions_of(self._engine, exclude, allow, _number_of(queries))
+        restrictions = self._restrictions(exclude, allow, where, queries)
 
         def search(some: NDArray[Any], of: Restrictions) -> SearchResult:
             return self._search(some, k, chosen, of.exclude, of.offsets, of.allow, threads)
@@ -194,6 +210,7 @@ class Index(Saved, Updated):
         *,
         exclude: Any = None,
         allow: Any = None,
+        where: Any = None,
         threads: int | None = None,
     ) -> RangeResult:
         """Every candidate that scores at least `min_score`, exactly.
@@ -204,6 +221,7 @@ class Index(Saved, Updated):
                 distance r have `min_score=-r**2`.
             exclude: As for `search`.
             allow: As for `search`.
+            where: As for `search`.
             threads: As for `search`.
 
         Returns:
@@ -219,7 +237,7 @@ class Index(Saved, Updated):
             (['a', 'b', 'a', 'c'], [0, 1, 4])
         """
         queries = as_embeddings(queries, "queries")
-        restrictions = restrictions_of(self._engine, exclude, allow, _number_of(queries))
+        restrictions = self._restrictions(exclude, allow, where, queries)
         least = as_real(min_score, "min_score")
 
         def search(some: NDArray[Any], of: Restrictions) -> RangeResult:
@@ -237,6 +255,81 @@ class Index(Saved, Updated):
         lengths = [len(result.rows) for result in results]
         offsets = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
         return RangeResult(scores, ids, rows, offsets)
+
+    def filter(self, where: Any) -> Filter:
+        """The candidates that meet a condition, prepared for many searches.
+
+        Args:
+            where: A condition on attributes, or its JSON form.
+
+        Returns:
+            A `Filter`, for `allow` in searches. Filters combine by `&`, `|` and `~`.
+
+        Raises:
+            ValueError: An attribute is unknown, or of another type than what it is compared with.
+
+        Example:
+            >>> from shortlist.index import col
+            >>> films = [[1, 0], [0, 1], [1, 1]]
+            >>> index = Index.build(films, attributes={"year": [1979, 1988, None]})
+            >>> old = index.filter(col("year") < 1985)
+            >>> len(old), len(~old)
+            (1, 2)
+            >>> index.search([1, 0], 3, where=col("year") >= 1970).ids.tolist()
+            [0, 1, -1]
+        """
+        return Filter(self, as_condition(where))
+
+    def _restrictions(
+        self, exclude: Any, allow: Any, where: Any, queries: NDArray[Any]
+    ) -> Restrictions:
+        number = len(queries) if queries.ndim == 2 else None
+        return restrictions_of(self._engine, exclude, allow, where, number, self._compiled)
+
+    def _compiled(self, where: Condition) -> _native.Filter:
+        """A filter of the condition: that of an earlier search, if it was not long ago."""
+        key = repr(where)
+        try:
+            found = self._filters.pop(key)
+        except KeyError:
+            found = allowed_rows(self._engine, where)
+        self._filters[key] = found  # the last one used is the last to go
+        while len(self._filters) > _KEPT_FILTERS:
+            try:
+                del self._filters[next(iter(self._filters))]
+            except (KeyError, RuntimeError, StopIteration):  # another thread was faster
+                break
+        return found
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """The attributes by name, with their types.
+
+        A type is "int64", "float64", "bool" or "str", or a list of them, such as "list[str]".
+        """
+        return self._engine.attribute_types
+
+    def attributes_of(self, ids: Any) -> dict[str, list[Any]]:
+        """The attributes of some candidates.
+
+        Args:
+            ids: Ids in the index.
+
+        Returns:
+            For each attribute a list with the value of each candidate; None where it is missing.
+
+        Raises:
+            ValueError: An id is not in the index.
+
+        Example:
+            >>> index = Index.build([[1, 0], [0, 1]], ["a", "b"], attributes={"year": [1979, None]})
+            >>> index.attributes_of(["b", "a"])
+            {'year': [None, 1979]}
+        """
+        given = self._given(ids)
+        values, there = self._engine.attributes(given)
+        self._require_known(given, there)
+        return values
 
     @property
     def metric(self) -> Metric:
@@ -343,11 +436,13 @@ class Index(Saved, Updated):
         """
         given = self._given(ids)
         vectors, rows = self._engine.vectors(given)
-        unknown = np.flatnonzero(rows < 0)
-        if unknown.size:
-            known = unknown_id("candidate", given[unknown[0]], self.ids)
-            raise ValueError(f"`ids` must be in the index: {known}.")
+        self._require_known(given, rows >= 0)
         return vectors
+
+    def _require_known(self, ids: Ids, there: NDArray[np.bool_]) -> None:
+        if not there.all():
+            known = unknown_id("candidate", ids[np.argmin(there)], self.ids)
+            raise ValueError(f"`ids` must be in the index: {known}.")
 
     def _given(self, ids: Any) -> Ids:
         given = as_ids(ids)
@@ -371,10 +466,6 @@ class Index(Saved, Updated):
         return html_table(
             repr(self), [], ((name.replace("_", " "), value) for name, value in facts.items())
         )
-
-
-def _number_of(queries: NDArray[Any]) -> int | None:
-    return len(queries) if queries.ndim == 2 else None
 
 
 def _check_codebook(codebook: Codebook, metric: object, config: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from shortlist.embeddings import as_embeddings
 from shortlist.ids import as_ids, check_kind
+from shortlist.index.attributes import as_columns
 from shortlist.index.files import read_config
 from shortlist.index.numbers import as_integer
 
@@ -65,7 +66,7 @@ class Updated:
     __slots__ = ()
     _engine: _native.Index
 
-    def upsert(self, embeddings: ArrayLike, ids: Any) -> Changes:
+    def upsert(self, embeddings: ArrayLike, ids: Any, attributes: Any = None) -> Changes:
         """Adds candidates, and replaces those whose ids are in the index.
 
         Searches that begin when it has returned find them. A search that runs meanwhile, in another
@@ -78,9 +79,12 @@ class Updated:
         Args:
             embeddings: Shape (n, d), as for `build`.
             ids: One for each, of the kind that the index has, no two alike.
+            attributes: As for `build`. Those of replaced candidates are replaced too: an attribute
+                that is not given is missing from then on.
 
         Raises:
-            ValueError: An argument has the wrong shape or value; ids of the other kind, or twice.
+            ValueError: An argument has the wrong shape or value; ids of the other kind, or twice;
+                attributes of another type than the index has.
 
         Example:
             >>> from shortlist.index import Index
@@ -93,7 +97,9 @@ class Updated:
         given = as_embeddings(embeddings)
         own = as_ids(ids)
         check_kind(own, self._engine.ids_are_text, "ids", "this index")
-        return Changes(*self._engine.upsert(given, own))
+        rows = len(given) if given.ndim else 0
+        columns = as_columns(attributes, rows, self._engine.attribute_types)
+        return Changes(*self._engine.upsert(given, own, columns))
 
     def delete(self, ids: Any) -> int:
         """Deletes candidates. No search that begins when it has returned finds them.
