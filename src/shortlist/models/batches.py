@@ -149,7 +149,7 @@ class PairBatches(Batches):
         self._width = 1 if histories is None else _longest(histories, MAX_HISTORY)
         self._moments = moments or {}
         uniform, before = further if seed is not None else (0, 0)
-        self._uniform, self._before = uniform, max(min(before, self._length - batch_size), 0)
+        self._uniform, self._before = uniform, max(min(before, self.size - batch_size), 0)
 
     def batch(self, rows: dict[str, npt.NDArray[Any]], at: int) -> dict[str, Any]:
         """Returns these interactions, and further negatives of all of them."""
@@ -181,7 +181,7 @@ class PairBatches(Batches):
             end = at * self._batch_size
             start = end - self._before
             if start < 0:  # The order is a circle: before its first comes its last.
-                around = self._length + start, self._length + min(end, 0)
+                around = self.size + start, self.size + min(end, 0)
                 drawn.append(self._shuffled.read(*around)["candidate"])
             if end > 0:
                 drawn.append(self._shuffled.read(max(start, 0), end)["candidate"])
