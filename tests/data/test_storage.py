@@ -53,12 +53,13 @@ def test_passes_in_blocks_equal_those_of_numpy() -> None:
 
 
 @pytest.mark.usefixtures("on_disk")
-def test_rows_of_a_group_stand_together_in_the_order_they_had() -> None:
+def test_rows_of_a_group_stand_together_in_the_order_they_had(monkeypatch) -> None:
+    monkeypatch.setattr("shortlist.data.storage.BLOCK", 1_000)
     rng = np.random.default_rng(0)
-    groups = rng.integers(0, 4, 60).astype(np.uint8)
-    values, letters = rng.integers(0, 99, 60), rng.random(60).astype(np.float32)
+    groups = rng.integers(0, 4, 2_500).astype(np.uint8)
+    values, letters = rng.integers(0, 99, 2_500), rng.random(2_500).astype(np.float32)
     (sorted_values, sorted_letters), starts = grouped([values, letters], groups, 5)
     order = np.argsort(groups, kind="stable")
     assert np.array_equal(sorted_values, values[order])
     assert np.array_equal(sorted_letters, letters[order])
-    assert starts.tolist() == [*np.searchsorted(groups[order], range(5)).tolist(), 60]
+    assert starts.tolist() == [*np.searchsorted(groups[order], range(5)).tolist(), 2_500]

@@ -59,69 +59,98 @@ def read_parts(
     if duplicates not in ("keep", "merge", "error"):
         raise DataError(f"`duplicates` must be 'keep', 'merge' or 'error', got {duplicates!r}.")
     names = {ours: str(theirs) for ours, theirs in (columns or {}).items()}
-    taken: dict[str, str] = {}
-    about: dict[str, tuple[Any, Source, str]] = {}
-    features: dict[str, pl.Series] = {}
-    ids = {"user_id": GrowingIds(), "item_id": GrowingIds()}
-    values: dict[str, Growing] = {}
-    times = Times(time_unit)
-    source = begun = Source("the table")
+    given = {"user_id": users, "item_id": items}
+    reading = _Reading(names, given, Times(time_unit), text_ids, separator, encoding)
+    source = Source("the table")
     for table, source in parts:
+        reading.append(table, source)
+    return _duplicates(reading.whole(source), source, duplicates)
+
+
+class _Reading:
+    """Columns and tables of features as they are after the parts that were read."""
+
+    def __init__(
+        self,
+        names: Mapping[str, str],
+        about: Mapping[str, Any],
+        times: Times,
+        text_ids: bool,
+        separator: str | None,
+        encoding: str | None,
+    ) -> None:
+        self._names = names
+        self._given = about  # users and items, as they were given
+        self._times = times
+        self._text_ids = text_ids
+        self._separator, self._encoding = separator, encoding
+        self._taken: dict[str, str] = {}
+        self._begun = Source("")
+        self._ids = {"user_id": GrowingIds(), "item_id": GrowingIds()}
+        self._values: dict[str, Growing] = {}
+        self._about: dict[str, tuple[Any, Source, str, pl.Series]] = {}
+
+    def append(self, table: Any, source: Source) -> None:
+        """Read the next part."""
         table, given = _with_names(table, source)
-        here = _taken(names, given, source)
-        if not taken:
-            taken, begun = here, source
-        for ours in {**taken, **here}:
-            if ours not in here:
-                raise DataError(
-                    f"{source.name} has no column {taken[ours]!r}, and {begun.name} has."
-                )
-            if ours not in taken:
-                raise DataError(
-                    f"{begun.name} has no column {here[ours]!r}, and {source.name} has."
-                )
+        self._check_columns(_taken(self._names, given, source), source)
         if isinstance(table, Files):
-            table = table.read(list(taken.values()))
-        if not source.typed and table.schema[taken["user_id"]] == pl.String:
-            _check_header(table, taken["user_id"], taken["item_id"], source)
-        if not len(table[taken["user_id"]]):
-            continue
-        for ours, theirs in taken.items():
-            if ours in ids:
-                continue
-            series = as_series(table[theirs], theirs, source)
-            if ours == "timestamp":
-                series = times.read(series, source)
-            else:
-                series = number_column(series, source, minimum=0 if ours == "weight" else None)
-            growing = values.setdefault(ours, Growing(series.to_numpy().dtype))
-            growing.append(series.to_numpy())
-        for key, other in (("user_id", users), ("item_id", items)):
-            columns_of_ids = [(table[taken[key]], taken[key], source)]
-            if key not in features and other is not None:
-                argument = f"{key[:-3]}s"
-                about[key] = _opened(other, key, names, argument, separator, encoding)
-                columns_of_ids.append((about[key][0][about[key][2]], about[key][2], about[key][1]))
-            series, *rest = id_columns(columns_of_ids, text_ids=text_ids)
-            if rest:
-                features[key] = rest[0]
-            ids[key].append(series)
-    user, item = ids["user_id"].whole(), ids["item_id"].whole()
-    if not len(user):
-        raise DataError(f"there are no rows in {source.name}.")
-    known = {
-        key: _features(*about[key], features[key], key, column)
-        for key, column in (("user_id", user), ("item_id", item))
-        if key in features
-    }
-    tables = Tables(
-        user,
-        item,
-        {name: growing.whole() for name, growing in values.items()},
-        known.get("user_id"),
-        known.get("item_id"),
-    )
-    return _duplicates(tables, source, duplicates)
+            table = table.read(list(self._taken.values()))
+        user, item = self._taken["user_id"], self._taken["item_id"]
+        if not source.typed and table.schema[user] == pl.String:
+            _check_header(table, user, item, source)
+        if not len(table[user]):
+            return
+        for ours, theirs in self._taken.items():
+            if ours in VALUES:
+                series = as_series(table[theirs], theirs, source)
+                if ours == "timestamp":
+                    series = self._times.read(series, source)
+                else:
+                    series = number_column(series, source, minimum=0 if ours == "weight" else None)
+                array = series.to_numpy()
+                self._values.setdefault(ours, Growing(array.dtype)).append(array)
+        for key, growing in self._ids.items():
+            columns = [(table[self._taken[key]], self._taken[key], source)]
+            if self._given[key] is None or key in self._about:
+                (ids,) = id_columns(columns, text_ids=self._text_ids)
+            else:  # the first part decides with the table of features what ids are
+                opened = _opened(
+                    self._given[key],
+                    key,
+                    self._names,
+                    f"{key[:-3]}s",
+                    self._separator,
+                    self._encoding,
+                )
+                features, theirs_source, theirs = opened
+                columns.append((features[theirs], theirs, theirs_source))
+                ids, of_features = id_columns(columns, text_ids=self._text_ids)
+                self._about[key] = (*opened, of_features)
+            growing.append(ids)
+
+    def whole(self, source: Source) -> Tables:
+        """Return all that was read; `source` is where the last part came from."""
+        user, item = self._ids["user_id"].whole(), self._ids["item_id"].whole()
+        if not len(user):
+            raise DataError(f"there are no rows in {source.name}.")
+        features = {
+            key: _features(*self._about[key], key, column)
+            for key, column in (("user_id", user), ("item_id", item))
+            if key in self._about
+        }
+        values = {name: growing.whole() for name, growing in self._values.items()}
+        return Tables(user, item, values, features.get("user_id"), features.get("item_id"))
+
+    def _check_columns(self, here: dict[str, str], source: Source) -> None:
+        """Refuse a part that has fewer or more of our columns than the first."""
+        if not self._taken:
+            self._taken, self._begun = here, source
+        for ours in {**self._taken, **here}:
+            if ours not in here:
+                raise _missing(source, self._taken[ours], self._begun)
+            if ours not in self._taken:
+                raise _missing(self._begun, here[ours], source)
 
 
 def _missing(source: Source, column: str, other: Source) -> DataError:
