@@ -138,6 +138,8 @@ def test_the_commands_of_a_page_exist(page: Path) -> None:
         if program == "shortlist":
             known = COMMANDS.get(words[1])
             assert known is not None, f"{where}: no such command"
+            if hasattr(known, "commands"):  # of a group
+                known = known.commands[words[2]]
             options = {name for option in known.params for name in option.opts}
             for word in words[2:]:
                 assert not word.startswith("-") or word in options, f"{where}: no option {word}"
@@ -261,7 +263,7 @@ def test_the_service_of_a_page_starts_and_ends(command: str, bundle: Path, tmp_p
 
 @pytest.fixture(scope="module")
 def service(bundle: Path) -> Iterator[str]:
-    with served(["shortlist", "serve", "my-model"], bundle.parent) as address:
+    with served(["shortlist", "serve", "my-model", "--live", "my-model"], bundle.parent) as address:
         yield address
 
 

@@ -110,6 +110,8 @@ def test_a_room_without_its_packages_names_its_extra(room: str, hidden: str, ext
         (["inspect", "out"], "msgspec", "bundle"),
         (["verify", "out"], "msgspec", "bundle"),
         (["serve", "out"], "uvicorn", "serve"),
+        (["items", "list", "out"], "onnxruntime", "bundle"),
+        (["events", "add", "out", "{}"], "msgspec", "bundle"),
         (["report", "out"], "jinja2", "report"),
     ],
 )

@@ -63,9 +63,12 @@ def test_similar_items_are_ordered_by_cosine(served: Running, parts: Parts):
 
 def test_items_and_users_are_found_and_described(served: Running):
     _, found = served.json("/api/v1/items?prefix=FILM&limit=2")
-    assert found == {"items": [{"id": "f0", "title": "Film 0"}, {"id": "f1", "title": "Film 1"}]}
+    assert found == {
+        "items": [{"id": "f0", "title": "Film 0"}, {"id": "f1", "title": "Film 1"}],
+        "total": 8,
+    }
     _, found = served.json("/api/v1/items?prefix=5")
-    assert found == {"items": [{"id": "f5", "title": "Film 5"}]}
+    assert found == {"items": [{"id": "f5", "title": "Film 5"}], "total": 8}
     _, found = served.json("/api/v1/items?prefix=f7")
     assert _ids(found) == ["f7"]
     _, item = served.json("/api/v1/items/f3")
@@ -145,7 +148,7 @@ def test_of_repeated_keys_the_last_counts(served: Running):
 @pytest.mark.parametrize(
     ("method", "path", "status", "allow"),
     [
-        ("POST", "/api/v1/items", 405, {"GET", "HEAD", "OPTIONS"}),
+        ("POST", "/api/v1/users", 405, {"GET", "HEAD", "OPTIONS"}),
         ("DELETE", "/api/v1/users/u0", 405, {"GET", "HEAD", "OPTIONS"}),
         ("PUT", "/api/v1/recommend", 405, {"POST", "OPTIONS"}),
         ("GET", "/api/v1/recommend", 405, {"POST", "OPTIONS"}),

@@ -18,6 +18,7 @@ from shortlist.cli.demo import demo
 from shortlist.cli.doctor import doctor
 from shortlist.cli.evaluate import evaluate
 from shortlist.cli.inspect import inspect
+from shortlist.cli.live import events, items
 from shortlist.cli.recommend import recommend
 from shortlist.cli.report import report
 from shortlist.cli.serve import serve
@@ -65,6 +66,8 @@ for needed, command in (
 ):
     app.command()(_needing(needed, command))
 app.command()(doctor)
+app.add_typer(items, name="items")
+app.add_typer(events, name="events")
 
 
 def _version(shown: bool) -> None:

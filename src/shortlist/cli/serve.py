@@ -19,6 +19,19 @@ def serve(
         list[str] | None,
         typer.Option(envvar="SHORTLIST_KEY", help="A key that clients must send; may be repeated."),
     ] = None,
+    read_key: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="SHORTLIST_READ_KEY", help="A key that may read, and change nothing; repeatable."
+        ),
+    ] = None,
+    live: Annotated[
+        str | None,
+        typer.Option(
+            help="Take changes, and keep them here: a SQLite file, a bundle (a file beside it), or "
+            "postgresql://…"
+        ),
+    ] = None,
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Allow a public address without a key.")
     ] = False,
@@ -37,7 +50,13 @@ def serve(
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     try:
         settings = ServiceSettings(
-            name=name, host=host, port=port, keys=tuple(key or ()), insecure=insecure
+            name=name,
+            host=host,
+            port=port,
+            keys=tuple(key or ()),
+            read_keys=tuple(read_key or ()),
+            live=live,
+            insecure=insecure,
         )
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--name") from None

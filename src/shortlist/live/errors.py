@@ -1,7 +1,7 @@
 """What can go wrong with a live state."""
 
 
-class LiveStateError(RuntimeError):
+class LiveStateError(ValueError):
     """The state cannot be opened, read or written; what was acknowledged before is still there."""
 
 

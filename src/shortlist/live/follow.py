@@ -3,6 +3,7 @@
 import copy
 import logging
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -52,6 +53,7 @@ class Follower:
     Attributes:
         current: What answers now.
         refused: Items of the log that could not be placed, and why; they are as before.
+        lag_seconds: From the append of the latest change to its application here.
 
     Raises:
         LiveStateError: The state cannot be read, is of another kind of ids, or was shortened
@@ -62,6 +64,7 @@ class Follower:
         self.bundle = bundle
         self.state = state
         self.refused: dict[int | str, str] = {}
+        self.lag_seconds = 0.0
         self._saved = copy.copy(bundle.index)
         self._index = copy.copy(bundle.index)
         self._learnt = _learnt(bundle.run, state)
@@ -233,6 +236,7 @@ class Follower:
             entries[-1].sequence,
             events,
         )
+        self.lag_seconds = max(0.0, time.time() - entries[-1].time / 1000)
 
     def _check_kinds(self, entries: Sequence[LogEntry]) -> None:
         text = self.bundle.items.text

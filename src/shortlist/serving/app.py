@@ -8,13 +8,14 @@ from importlib import metadata as packages
 from importlib import resources
 from typing import Any
 
-from litestar import Litestar, MediaType, Request, Response, get
+from litestar import Litestar, MediaType, Request, Response, Router, get
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException, SerializationException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
-from shortlist.serving import kserve, rest, tensorflow_serving
+from shortlist.live import LiveState
+from shortlist.serving import kserve, live, rest, tensorflow_serving
 from shortlist.serving.answers import Service
 from shortlist.serving.errors import NO_BODY, RequestError
 from shortlist.serving.gate import Gate
@@ -34,7 +35,7 @@ _PAGE_TYPES = {
 
 
 @get(["/livez", "/v2/health/live"], include_in_schema=False)
-async def live() -> dict[str, Any]:
+async def alive() -> dict[str, Any]:
     """Whether the process answers at all."""
     return {"live": True}
 
@@ -92,10 +93,19 @@ def create_app(service: Service) -> Gate:
             yield
         finally:
             watcher.cancel()
+            service.repository.close()
             service.workers.close()
 
     app = Litestar(
-        [live, ready, metrics, page, rest.router, tensorflow_serving.router, kserve.router],
+        [
+            alive,
+            ready,
+            metrics,
+            page,
+            Router("/api/v1", route_handlers=[*rest.handlers, *live.handlers], tags=["Shortlist"]),
+            tensorflow_serving.router,
+            kserve.router,
+        ],
         lifespan=[lifespan],
         state=State({"service": service}),
         openapi_config=OpenAPIConfig(
@@ -120,11 +130,15 @@ def create_app(service: Service) -> Gate:
 
 
 def create_service(settings: ServiceSettings, repository_path: Any) -> Service:
-    """Put together what an application works with; no model is loaded yet."""
+    """Put together what an application works with; no model is loaded yet.
+
+    Raises:
+        LiveStateError: The live state cannot be opened.
+    """
     metrics = Metrics()
-    return Service(
-        settings, metrics, Repository(repository_path, metrics), Workers(settings.limits, metrics)
-    )
+    state = None if settings.live is None else LiveState.open(settings.live)
+    repository = Repository(repository_path, metrics, state)
+    return Service(settings, metrics, repository, Workers(settings.limits, metrics))
 
 
 def _request_error(_: Request[Any, Any, Any], error: RequestError) -> Response[bytes]:
@@ -146,16 +160,20 @@ def _http_error(request: Request[Any, Any, Any], error: HTTPException) -> Respon
     elif isinstance(error.__cause__, SerializationException):
         message = f"The body is not what this takes: {message}."
     extra = getattr(error, "extra", None)
-    if isinstance(extra, list) and any(e.get("key") == "data" for e in extra):
+    if isinstance(extra, list) and any(e.get("message") == "'data'" for e in extra):
         message = NO_BODY
     elif isinstance(extra, list):
         message = "; ".join(
-            f"{e.get('key', 'body')}: {e.get('message', '')}" for e in extra if isinstance(e, dict)
+            f"{_named(e.get('key'))}: {e.get('message', '')}" for e in extra if isinstance(e, dict)
         )
     response = _request_error(request, RequestError(error.status_code, message or "Bad request."))
     for name, value in fields.items():
         response.set_header(name, value)
     return response
+
+
+def _named(key: object) -> object:
+    return "body" if key in (None, "data") else key
 
 
 def _too_deep(request: Request[Any, Any, Any], _: Exception) -> Response[bytes]:

@@ -41,6 +41,15 @@ QUERY_ERRORS = {
 }
 
 
+CHANGE_ERRORS = {
+    **QUERY_ERRORS,
+    403: _described("The key may read, and not write."),
+    404: _described("There is no live state to keep a change in."),
+    409: _described("The idempotency key came before, with another request."),
+    503: _described("No model is loaded yet, or the live state failed: try again."),
+}
+
+
 class RequestError(Exception):
     """A request that cannot be answered.
 

@@ -41,6 +41,7 @@ _SECURITY_HEADERS = (
     ),
 )
 
+WRITES = frozenset({"/api/v1/items", "/api/v1/events"})  # what a POST to them changes
 GUARD = "shortlist.guard"  # where the state of a scope has the guard of its connection
 _DISCARDED = 8  # times the limit on a body: so much more is read, and kept nowhere
 
@@ -63,6 +64,7 @@ class Gate:
         self._direct = direct
         self._limits = settings.limits
         self._keys = tuple(key.encode() for key in settings.keys)
+        self._read_keys = tuple(key.encode() for key in settings.read_keys)
         self._metrics = metrics
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -92,8 +94,10 @@ class Gate:
         try:
             headers = dict(scope["headers"])
             body = await self._admit(scope, headers, receive, start)
-            if head_only or scope["method"] == "GET":
-                scope = with_id_in_one_part({**scope, "method": "GET"})
+            if head_only:
+                scope = {**scope, "method": "GET"}
+            if scope["method"] in ("GET", "DELETE"):
+                scope = with_id_in_one_part(scope)
             direct = self._direct.get(scope["path"])
             if direct and scope["method"] == "POST":
                 await _send_json(counted_send, 200, await _guarded(direct, body))
@@ -114,8 +118,8 @@ class Gate:
         path = scope["path"]
         if path in OPEN_PATHS or path.startswith("/page/"):
             return b""
-        if self._keys:
-            self._check_key(headers)
+        if self._keys or self._read_keys:
+            self._check_key(headers, _writes(scope))
         if scope["method"] != "POST":
             return b""
         self._check_load(start)
@@ -127,11 +131,14 @@ class Gate:
         scope["headers"] = [item for item in scope["headers"] if item[0] != b"content-encoding"]
         return _decompressed(body, encoding, self._limits.body_bytes)
 
-    def _check_key(self, headers: Mapping[bytes, bytes]) -> None:
+    def _check_key(self, headers: Mapping[bytes, bytes], writes: bool) -> None:
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
         given = token.strip() if scheme.lower() == b"bearer" else headers.get(b"api-key", b"")
         matches = [hmac.compare_digest(given, key) for key in self._keys]
-        if not any(matches):
+        reads = [hmac.compare_digest(given, key) for key in self._read_keys]
+        if writes and any(reads) and not any(matches):
+            raise RequestError(403, "This key may read, and not write.")
+        if not any(matches) and not any(reads):
             raise RequestError(
                 401, "A key is needed: send `Authorization: Bearer KEY` or `api-key: KEY`."
             )
@@ -172,6 +179,12 @@ class Gate:
         if received > limit:
             raise _too_large(limit)
         return bytes(body)
+
+
+def _writes(scope: Mapping[str, Any]) -> bool:
+    return scope["method"] == "DELETE" or (
+        scope["method"] == "POST" and scope["path"].rstrip("/") in WRITES
+    )
 
 
 def refusal(limits: Limits) -> bytes:

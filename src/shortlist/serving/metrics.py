@@ -14,12 +14,15 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from shortlist.live import Follower
+
 _BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 _STAGES = ("wait", "embed", "search")
 _ROUTES = (
     "/api/v1/recommend",
     "/api/v1/similar",
     "/api/v1/items",
+    "/api/v1/events",
     "/api/v1/users",
     "/api/v1/model",
 )
@@ -57,6 +60,7 @@ class Metrics:
         closed: Connections closed because the client was too slow.
         shed: Requests refused with 429, by why: queue or deadline.
         stages: Time in each stage of a request: wait, embed, search.
+        follower: What applies changes, if anything may change.
     """
 
     def __init__(self) -> None:
@@ -65,6 +69,7 @@ class Metrics:
         self.queued = 0
         self.closed = 0
         self.shed: Counts[str] = Counts()
+        self.follower: Follower | None = None
         self.stages = {name: Times() for name in _STAGES}
         self._answers: Counts[tuple[str, int]] = Counts()
         self._seconds: dict[str, Times] = {}
@@ -132,6 +137,29 @@ class Metrics:
         )
         yield GaugeMetricFamily("shortlist_in_flight", "Requests being answered.", self.in_flight)
         yield GaugeMetricFamily("shortlist_queued", "Requests waiting for a worker.", self.queued)
+        if self.follower is not None:
+            yield from _of_live(self.follower)
+
+
+def _of_live(follower: Follower) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "shortlist_live_position",
+        "The place in the log of changes up to which they are applied.",
+        follower.position,
+    )
+    yield GaugeMetricFamily(
+        "shortlist_live_lag_seconds",
+        "From the append of the latest change to its application here.",
+        follower.lag_seconds,
+    )
+    yield GaugeMetricFamily(
+        "shortlist_live_refused_items",
+        "Items of the log that could not be placed.",
+        len(follower.refused),
+    )
+    yield GaugeMetricFamily(
+        "shortlist_live_candidates", "Candidates there are now.", len(follower.current.items)
+    )
 
 
 class _Requests(Collector):

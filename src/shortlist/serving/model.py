@@ -1,6 +1,7 @@
 """One loaded version of a model, answering queries."""
 
 import asyncio
+import copy
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,9 @@ import numpy as np
 import polars as pl
 
 from shortlist.bundle import Bundle, BundleError
+from shortlist.bundle.answering import Answering
 from shortlist.ids import Ids, parse_id, unknown_id
+from shortlist.live import Follower, LiveState
 from shortlist.serving.errors import RequestError
 from shortlist.serving.metrics import Metrics
 from shortlist.serving.settings import Limits
@@ -31,21 +34,43 @@ class ServedModel:
     Args:
         bundle: The bundle.
         version: Its number.
+        state: What changed since, if anything may.
+
+    Attributes:
+        bundle: What answers; `now` gives it with the changes until now.
+        saved: The bundle as it was saved.
+        follower: What applies the changes.
     """
 
-    def __init__(self, bundle: Bundle, version: int) -> None:
-        self.bundle = bundle
+    def __init__(self, bundle: Bundle, version: int, state: LiveState | None = None) -> None:
+        self.saved = bundle
+        self.bundle: Answering = bundle
         self.version = version
         self.query_seconds = self._warm_up()
+        self.follower = None if state is None else Follower(bundle, state)
 
     @classmethod
-    def load(cls, folder: Path, version: int) -> "ServedModel":
-        """Load a version and let it answer a few queries to itself.
+    def load(cls, folder: Path, version: int, state: LiveState | None = None) -> "ServedModel":
+        """Load a version, let it answer a few queries to itself, and apply the changes there are.
 
         Raises:
             BundleError: The bundle is bad, or cannot answer.
+            LiveStateError: The live state fails, or does not belong to this bundle.
         """
-        return cls(Bundle.load(folder, mmap=True), version)
+        return cls(Bundle.load(folder, mmap=True), version, state)
+
+    def now(self) -> "ServedModel":
+        """Return the model with all changes until now, for one request: it changes no more."""
+        if self.follower is None:
+            return self
+        view = copy.copy(self)
+        view.bundle = self.follower.current
+        return view
+
+    @property
+    def user_ids_are_text(self) -> bool:
+        """Whether the ids of users are text."""
+        return bool(self.bundle.tower.user_ids.dtype == pl.String)
 
     def _warm_up(self) -> float:
         users = self.bundle.tower.users.ids[:_WARM_UP].tolist()

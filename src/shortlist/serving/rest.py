@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import msgspec
 import polars as pl
-from litestar import Request, Router, get, post
+from litestar import Request, get, post
 from litestar.datastructures import State
 from litestar.openapi.spec import OpenAPI
 from litestar.params import JSONBody, PathParameter, QueryParameter
@@ -20,6 +20,7 @@ Id = int | str
 PathId = Annotated[str, PathParameter(description="The id, percent-encoded.")]
 QueryId = Annotated[str, QueryParameter(name="id", description="The id, percent-encoded.")]
 Prefix = Annotated[str, QueryParameter(max_length=200, description="How a word or the id begins.")]
+Offset = Annotated[int, QueryParameter(ge=0, le=10_000_000, description="Leave out so many.")]
 Limit = Annotated[int, QueryParameter(ge=1, le=100, description="At most so many.")]
 
 
@@ -69,9 +70,10 @@ class NamedItem(msgspec.Struct):
 
 
 class Found(msgspec.Struct):
-    """Items or users whose title or id begins as asked."""
+    """Items whose title or id begins as asked, and how many items there are in all."""
 
     items: list[NamedItem]
+    total: int
 
 
 class FoundUsers(msgspec.Struct):
@@ -133,13 +135,15 @@ async def similar(
 
 
 @get("/items", responses=LOOKUP_ERRORS, summary="Find items")
-async def find_items(state: State, prefix: Prefix = "", limit: Limit = 10) -> Found:
+async def find_items(
+    state: State, prefix: Prefix = "", limit: Limit = 10, offset: Offset = 0
+) -> Found:
     """Items with a word of the title, or the id, that begins as asked."""
     service: Service = state.service
     model = service.repository.model()
     items = model.bundle.items
-    ids = await service.workers.run(lambda: items.find(prefix, limit))
-    return Found(_named(model, ids))
+    ids = await service.workers.run(lambda: items.find(prefix, offset + limit))
+    return Found(_named(model, ids[offset:]), len(items))
 
 
 @get("/items/{item_id:str}", responses=LOOKUP_ERRORS, summary="One item")
@@ -183,11 +187,11 @@ async def model_details(state: State) -> ModelDetails:
     service: Service = state.service
     model = service.repository.model()
     bundle = model.bundle
-    metrics = bundle.run.get("metrics")
+    metrics = model.saved.run.get("metrics")
     return ModelDetails(
         name=service.settings.name,
         version=model.version,
-        fingerprint=bundle.manifest.fingerprint,
+        fingerprint=model.saved.manifest.fingerprint,
         candidates=len(bundle.items),
         users=len(bundle.tower.user_ids),
         dimensions=bundle.index.dim,
@@ -298,18 +302,14 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | list | None) else str(value)
 
 
-router = Router(
-    "/api/v1",
-    route_handlers=[
-        recommend,
-        similar,
-        find_items,
-        item_in_path,
-        item_in_query,
-        find_users,
-        user_in_path,
-        user_in_query,
-        model_details,
-    ],
-    tags=["Shortlist"],
+handlers = (
+    recommend,
+    similar,
+    find_items,
+    item_in_path,
+    item_in_query,
+    find_users,
+    user_in_path,
+    user_in_query,
+    model_details,
 )

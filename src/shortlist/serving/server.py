@@ -42,6 +42,7 @@ def serve(path: str | os.PathLike[str], settings: ServiceSettings | None = None)
 
     Raises:
         BundleError: There is no good version to begin with.
+        LiveStateError: The live state cannot be opened.
         ValueError: A public address without a key.
         OSError: The port is taken.
 
@@ -66,6 +67,7 @@ def create_service_with_model(path: Path, settings: ServiceSettings) -> Service:
 
     Raises:
         BundleError: There is none.
+        LiveStateError: The live state cannot be opened.
     """
     service = create_service(settings, path)
     service.repository.refresh()
@@ -90,7 +92,7 @@ def check_address(settings: ServiceSettings) -> None:
         Traceback (most recent call last):
         ValueError: 0.0.0.0 can be reached from other machines, and there is no key: ...
     """
-    if settings.keys or settings.insecure:
+    if settings.keys or settings.read_keys or settings.insecure:
         return
     addresses = {info[4][0] for info in socket.getaddrinfo(settings.host, settings.port)}
     if not all(ipaddress.ip_address(a.partition("%")[0]).is_loopback for a in map(str, addresses)):

@@ -98,7 +98,9 @@ class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         name: The model's name in the paths of TensorFlow Serving and KServe.
         host: Address to listen on.
         port: Port; 0 takes a free one.
-        keys: Accepted keys; none means that every request is answered.
+        keys: Accepted keys; none, here and in `read_keys`, means that every request is answered.
+        read_keys: Keys that may read, and change nothing.
+        live: Where changes are kept, as for `LiveState.open`; None takes no changes.
         insecure: Whether a public address without a key is allowed.
         poll_seconds: How often to look for a new version.
         limits: What a request may ask for.
@@ -115,6 +117,8 @@ class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host: str = "127.0.0.1"
     port: int = 8501
     keys: tuple[str, ...] = ()
+    read_keys: tuple[str, ...] = ()
+    live: str | None = None
     insecure: bool = False
     poll_seconds: float = 1.0
     limits: Limits = msgspec.field(default_factory=Limits)
