@@ -117,6 +117,8 @@ REFUSED = {
     "an arrow number missing": (pa.array([[1.0, 2.0], [3.0, None]]), "one in row 1"),
     "masked": (np.ma.array([[1.0, 2.0]], mask=[[0, 1]]), "no missing values"),
     "objects of none": (np.array([["a", {}]], object), "must hold real numbers, got the str 'a'"),
+    "sparse tensor": (torch.eye(3).to_sparse(), r"must be dense, .*give its .to_dense\(\)"),
+    "tensor without values": (torch.empty(2, 3, device="meta"), "must hold values, .*device meta"),
     "sparse": (scipy.sparse.eye(3), r"must be dense, .*give its .toarray\(\)"),
     "dict": ({"a": [1.0]}, "must be an array, got a dict"),
     "set": ({1.0}, "must be an array, got a set"),

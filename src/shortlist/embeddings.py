@@ -88,7 +88,7 @@ def as_array(values: Any, argument: str) -> NDArray[Any]:
             raise _missing(argument, int(np.argwhere(np.ma.getmaskarray(values))[0][0]))
         array: NDArray[Any] = values
     elif library == "torch":
-        array = _of_torch(values)
+        array = _of_torch(values, argument)
     elif library == "pyarrow":
         array = _of_arrow(values, argument)
     elif library in ("tensorflow", "keras"):
@@ -166,7 +166,11 @@ def _of_objects(array: NDArray[Any], argument: str) -> NDArray[Any]:
     raise _not_a_number(argument, value, row)
 
 
-def _of_torch(tensor: Any) -> NDArray[Any]:
+def _of_torch(tensor: Any, argument: str) -> NDArray[Any]:
+    if tensor.is_meta:
+        raise ValueError(f"`{argument}` must hold values, got a tensor on the device meta.")
+    if str(tensor.layout) != "torch.strided":
+        raise ValueError(f"`{argument}` must be dense, got a sparse tensor: give its .to_dense().")
     tensor = tensor.detach().cpu()
     if tensor.is_floating_point() and tensor.element_size() < 4:  # NumPy has no bfloat16
         tensor = tensor.float()

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 Ids = NDArray[Any]  # int64, or object holding nothing but str
 
 _NESTED = (list, tuple, np.ndarray)
+_UNKNOWN_TO_NUMPY = ("Int128", "UInt128")  # of Polars
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _COMPARED = 100_000  # ids in which `unknown_id` looks for one that is near: about a second
 _LONGEST_SHOWN = 100  # characters of an id in a sentence
@@ -210,9 +211,11 @@ def _as_array(values: Any, argument: str) -> NDArray[Any]:
     if library == "pyarrow":
         # By way of Python, because NumPy would see integers with a null among them as floats.
         return _of_sequence(values.to_pylist(), argument)
-    if library == "polars" and values.null_count():
+    if library == "polars" and hasattr(values, "rows"):  # a frame
+        return _of_sequence(values.rows(), argument)
+    if library == "polars" and _is_kept_by_python(values):
         return _of_sequence(values.to_list(), argument)
-    if library == "pandas" and getattr(values, "hasnans", False):
+    if library == "pandas" and getattr(values, "ndim", 0) == 1 and _has_tuples_or_gaps(values):
         return _of_sequence(values.astype(object).tolist(), argument)
     if library in ("tensorflow", "keras"):
         if not hasattr(values, "numpy"):
@@ -224,6 +227,18 @@ def _as_array(values: Any, argument: str) -> NDArray[Any]:
     if hasattr(values, "__array__"):
         return np.asarray(values)
     return _of_sequence(list(values), argument)
+
+
+def _is_kept_by_python(series: Any) -> bool:
+    """Whether NumPy would change values of a Polars series: gaps, and integers of 128 bits."""
+    return hasattr(series, "dtype") and (
+        series.null_count() > 0 or str(series.dtype) in _UNKNOWN_TO_NUMPY
+    )
+
+
+def _has_tuples_or_gaps(column: Any) -> bool:
+    """The same of a pandas column, where an index of several levels holds tuples."""
+    return getattr(column, "nlevels", 1) > 1 or bool(column.isna().any())
 
 
 def _of_sequence(values: list[Any], argument: str) -> NDArray[Any]:

@@ -42,6 +42,10 @@ def test_settings_out_of_range_are_refused(fields):
 CONFIGS = [
     {"leaves": 0},
     {"codes": "int2"},
+    {"codes": 8},
+    {"codes": ["int8"]},
+    {"store": None},
+    {"store": 32},
     {"store": "float64"},
     {"tier": -1},
     {"sample": 0},

@@ -99,6 +99,19 @@ def test_what_is_no_file_is_refused_at_once(tmp_path):
                 Index.load(path, mmap=mmap)
 
 
+def test_a_pipe_is_never_replaced_by_a_file(tmp_path):
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    index = Index.build(rows_of(5, 3))
+    for path in (pipe, link, bytes(pipe), str(pipe)):
+        with pytest.raises(ValueError, match="a device, a pipe or a socket; to write into it"):
+            index.save(path)
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["link", "pipe"]
+
+
 NO_STATUS = """
 #define _GNU_SOURCE
 #include <dlfcn.h>

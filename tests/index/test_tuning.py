@@ -110,6 +110,8 @@ def test_plot_draws_the_curve(index, queries):
 
 
 BAD = [
+    ({"recall": "most"}, "`recall` must be a number, got 'most'"),
+    ({"latency": "10"}, "`latency` must be a number, got '10'"),
     ({"recall": 0}, "`recall` must be above 0 and at most 1, got 0"),
     ({"recall": 1.1}, "`recall` must be above 0 and at most 1, got 1.1"),
     ({"latency": 0}, "`latency` must be above 0 microseconds, got 0"),

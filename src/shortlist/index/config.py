@@ -65,6 +65,10 @@ class IndexConfig:
         if self.spread is not None:
             object.__setattr__(self, "spread", as_real(self.spread, "spread", 0, 100))
         object.__setattr__(self, "exact", as_flag(self.exact, "exact"))
+        for name in ("codes", "store"):  # the engine knows which there are
+            value = getattr(self, name)
+            if not isinstance(value, str) and (value is not None or name == "store"):
+                raise ValueError(f"`{name}` must be text, such as 'int8', got {value!r}.")
 
 
 class _Prepared:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import stat
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from shortlist import _native
@@ -32,8 +33,10 @@ class Saved:
 
         Raises:
             OSError: The file cannot be written.
+            ValueError: A device, pipe or socket is at `path`: a new file would take its place.
         """
         if isinstance(path, str | bytes | os.PathLike):
+            _check_replaceable(path)
             self._engine.save(path)
             return
         _check_file(path, "write")
@@ -103,6 +106,18 @@ class Saved:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self.__copy__()
+
+
+def _check_replaceable(path: str | bytes | os.PathLike[str]) -> None:
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116  (of bytes too)
+    except OSError:
+        return  # nothing is there, or the engine says why it cannot write
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise ValueError(
+            f"`path` must be a file, and {os.fsdecode(path)} is a device, a pipe or a socket; to "
+            "write into it give it as an open file."
+        )
 
 
 def _check_file(file: object, method: str) -> None:

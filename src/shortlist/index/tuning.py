@@ -15,6 +15,7 @@ from shortlist._extras import needs
 from shortlist.embeddings import as_embeddings
 from shortlist.html import html_table
 from shortlist.index.config import SearchSettings
+from shortlist.index.numbers import as_real
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -207,10 +208,13 @@ def tune(
         >>> tuning.reached, len(tuning.curve) > 0
         (True, True)
     """
+    if not hasattr(index, "search"):
+        raise TypeError(f"`index` must be an Index, got {type(index).__name__}.")
+    recall = as_real(recall, "recall")
     if not 0 < recall <= 1:
         raise ValueError(f"`recall` must be above 0 and at most 1, got {recall}.")
     for name, limit in (("latency", latency), ("latency_p99", latency_p99)):
-        if limit is not None and not limit > 0:
+        if limit is not None and not as_real(limit, name) > 0:
             raise ValueError(f"`{name}` must be above 0 microseconds, got {limit}.")
     asked = as_embeddings(queries, "queries")
     if asked.ndim != 2 or len(asked) < 20:
