@@ -50,7 +50,7 @@ test: demo .venv/.tested
 native-test: .venv/.tested
 	@$(CMAKE) -S . -B build/native -DCMAKE_BUILD_TYPE=Release >/dev/null
 	@$(BIN)/cmake --build build/native
-	@$(BIN)/ctest --test-dir build/native --output-on-failure
+	@$(BIN)/ctest -j 2 --test-dir build/native --output-on-failure
 
 check: .venv/.tested sanitize
 	$(BIN)/ruff check
@@ -64,7 +64,7 @@ sanitize tsan: .venv/.tested
 	@$(CMAKE) -S . -B build/$@ -DCMAKE_BUILD_TYPE=RelWithDebInfo \
 	  -DSHORTLIST_SANITIZE=$(if $(filter tsan,$@),thread,address,undefined) >/dev/null
 	@$(BIN)/cmake --build build/$@
-	@$(BIN)/ctest --test-dir build/$@ --output-on-failure $(if $(filter tsan,$@),--exclude-regex '^kernels$$')
+	@$(BIN)/ctest -j 2 --test-dir build/$@ --output-on-failure $(if $(filter tsan,$@),--exclude-regex '^kernels$$')
 
 # The Python tests of index files, with the engine and its bindings under the address and undefined-behaviour sanitizers.
 sanitize-python: .venv/.tested
@@ -85,13 +85,13 @@ neon: .venv/.tested
 	@$(CMAKE) -S . -B build/neon -DCMAKE_BUILD_TYPE=Release \
 	  -DCMAKE_TOOLCHAIN_FILE=native/cmake/aarch64.cmake >/dev/null
 	@$(BIN)/cmake --build build/neon
-	@$(BIN)/ctest --test-dir build/neon --output-on-failure
+	@$(BIN)/ctest -j 2 --test-dir build/neon --output-on-failure
 
 # The native tests by the other compiler.
 clang: .venv/.tested
 	@$(CMAKE) -S . -B build/clang -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER=clang++ >/dev/null
 	@$(BIN)/cmake --build build/clang
-	@$(BIN)/ctest --test-dir build/clang --output-on-failure
+	@$(BIN)/ctest -j 2 --test-dir build/clang --output-on-failure
 
 # Writers of live states, killed 1,000 times on SQLite and as often on PostgreSQL.
 kills: .venv/.tested
