@@ -1,8 +1,9 @@
 """A query tower as an ONNX graph, written from its Keras layers: no framework takes part.
 
-Keras can export ONNX itself, but needs another package for each backend (jax2onnx, tf2onnx,
-onnxscript), and TensorFlow for some. The layers a tower is made of are few, so they are written
-here; a tower with any other layer goes through `keras.Model.export`.
+`keras.Model.export` needs another package for each backend (jax2onnx, tf2onnx or onnxscript), and
+on JAX it cannot export a tower with a history: jax2onnx 0.17 must know the size of the batch there.
+So the few layers that towers are made of are written here, and a
+tower with any other layer goes through `keras.Model.export`.
 """
 
 import tempfile
