@@ -1,3 +1,4 @@
+import hashlib
 import random
 from datetime import UTC, datetime
 from pathlib import Path
@@ -352,3 +353,9 @@ def test_a_fingerprint_tells_data_apart() -> None:
     same = Interactions.from_arrays([1, 1, 2, 2], [7, 8, 7, 9])
     other = Interactions.from_arrays([1, 1, 2, 2], [7, 8, 9, 7])
     assert views.fingerprint() == same.fingerprint() != other.fingerprint()
+
+
+def test_the_fingerprint_is_that_of_all_users_and_then_all_items() -> None:
+    views = Interactions.from_arrays([3, 1, 3], ["b", "é", "a"])
+    assert views.fingerprint() == hashlib.sha256("3\n1\n3b\né\na".encode()).hexdigest()
+    assert views.fingerprint() != views.take([0, 2, 1]).fingerprint()

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from shortlist.data import Histories
-from shortlist.models import Catalogue
+from shortlist.data import Histories, Interactions
+from shortlist.models import Catalogue, TwoTower
 from shortlist.models.batches import PairBatches, UserBatches
 from shortlist.models.inputs import HISTORY, Columns, indices_only
 
@@ -73,6 +73,23 @@ def test_an_error_in_a_batch_is_raised_where_the_batch_is_asked_for() -> None:
     assert len(batches[0][0]["candidate"]) == 5
     with pytest.raises(ValueError, match="no user 5"):
         batches[1]
+
+
+def test_columns_in_files_give_the_batches_that_columns_in_memory_give(monkeypatch) -> None:
+    rng = np.random.default_rng(0)
+    users, items = rng.integers(0, 9, 60), rng.integers(0, 7, 60)
+    times, weights = rng.integers(0, 20, 60), rng.random(60)
+
+    def drawn() -> list[str]:
+        views = Interactions.from_arrays(users, items, timestamp=times, weight=weights)
+        model = TwoTower.from_interactions(views, embedding_dim=2, history=True)
+        model.seen = Histories.from_interactions(views)
+        batches = model._pairs(views, 16, seed=0)
+        return [str(batches[at]) for at in range(len(batches))]
+
+    in_memory = drawn()
+    monkeypatch.setattr("shortlist.data.storage.LARGE", 1)
+    assert drawn() == in_memory
 
 
 def parted(

@@ -404,8 +404,9 @@ class Interactions:
         """Return the SHA-256 of the users and items, in their order."""
         digest = hashlib.sha256()
         for column in (self.user, self.item):
+            texts = column.ids.cast(pl.String)
             for rows in blocks(len(self), column.rows):
-                text = column.values(rows).cast(pl.String).str.join("\n").item()
+                text = texts.gather(pl.Series(column.rows[rows])).str.join("\n").item()
                 digest.update(("\n" if rows.start else "").encode() + text.encode())
         return digest.hexdigest()
 
