@@ -18,6 +18,7 @@ EXTRAS = {
     "train": (*_TRAIN, "jax"),
     "tensorflow": (*_TRAIN, "tensorflow"),
     "torch": (*_TRAIN, "torch"),
+    "search": ("optuna",),
     "serve": (*_BUNDLE, "litestar", "uvicorn", "uvloop", "httptools", "prometheus_client"),
     "report": (*_BUNDLE, "matplotlib", "jinja2"),
     "postgres": (*_BUNDLE, "psycopg"),

@@ -43,7 +43,7 @@ def answer(capsys: pytest.CaptureFixture[str]) -> Command:
         assert run([*arguments, "--json"]) == 0
         printed = capsys.readouterr()
         lines = printed.err.splitlines()
-        assert all(line.startswith(("shortlist: ", "training: ")) for line in lines)
+        assert all(line.startswith(("shortlist: ", "training: ", "search: ")) for line in lines)
         assert arguments[0] in ("train", "demo") or not lines
         document: dict[str, Any] = json.loads(printed.out)
         return document

@@ -297,3 +297,31 @@ def test_more_held_out_than_asked_for_is_said(answer, capsys, tmp_path) -> None:
         f"20 of {len(PAIRS)} interactions are held out, more than the share of 0.2 asked for: "
         "so many have the latest time."
     )
+
+
+def test_a_search_takes_the_best_of_its_trials_and_the_run_records_them(
+    answer, ratings, tmp_path
+) -> None:
+    options = ["--dataset", str(ratings), "--search", "1s", "--epochs", "2"]
+    run = answer("train", str(tmp_path / "films"), *options)
+    trials = run["search"]["trials"]
+    best = trials[run["search"]["best"]]
+    assert best["value"] == max(trial["value"] for trial in trials)
+    assert run["arguments"].items() >= best["settings"].items()
+    assert run["search"]["monitor"] == "recall@20"
+
+
+def test_without_an_objective_the_recipe_that_suits_the_data_is_told(
+    capsys, ratings, tmp_path
+) -> None:
+    options = ["--dataset", str(ratings), "--epochs", "2", "--embedding-dim", "4"]
+    assert run(["train", str(tmp_path / "films"), *options]) == 0
+    assert "recipe: objective catalogue, embedding_dim 4" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", ["soon", "0m", "-3s", "m"])
+def test_a_time_that_is_none_is_wrong_usage(fail, ratings, tmp_path, given) -> None:
+    options = ["--dataset", str(ratings), f"--search={given}"]
+    code, said = fail("train", str(tmp_path / "films"), *options)
+    assert code == 2
+    assert "expected a time such as 90s, 10m or 1h" in " ".join(said.split())

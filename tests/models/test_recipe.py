@@ -55,3 +55,44 @@ def test_of_many_users_some_are_asked_after_each_epoch(monkeypatch: pytest.Monke
     assert len(asked) == 5
     of_those = inner.test.frame.filter(inner.test.frame["user_id"].is_in(asked))
     assert given["validation"].frame.equals(of_those)
+
+
+@pytest.mark.parametrize(
+    ("users", "items", "number", "objective", "dim"),
+    [
+        (943, 1_682, 80_000, "catalogue", 256),
+        (1_900, 14_000, 60_000, "least_squares", 64),
+        (30_000, 40_000, 300_000, "least_squares", 256),
+        (6_000, 3_000, 100_000, "least_squares", 64),  # few of all pairs
+    ],
+)
+def test_the_recipe_suits_size_and_density(
+    users: int, items: int, number: int, objective: str, dim: int
+) -> None:
+    views = Interactions.from_arrays(np.arange(number) % users, np.arange(number) % items)
+    recipe = Recipe.for_data(views, seed=7)
+    assert (recipe.objective, recipe.embedding_dim, recipe.seed) == (objective, dim, 7)
+
+
+def test_weight_and_penalty_follow_the_density() -> None:
+    views = Interactions.from_arrays(np.arange(60_000) % 6_000, np.arange(60_000) % 7_000)
+    options = Recipe.for_data(views, options={"smoothing": 0.2}, objective="least_squares").options
+    assert options["smoothing"] == 0.2
+    weight = 1.5 * np.sqrt(60_000 / (6_000 * 7_000))
+    assert options["unobserved_weight"] == pytest.approx(weight)
+    assert options["l2"] * weight * np.sqrt(6_000 * 7_000) == pytest.approx(3)
+
+
+def test_settings_of_another_model_are_kept_to() -> None:
+    assert Recipe.for_data(VIEWS, objective="rating") == Recipe(objective="rating")
+    assert Recipe.for_data(VIEWS, learning_rate=0.1) == Recipe(learning_rate=0.1)
+    assert Recipe.for_data(VIEWS, objective="catalogue") == Recipe.best()
+
+
+def test_options_reach_the_objective() -> None:
+    recipe = Recipe(options={"temperature": 0.07})
+    assert recipe.model(VIEWS).objective.temperature == 0.07
+    with pytest.raises(ValueError, match=r"`options` of 'rating' may be none, got 'temperature'"):
+        Recipe(objective="rating", options={"temperature": 0.07})
+    with pytest.raises(ValueError, match="`temperature` must be greater than 0"):
+        Recipe(options={"temperature": 0.0})

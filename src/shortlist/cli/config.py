@@ -21,6 +21,7 @@ _SETTINGS: dict[str, dict[str, tuple[str, Any]]] = {
     },
     "model": {
         "objective": ("objective", get_args(Objective)),
+        "options": ("options", dict),
         "embedding_dim": ("embedding_dim", int),
         "layer_sizes": ("layer_sizes", list),
         "cross_layers": ("cross_layers", int),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+import time
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from shortlist._extras import choose_backend
+from shortlist._extras import choose_backend, require
 from shortlist.cli.config import Objective
 from shortlist.cli.datasets import (
     NAMES,
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from shortlist.data import Interactions
-    from shortlist.models import TwoTower
+    from shortlist.models import Recipe, TwoTower
 
 
 def train(
@@ -66,7 +68,9 @@ def train(
     ] = None,
     objective: Annotated[
         Objective | None,
-        typer.Option(help="What the model learns; retrieval if not said. catalogue finds most."),
+        typer.Option(
+            help="What the model learns; if not said, what suits the size and density of the data."
+        ),
     ] = None,
     embedding_dim: Annotated[
         int | None, typer.Option(min=1, help="Length of an embedding.")
@@ -97,6 +101,13 @@ def train(
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of the split and of the training.")
     ] = None,
+    search: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Spend this time (90s, 10m, 1h) on finding the best settings, and training.",
+        ),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -113,6 +124,10 @@ def train(
     from shortlist.data.splits import SplitWarning
     from shortlist.evaluation import evaluate
 
+    began = time.perf_counter()
+    seconds = _seconds(search) if search else 0.0
+    if seconds:
+        require("--search", "search")
     try:
         read = Config.read(config) if config else Config()
     except ConfigError as error:
@@ -153,12 +168,20 @@ def train(
     with stage(f"starting Keras on {choose_backend()}"):
         from shortlist.models import Recipe
         from shortlist.models.checkpoint import remove_checkpoint
-    recipe = Recipe.of(**{**read.settings, **given})
+    settings = {**read.settings, **given}
+    recipe = Recipe.for_data(interactions, **settings)
     with stage("holding out what it is measured on"), warnings.catch_warnings():
         warnings.simplefilter("ignore", SplitWarning)  # the remark says the same
         parts = recipe.parts(interactions)
     if parts.remark:
         print_line(parts.remark)
+    found = None
+    if seconds:
+        left = seconds - (time.perf_counter() - began)
+        found = Recipe.search(parts.train, seconds=max(left, 1.0), **settings)
+        recipe = found.recipe
+    if not settings.get("objective"):
+        print_line(f"recipe: {_told(recipe)}")
     with stage(f"making a model for {len(parts.train):,} interactions"):
         model = recipe.model(parts.train)
     checkpoint = out.with_name(f"{out.name}.checkpoint")
@@ -186,6 +209,8 @@ def train(
         "metrics": dict(result.metrics),
         "baselines": result.to_dict()["baselines"],
     }
+    if found is not None:
+        run["search"] = found.to_dict()
     if in_time is not None:
         run["metrics_at_their_times"] = dict(in_time.metrics)
     if parts.remark:
@@ -213,6 +238,38 @@ def train(
         f"  Best epoch {history.best_epoch} of {len(history.loss)}, {history.seconds:.1f} s. "
         f"Written: [bold]{out}[/]"
     )
+
+
+def _seconds(text: str) -> float:
+    """Returns a time such as 90s, 10m or 1h in seconds; a number alone is seconds."""
+    units = {"s": 1, "m": 60, "h": 3600}
+    number, unit = (text[:-1], text[-1:]) if text[-1:] in units else (text, "s")
+    try:
+        seconds = float(number) * units[unit]
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise typer.BadParameter(
+            f"expected a time such as 90s, 10m or 1h, got {text!r}.", param_hint="--search"
+        )
+    return seconds
+
+
+def _told(recipe: Recipe) -> str:
+    """Returns what of a recipe is not as a plain one has it."""
+    from dataclasses import fields
+
+    changed = {
+        field.name: getattr(recipe, field.name)
+        for field in fields(recipe)
+        if getattr(recipe, field.name) not in (field.default, {})
+    }
+    changed |= changed.pop("options", {})
+    parts = (
+        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in changed.items()
+    )
+    return ", ".join(parts) or "plain"
 
 
 def _separator(text: str) -> str:
@@ -247,7 +304,6 @@ def _items(model: TwoTower, interactions: Interactions, called: str) -> tuple[pl
 def _peak_memory() -> float:
     """The most memory this process had, in MB."""
     import resource
-    import sys
 
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most / 1e6 if sys.platform == "darwin" else most / 1e3

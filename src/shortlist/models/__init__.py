@@ -8,6 +8,7 @@ with needs("`shortlist.models`", "train"):
     from shortlist.models.least_squares import LeastSquares
     from shortlist.models.objectives import MultiTask, Rating, Retrieval
     from shortlist.models.recipe import Recipe
+    from shortlist.models.search import Search, Trial
     from shortlist.models.tower import Tower
     from shortlist.models.towers import embedding_tower
     from shortlist.models.training_log import TrainingLog
@@ -21,8 +22,10 @@ __all__ = [
     "Rating",
     "Recipe",
     "Retrieval",
+    "Search",
     "Tower",
     "TrainingLog",
+    "Trial",
     "TwoTower",
     "embedding_tower",
 ]
