@@ -50,3 +50,36 @@ def test_recall_at_fixed_settings_does_not_fall(name, data, metric, leaves, stop
         found = index.search(queries, 10, settings=settings).rows
         shared += [len(np.intersect1d(a, b)) for a, b in zip(exact, found, strict=True)]
     assert np.mean(shared) / 10 >= least
+
+
+def few_per_cluster():
+    """Points around 200 centres, and which of them some filters allow, at random and by place."""
+    rng = np.random.default_rng(3)
+    centres = rng.standard_normal((200, 16))
+    points = centres[rng.integers(200, size=60_000)] + 0.6 * rng.standard_normal((60_000, 16))
+    queries = centres[rng.integers(200, size=150)] + 0.6 * rng.standard_normal((150, 16))
+    along = points @ centres[0]
+    allowed = {f"{share} at random": rng.random(60_000) < share for share in (0.5, 0.2, 0.08)}
+    allowed |= {
+        f"{share} on one side": along > np.quantile(along, 1 - share) for share in (0.5, 0.1)
+    }
+    allowed |= {"far away": along < np.quantile(along, 0.1), "some clusters": along % 1 < 0.1}
+    return points.astype(np.float32), queries.astype(np.float32), allowed
+
+
+@pytest.mark.parametrize("metric", ["dot", "l2", "cosine"])
+def test_a_filter_lowers_no_recall(metric):
+    candidates, queries, allowed = few_per_cluster()
+    index = Index.build(candidates, metric=metric, config=IndexConfig(leaves=600))
+    settings = SearchSettings(leaves=2, rerank=20)  # as tuned for clusters
+
+    def recall(allow=None):
+        exact = index.search(queries, 10, settings=SearchSettings(exact=True), allow=allow).rows
+        found = index.search(queries, 10, settings=settings, allow=allow).rows
+        shared = [len(np.intersect1d(a, b)) for a, b in zip(exact, found, strict=True)]
+        return np.mean(shared) / 10
+
+    without = recall()
+    assert without < 0.99
+    for name, allow in allowed.items():
+        assert recall(allow) >= without - 0.005, name

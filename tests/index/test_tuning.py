@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from shortlist.index import Index, IndexConfig, SearchSettings, tune
+from shortlist.index import Index, IndexConfig, SearchSettings, col, tune
 from shortlist.index.tuning import _interval, _Judge
 
 
@@ -150,3 +150,17 @@ def test_recalls_all_alike_leave_some_doubt():
     low, high = _interval(np.ones(100))
     assert high == 1
     assert 0.95 < low < 0.99
+
+
+def test_settings_can_be_tuned_for_a_condition():
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((20_000, 12), dtype=np.float32)
+    index = Index.build(rows, attributes={"third": np.arange(20_000) % 3 == 0})
+    where = col("third") == True  # noqa: E712
+    tuning = tune(index, rows[:200] + 0.1, recall=0.9, where=where)
+    assert tuning.reached
+    exact = index.search(rows[200:400], where=where, settings=SearchSettings(exact=True)).ids
+    found = index.search(rows[200:400], where=where, settings=tuning.settings).ids
+    assert np.mean([len(set(a) & set(b)) for a, b in zip(exact, found, strict=True)]) > 8
+    with pytest.raises(ValueError, match="`where` must be met by some candidates"):
+        tune(index, rows[:200], where=col("third").is_missing())

@@ -228,7 +228,7 @@ std::size_t queries_together(const Snapshot& snapshot, std::size_t num_queries, 
                              const Limits& limits, std::size_t threads) {
   if (settings.exact || num_queries < kFewest) return 1;
   const Codebook& codebook = *snapshot.codebook;
-  if (limits.allow != nullptr && limits.allow->count <= Filter::kFew) return 1;
+  if (limits.allow != nullptr && limits.allow->is_few()) return 1;
   const std::size_t leaves = std::min<std::size_t>(settings.leaves, codebook.num_leaves());
   const std::size_t visits = std::max<std::size_t>(leaves, codebook.groups.num_rows);
   const std::size_t kept = std::min<std::size_t>(std::max<std::size_t>(k, settings.rerank), snapshot.size);

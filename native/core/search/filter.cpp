@@ -1,5 +1,7 @@
 #include "search/filter.h"
 
+#include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "index.h"
@@ -48,6 +50,35 @@ void for_each_row(const Codes& codes, const Array<std::uint16_t>& masks, const T
   }
 }
 
+// So many rows are scored one by one in the time of an approximate search, and exactly: 4,096 of 32 dimensions take
+// some 50 microseconds.
+std::size_t few_rows(const Snapshot& snapshot) {
+  constexpr std::size_t kBytes = 4096 * 32 * sizeof(float);
+  const std::size_t row_bytes = snapshot.codebook->dim * StoredRows::value_bytes(snapshot.parts[0].segment->rows.store);
+  return std::clamp<std::size_t>(kBytes / row_bytes, 1024, 4096);
+}
+
+void describe_leaves(const Snapshot& snapshot, Filter& filter) {
+  const std::size_t leaves = snapshot.codebook->num_leaves();
+  double rows = 0.0, squares = 0.0, filled = 0.0, all = 0.0, all_squares = 0.0;
+  for (std::size_t leaf = 0; leaf < leaves; ++leaf) {
+    const double own = filter.in_cell[leaf];
+    double size = 0.0;
+    for (const Part& part : snapshot.parts) size += static_cast<double>(part.segment->codes.count(leaf));
+    rows += own;
+    squares += own * own;
+    filled += own > 0.0 ? 1.0 : 0.0;
+    all += size;
+    all_squares += size * size;
+  }
+  if (filled == 0.0) return;
+  filter.per_leaf = rows / filled;
+  // Rows chosen at random have as many leaves to themselves as all rows have, in the sense of Herfindahl's index; their
+  // number alone adds `rows` to the squares.
+  const double even = rows * rows / (all * all) * all_squares;
+  filter.is_uneven = squares - rows > 1.25 * even;
+}
+
 // Of these rows of each part, those that are not deleted.
 Filter filter_of(const Snapshot& snapshot, std::vector<Array<std::uint16_t>> masks) {
   const Codebook& codebook = *snapshot.codebook;
@@ -72,7 +103,8 @@ Filter filter_of(const Snapshot& snapshot, std::vector<Array<std::uint16_t>> mas
   count(codebook.centroids, filter.leaves, in_group);
   filter.groups = Array<std::uint8_t>(in_group.size());
   for (std::size_t group = 0; group < in_group.size(); ++group) filter.groups[group] = in_group[group] != 0;
-  if (filter.count > Filter::kFew) return filter;
+  describe_leaves(snapshot, filter);
+  if (filter.count > few_rows(snapshot)) return filter;
   for (std::size_t p = 0; p < snapshot.parts.size(); ++p) {
     const Part& part = snapshot.parts[p];
     for_each_row(part.segment->codes, filter.rows[p],
@@ -101,6 +133,26 @@ Filter combined(const Snapshot& snapshot, const Filter& a, const Filter& b, cons
 }
 
 }  // namespace
+
+Settings settings_for(const Filter& filter, const Snapshot& snapshot, const Settings& settings, std::size_t k) {
+  // Measured with settings tuned to a recall of .95 without a filter, on scaled copies and on clusters of 32
+  // dimensions, with random and with clustered filters: so many leaves gave the recall without one. At random, 2 to 6
+  // times the leaves were needed where a half to a hundredth of the rows is allowed, and more where a leaf had fewer
+  // than k of them; where the filter follows the clusters, up to a hundred leaves, however few were without it.
+  constexpr double kRowsForEach = 40.0;
+  constexpr double kUnevenLeaves = 100.0;
+  if (settings.exact || filter.is_few()) return settings;
+  const double share = static_cast<double>(filter.count) / static_cast<double>(snapshot.num_live);
+  if (share >= 0.95) return settings;
+  double leaves = settings.leaves / std::sqrt(share);
+  leaves = std::max(leaves, kRowsForEach * static_cast<double>(k) / std::max(1.0, filter.per_leaf));
+  if (filter.is_uneven) leaves = std::max(leaves, kUnevenLeaves);
+  Settings wider = settings;
+  wider.leaves = static_cast<std::uint32_t>(std::ceil(
+      std::min(leaves, std::max<double>(settings.leaves, static_cast<double>(snapshot.codebook->num_leaves())))));
+  if (wider.leaves > settings.leaves) wider.groups = 0;
+  return wider;
+}
 
 std::size_t Filter::bytes() const {
   std::size_t total = leaves.bytes() + groups.bytes() + in_cell.bytes();

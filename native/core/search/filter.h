@@ -15,23 +15,28 @@ namespace shortlist {
 
 struct Condition;
 struct Segment;
+struct Settings;
 struct Snapshot;
 
 // Rows of a snapshot that may be returned, as the scans read them. Leaves and groups without any are never visited.
 struct Filter {
-  // Few rows are scored one by one: that is exact, and as fast as an approximate search.
-  static constexpr std::size_t kFew = 1024;
-
   std::size_t count = 0;
   std::vector<Array<std::uint16_t>> rows;  // for each part, one mask a block of its codes
   Array<std::uint32_t> in_cell;            // how many rows of each cell
   Array<std::uint16_t> leaves;             // one mask a block of the coded centroids
   Array<std::uint8_t> groups;              // 1 = has rows
-  std::vector<std::uint32_t> positions;    // of the rows, where they are few
+  std::vector<std::uint32_t> positions;    // of the rows, where they are few: these are scored one by one
+  double per_leaf = 0.0;                   // rows of a leaf that has any, on average
+  bool is_uneven = false;                  // whether some leaves have a far larger share of their rows than others
   std::uint64_t snapshot = 0;              // the number of the snapshot that this is for
 
+  bool is_few() const { return positions.size() == count; }
   std::size_t bytes() const;
 };
+
+// The settings with which a search finds as much of what the filter allows as it would of all rows with these. The
+// fewer rows a filter allows, the further away are the best of them: in more leaves.
+Settings settings_for(const Filter& filter, const Snapshot& snapshot, const Settings& settings, std::size_t k);
 
 // Allows the rows for which allowed[row] is not 0 and that are not deleted.
 Filter make_filter(const Snapshot& snapshot, std::span<const std::uint8_t> allowed);

@@ -81,7 +81,7 @@ void search_one(const Snapshot& snapshot, const float* query, std::size_t k, con
   const CodedQuery coded = begin_query(snapshot, query, limits, i, space);
   const Filter* allow = limits.allow;
   TopK best(space.best.data(), k);
-  if (allow != nullptr && allow->count <= Filter::kFew) {
+  if (allow != nullptr && allow->is_few()) {
     find_few(*allow, space);
     rerank(snapshot, space.few.data(), space.few.size(), space, best);
   } else if (settings.exact) {
@@ -100,7 +100,7 @@ void range_search_one(const Snapshot& snapshot, const float* query, float least,
                       Workspace& space, std::vector<Scored>& found) {
   const CodedQuery coded = begin_query(snapshot, query, limits, i, space);
   const Filter* allow = limits.allow;
-  if (allow != nullptr && allow->count <= Filter::kFew) {
+  if (allow != nullptr && allow->is_few()) {
     find_few(*allow, space);
     take_range(snapshot, space.few.data(), space.few.size(), least, space, found);
   } else {

@@ -14,8 +14,9 @@ constexpr std::size_t kQueriesPerPiece = 16;
 }  // namespace
 
 void search(const Snapshot& snapshot, const float* queries, std::size_t num_queries, std::size_t k,
-            const Settings& settings, const Limits& limits, std::size_t threads, float* scores, std::int64_t* rows) {
+            const Settings& given, const Limits& limits, std::size_t threads, float* scores, std::int64_t* rows) {
   const std::size_t dim = snapshot.codebook->dim;
+  const Settings settings = limits.allow == nullptr ? given : settings_for(*limits.allow, snapshot, given, k);
   const std::size_t together = queries_together(snapshot, num_queries, k, settings, limits, threads);
   if (together > 1) {
     search_batches(snapshot, queries, num_queries, together, k, settings, limits, threads, scores, rows);

@@ -20,6 +20,7 @@ from shortlist.index.numbers import as_real
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from shortlist.index.filters import Filter
     from shortlist.index.index import Index
 
 _TIMED = 200  # single queries timed for a point of the curve, fewer for exact search
@@ -170,6 +171,7 @@ def tune(
     latency_p99: float | None = None,
     settings: SearchSettings | None = None,
     seed: int = 0,
+    where: Any = None,
 ) -> Tuning:
     """Finds the fastest settings of `index` that reach a recall.
 
@@ -191,6 +193,9 @@ def tune(
         settings: Gives the fields that are not tuned: `groups`, where it is not 0; None takes
             `index.settings`.
         seed: Seed of the split into halves.
+        where: The condition that the searches will have, as for `Index.search`; None for none. A
+            search with a condition visits more leaves than its settings say, by how few candidates
+            meet it, so settings tuned without one mostly serve.
 
     Returns:
         The settings, their confirmed recall and the whole curve. Where the target is out of reach
@@ -224,7 +229,11 @@ def tune(
     start = replace(index.settings if settings is None else settings, exact=False)
     asked = asked[np.random.default_rng(seed).permutation(len(asked))]
     half = len(asked) // 2
-    choosing, confirming = _Judge(index, asked[:half], k), _Judge(index, asked[half:], k)
+    allow = None if where is None else index.filter(where)
+    if allow is not None and len(allow) == 0:
+        raise ValueError(f"`where` must be met by some candidates, got {where!r}, met by none.")
+    choosing = _Judge(index, asked[:half], k, allow)
+    confirming = _Judge(index, asked[half:], k, allow)
 
     exact = choosing.point(replace(start, exact=True))
     points = [exact]
@@ -282,16 +291,18 @@ def _interval(recalls: NDArray[np.float64]) -> tuple[float, float]:
 class _Judge:
     """Measures settings on some queries, whose exact answers it found once."""
 
-    def __init__(self, index: Index, queries: NDArray[np.float32], k: int) -> None:
-        self.index, self.queries, self.k = index, queries, k
-        exact = index.search(queries, k, settings=SearchSettings(exact=True))
+    def __init__(
+        self, index: Index, queries: NDArray[np.float32], k: int, allow: Filter | None
+    ) -> None:
+        self.index, self.queries, self.k, self.allow = index, queries, k, allow
+        exact = index.search(queries, k, settings=SearchSettings(exact=True), allow=allow)
         self.wanted = (exact.rows >= 0).sum(axis=1)
         kth = exact.scores[np.arange(len(queries)), self.wanted - 1].astype(np.float64)
         self.least = kth - 1e-6 * np.abs(kth)
 
     def recalls(self, settings: SearchSettings) -> NDArray[np.float64]:
         """Recall@k of each query."""
-        found = self.index.search(self.queries, self.k, settings=settings)
+        found = self.index.search(self.queries, self.k, settings=settings, allow=self.allow)
         right = (found.scores >= self.least[:, None]) & (found.rows >= 0)
         shares: NDArray[np.float64] = np.minimum(right.sum(axis=1), self.wanted) / self.wanted
         return shares
@@ -301,7 +312,7 @@ class _Judge:
         times = []
         for query in self.queries[: 20 if settings.exact else _TIMED]:
             before = clock()
-            search(query, self.k, settings=settings, threads=1)
+            search(query, self.k, settings=settings, allow=self.allow, threads=1)
             times.append(clock() - before)
         mean = float(self.recalls(settings).mean())
         median, p99 = np.percentile(times, (50, 99)) / 1e3
