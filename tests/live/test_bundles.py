@@ -1,5 +1,6 @@
 """Towers that read a history read what users did since training."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ TABLE = np.vstack([np.zeros(4), np.random.default_rng(5).normal(size=(8, 4))]).a
 
 
 @pytest.fixture
-def follower(tmp_path: Path) -> Follower:
+def follower(tmp_path: Path) -> Iterator[Follower]:
     parts = Parts()
     Bundle.save(
         tmp_path / "model",
@@ -48,7 +49,8 @@ def follower(tmp_path: Path) -> Follower:
         interactions=parts.interactions,
         user_embeddings=parts.user_embeddings,
     )
-    return Follower(Bundle.load(tmp_path / "model"), LiveState.open(tmp_path / "live.sqlite"))
+    with LiveState.open(tmp_path / "live.sqlite") as state:
+        yield Follower(Bundle.load(tmp_path / "model"), state)
 
 
 def test_a_known_user_is_embedded_by_all_they_have_had(follower: Follower) -> None:

@@ -289,8 +289,8 @@ def test_what_a_new_bundle_has_learnt_is_left_out_and_the_rest_applied_again(
 def test_a_bundle_may_say_until_when_it_has_learnt(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = iter([10.0, 20.0, 30.0])
-    monkeypatch.setattr("shortlist.live.appending.time.time", lambda: next(now))
+    now = iter([10_000, 20_000, 30_000])
+    monkeypatch.setattr("shortlist.live.appending.milliseconds", lambda: next(now))
     with LiveState.open(tmp_path / "live.sqlite") as state:
         for item in ("f5", "f6", "f7"):
             state.append([Interaction("u4", item)])

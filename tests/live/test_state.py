@@ -107,8 +107,8 @@ def test_an_interaction_without_a_time_has_that_of_its_append(state: LiveState) 
 
 
 def test_the_times_of_the_log_never_fall(state: LiveState, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = iter([5.0, 3.0, 9.0])
-    monkeypatch.setattr("shortlist.live.appending.time.time", lambda: next(now))
+    now = iter([5_000, 3_000, 9_000])
+    monkeypatch.setattr("shortlist.live.appending.milliseconds", lambda: next(now))
     for number in range(3):
         state.append([ItemRemoval(number)])
     assert [entry.time for entry in state.changes()] == [5000, 5000, 9000]

@@ -49,7 +49,7 @@ def append(
         return before
     ((last, last_time),) = transaction.run("SELECT last, last_time FROM live_state")
     _settle_kinds(transaction, changes)
-    now = max(int(time.time() * 1000), last_time)
+    now = max(milliseconds(), last_time)
     receipt = Receipt(last + 1, last + len(changes))
     _store(transaction, receipt.first, now, changes, place)
     _forget(transaction, now, changes, retention)
@@ -60,6 +60,11 @@ def append(
         )
     transaction.run("UPDATE live_state SET last = ?, last_time = ?", (receipt.last, now))
     return receipt
+
+
+def milliseconds() -> int:
+    """Return the time now, in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
 
 
 def check(changes: list[Change], key: Any) -> None:

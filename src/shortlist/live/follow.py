@@ -3,7 +3,6 @@
 import copy
 import logging
 import threading
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shortlist.bundle import Bundle
-from shortlist.live.appending import MAX_CHANGES
+from shortlist.live.appending import MAX_CHANGES, milliseconds
 from shortlist.live.bundles import LiveBundle
 from shortlist.live.changes import (
     Change,
@@ -236,7 +235,7 @@ class Follower:
             entries[-1].sequence,
             events,
         )
-        self.lag_seconds = max(0.0, time.time() - entries[-1].time / 1000)
+        self.lag_seconds = max(0.0, (milliseconds() - entries[-1].time) / 1000)
 
     def _check_kinds(self, entries: Sequence[LogEntry]) -> None:
         text = self.bundle.items.text
