@@ -9,6 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from shortlist.bundle import Bundle, Manifest
 from shortlist.data import Vocabulary
+from shortlist.data.features import Category, FeatureSpec
 from shortlist.index import Index
 
 
@@ -21,6 +22,32 @@ def lookup_tower(embeddings: np.ndarray) -> bytes:
         [helper.make_tensor_value_info("user", TensorProto.INT64, ["n"])],
         [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", embeddings.shape[1]])],
         [table],
+    )
+    opset = helper.make_opsetid("", 17)
+    return onnx.helper.make_model(graph, opset_imports=[opset], ir_version=9).SerializeToString()
+
+
+def history_tower(items: int, works: int) -> bytes:
+    """An ONNX graph of a feature, `work`, and a history: a row for each work, plus a mean."""
+    rng = np.random.default_rng(7)
+    tables = {"items": (items + 1, 4), "works": (works, 4)}
+    graph = helper.make_graph(
+        [
+            helper.make_node("Gather", ["items", "history"], ["had"]),
+            helper.make_node("ReduceMean", ["had"], ["mean"], axes=[1], keepdims=0),
+            helper.make_node("Gather", ["works", "work"], ["own"]),
+            helper.make_node("Add", ["mean", "own"], ["embedding"]),
+        ],
+        "tower",
+        [
+            helper.make_tensor_value_info("history", TensorProto.INT64, ["n", "w"]),
+            helper.make_tensor_value_info("work", TensorProto.INT64, ["n"]),
+        ],
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", 4])],
+        [
+            numpy_helper.from_array(rng.normal(size=shape).astype(np.float32), name)
+            for name, shape in tables.items()
+        ],
     )
     opset = helper.make_opsetid("", 17)
     return onnx.helper.make_model(graph, opset_imports=[opset], ir_version=9).SerializeToString()
@@ -61,6 +88,21 @@ class Parts:
             path,
             query_tower=lookup_tower(self.user_embeddings),
             users=self.users,
+            index=self.index,
+            items=self.items,
+            interactions=self.interactions,
+            run={"name": "test", "seed": 0, "metrics": {"hit_rate@10": 0.5}},
+        )
+
+    def save_whole(self, path: Path) -> Manifest:
+        """Save a bundle that has every file a bundle can have."""
+        people = pl.DataFrame({"work": ["baker", "writer", "baker"]})
+        return Bundle.save(
+            path,
+            query_tower=history_tower(len(self.item_ids), 3),
+            users=self.users,
+            user_embeddings=self.user_embeddings,
+            features=FeatureSpec({"work": Category()}).adapt(people),
             index=self.index,
             items=self.items,
             interactions=self.interactions,

@@ -17,11 +17,9 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto, helper, numpy_helper
 
 from shortlist.bundle import Bundle, BundleError
 from shortlist.bundle.manifest import MANIFEST, write_manifest
-from shortlist.data.features import Category, FeatureSpec
 
 from .parts import Parts
 
@@ -39,44 +37,11 @@ ODD += [[None], [[1]], {"a": 1}, "9" * 400]
 
 
 @pytest.fixture(scope="module")
-def bundle() -> dict[str, bytes]:
-    """The files of a bundle that has every file: of a tower of a feature and a history."""
-    parts = Parts()
-    people = pl.DataFrame({"work": ["baker", "writer", "baker"]})
-    works = FeatureSpec({"work": Category()}).adapt(people)
-    graph = helper.make_graph(
-        [
-            helper.make_node("Gather", ["items", "history"], ["had"]),
-            helper.make_node("ReduceMean", ["had"], ["mean"], axes=[1], keepdims=0),
-            helper.make_node("Gather", ["works", "work"], ["own"]),
-            helper.make_node("Add", ["mean", "own"], ["embedding"]),
-        ],
-        "tower",
-        [
-            helper.make_tensor_value_info("history", TensorProto.INT64, ["n", "w"]),
-            helper.make_tensor_value_info("work", TensorProto.INT64, ["n"]),
-        ],
-        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", 4])],
-        [
-            numpy_helper.from_array(np.ones((9, 4), np.float32), "items"),
-            numpy_helper.from_array(np.eye(3, 4, dtype=np.float32), "works"),
-        ],
-    )
-    opset = helper.make_opsetid("", 17)
-    model = helper.make_model(graph, opset_imports=[opset], ir_version=9)
-    with tempfile.TemporaryDirectory() as folder:
-        Bundle.save(
-            Path(folder) / "model",
-            query_tower=model.SerializeToString(),
-            users=parts.users,
-            user_embeddings=parts.user_embeddings,
-            features=works,
-            index=parts.index,
-            items=parts.items,
-            interactions=parts.interactions,
-            run={"name": "test", "seed": 0, "metrics": {"hit_rate@10": 0.5}},
-        )
-        return {path.name: path.read_bytes() for path in (Path(folder) / "model").iterdir()}
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The files of a bundle that has every file."""
+    path = tmp_path_factory.mktemp("bundles") / "model"
+    Parts().save_whole(path)
+    return {file.name: file.read_bytes() for file in path.iterdir()}
 
 
 @pytest.fixture(autouse=True)
@@ -92,10 +57,10 @@ def _use(bundle: Bundle) -> list[Any]:
         lambda: bundle.recommend(["u0", "u4"], 3).ids.tolist(),
         lambda: bundle.recommend_for_history(["f1", "f2"], 3).ids.tolist(),
         lambda: bundle.embed_history(["f1"], {"work": "baker"}).tolist(),
-        lambda: bundle.had("u0").tolist(),
-        lambda: bundle.items.titles(range(len(bundle.items))),
-        lambda: [bundle.items.details(row) for row in range(len(bundle.items))],
-        lambda: bundle.items.find("film", 3).tolist(),
+        lambda: list(bundle.had("u0")),
+        lambda: bundle.items.titles(bundle.items.id_array.tolist()),
+        lambda: [bundle.items.details(item) for item in bundle.items.id_array.tolist()],
+        lambda: bundle.items.find("film", 3),
     ):
         try:
             said.append(ask())

@@ -2,8 +2,8 @@
 
 `keras.Model.export` needs another package for each backend (jax2onnx, tf2onnx or onnxscript), and
 on JAX it cannot export a tower with a history: jax2onnx 0.17 must know the size of the batch there.
-So the few layers that towers are made of are written here, and a
-tower with any other layer goes through `keras.Model.export`.
+So the few layers that towers are made of are written here, and a tower with any other layer goes
+through `keras.Model.export`.
 """
 
 import tempfile

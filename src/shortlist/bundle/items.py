@@ -35,8 +35,8 @@ class Items:
     Example:
         >>> index = Index.build(np.eye(2, dtype=np.float32), ["f1", "f2"])
         >>> items = Items(pl.DataFrame({"id": ["f1", "f2"], "title": ["Alien", "Brazil"]}), index)
-        >>> items.row("f2"), items.titles([1]), items.find("al", 5).tolist()
-        (1, ['Brazil'], [0])
+        >>> items.titles(["f2"]), items.find("al", 5)
+        (['Brazil'], ['f1'])
     """
 
     def __init__(self, table: pl.DataFrame, index: Index) -> None:

@@ -143,6 +143,9 @@ def hold_out(
         test: The share of test, for random and time.
         seed: Of the random split.
 
+    Returns:
+        Train and test.
+
     Raises:
         DataError: An unknown manner, or as the split of that manner.
 
@@ -202,6 +205,9 @@ def split_by_time(
             have the latest time of all, as in data by the day, test is all of those; the split's
             `remark` and a `SplitWarning` say so.
 
+    Returns:
+        What came before, as train, and the rest, as test.
+
     Raises:
         DataError: No times, a share out of range, or a time that leaves a part empty.
 
@@ -241,6 +247,9 @@ def split_leave_last_out(interactions: Interactions) -> Split:
         interactions: Ordered by their times, if they have any, then by their rows: of several at
             a user's latest time the last row is held out (`leakage().tied` counts such users). A
             user of one interaction stays in train.
+
+    Returns:
+        The last interaction of each such user as test, all others as train.
 
     Raises:
         DataError: No user has two interactions.

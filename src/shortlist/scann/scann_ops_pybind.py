@@ -69,6 +69,9 @@ def builder(db: ArrayLike, num_neighbors: int, distance_measure: str) -> ScannBu
         num_neighbors: Results for each query unless a search asks for another number.
         distance_measure: "dot_product" or "squared_l2".
 
+    Returns:
+        The builder, to go on with.
+
     Raises:
         ValueError: `distance_measure` is another, or `num_neighbors` below 1.
 
@@ -262,6 +265,9 @@ def create_searcher(
         docids: One str or int for each row, no two alike; None for none.
         **unused_kwargs: Accepted, as ScaNN does, and not used.
 
+    Returns:
+        The searcher.
+
     Raises:
         ValueError: `scann_config` is no such text, or has a part that is not known here; or db or
             docids have wrong shapes or values.
@@ -299,6 +305,9 @@ def load_searcher(
     Args:
         artifacts_dir: The folder.
         assets_backcompat_shim: No effect.
+
+    Returns:
+        The searcher.
 
     Raises:
         ValueError: It is not such a folder, or is damaged.
