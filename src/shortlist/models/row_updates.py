@@ -79,7 +79,7 @@ class RowOptimizer:
     """
 
     def __init__(self, optimizer: keras.optimizers.Optimizer, layers: Sequence[RowTable]) -> None:
-        self.optimizer = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+        self.optimizer = type(optimizer).from_config(optimizer.get_config())
         self.layers = list(layers)
         self.tables = [layer.embeddings for layer in layers]
         self._kept_names, self._rule = _RULES[type(optimizer).__name__]
