@@ -18,7 +18,8 @@ from shortlist.cli.app import run
 
 KILLS = int(os.environ.get("SHORTLIST_KILLS", "2"))
 EPOCHS = str(10 + 10 * KILLS)
-OPTIONS = ["--epochs", EPOCHS, "--patience", EPOCHS, "--batch-size", "64", "--embedding-dim", "8"]
+OPTIONS = ["--objective", "retrieval", "--epochs", EPOCHS, "--patience", EPOCHS]
+OPTIONS += ["--batch-size", "64", "--embedding-dim", "8"]
 
 
 def started(out: Path, ratings: Path) -> "subprocess.Popen[str]":

@@ -325,3 +325,33 @@ def test_a_time_that_is_none_is_wrong_usage(fail, ratings, tmp_path, given) -> N
     code, said = fail("train", str(tmp_path / "films"), *options)
     assert code == 2
     assert "expected a time such as 90s, 10m or 1h" in " ".join(said.split())
+
+
+def test_training_goes_on_from_a_bundle_with_new_ids(answer, fail, ratings, tmp_path) -> None:
+    (tmp_path / "new.csv").write_text(rows("{user}0,{item}"))  # users 10 to 30 are known before
+    (tmp_path / "films.csv").write_text("item_id,title\n1,One\n2,Two\n")
+    first, out = str(tmp_path / "first"), str(tmp_path / "more")
+    answer("train", first, "--dataset", str(ratings), "--objective", "retrieval", *SHORT)
+    new = ["--dataset", str(tmp_path / "new.csv"), "--items", str(tmp_path / "films.csv")]
+    new += ["--from", first, "--learning-rate", "0.00001"]
+    run = answer("train", out, *new)
+    assert run["from"] == "first"
+    assert run["arguments"]["embedding_dim"] == 4  # as the bundle's
+    former, now = Bundle.load(first), Bundle.load(out)
+    known = former.tower.users.ids
+    assert now.tower.users.ids.tolist() == [*known, 40, 50, 60, 70, 80]
+    assert now.items.titles([0, 1, 2]) == ["", "One", "Two"]
+    assert former.tower.embed(known) == pytest.approx(now.tower.embed(known), abs=0.01)
+    assert set(former.histories[10]) < set(now.histories[10])
+    code, said = fail("train", out, *new, "--embedding-dim", "16")
+    assert code == 3
+    assert "was trained with embedding_dim 4, and 16 is asked for" in " ".join(said.split())
+    code, said = fail("train", out, *new[:-3], str(tmp_path / "none"))
+    assert (code, "there is no such folder" in said) == (4, True)
+
+
+def test_a_search_does_not_go_on_with_other_settings(fail, bundle, tmp_path) -> None:
+    for option in (["--resume"], ["--from", str(bundle)]):
+        code, said = fail("train", str(tmp_path / "b"), "--search", "1m", *option)
+        assert code == 2
+        assert f"{option[0]} goes on with the settings there were" in " ".join(said.split())

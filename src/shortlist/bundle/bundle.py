@@ -23,6 +23,7 @@ from shortlist.bundle.candidate import (
 from shortlist.bundle.checks import check_dimension, check_kinds, collected, in_row_order
 from shortlist.bundle.files import read_json, versions, write_run
 from shortlist.bundle.items import Items
+from shortlist.bundle.learnt import WEIGHTS, read_model, weights_of
 from shortlist.bundle.manifest import BundleError, Manifest, verify, write_manifest
 from shortlist.bundle.query import EMBEDDINGS, made_tower, query_parts, read_query, write_query
 from shortlist.data import DataError, Histories, Vocabulary
@@ -75,6 +76,7 @@ class Bundle(Answering):
         features: FeatureSpec | None = None,
         id_column: str | None = None,
         candidate_tower: CandidateTower | None = None,
+        weights: Mapping[str, npt.NDArray[Any]] | None = None,
     ) -> Manifest:
         """Write a bundle in one step: `path` holds the old bundle or the new one, never a mixture.
 
@@ -100,6 +102,7 @@ class Bundle(Answering):
                 index of the user alone, as `user_id`.
             id_column: The column of `items` with the ids; without it `id`, or else `item_id`.
             candidate_tower: What gives an item that comes later its embedding.
+            weights: Arrays from which training can go on, as `save_model` keeps them.
 
         Returns:
             The manifest.
@@ -122,6 +125,8 @@ class Bundle(Answering):
             write_query(folder, graph, tower, user_embeddings)
             if candidate_tower is not None:
                 write_candidate(folder, candidate_tower)
+            if weights is not None:
+                np.savez(folder / WEIGHTS, **weights)  # type: ignore[arg-type]
             index.save(folder / "index.slx")
             ordered.write_parquet(folder / "items.parquet")
             if interactions is not None:
@@ -160,12 +165,38 @@ class Bundle(Answering):
             path,
             **query_parts(model),
             **candidate_parts(model),
+            weights=weights_of(model),
             index=model.index(),
             items=items,
             interactions=interactions,
             run=run,
             id_column=id_column,
         )
+
+    @classmethod
+    def load_model(cls, path: str | os.PathLike[str]) -> "TwoTower":
+        """Load the model of a bundle that `save_model` wrote, to train it further.
+
+        Needs Keras. What its users have had is its `seen`.
+
+        Args:
+            path: The folder.
+
+        Returns:
+            The model with its weights; `TwoTower.grown` lets it know new ids.
+
+        Raises:
+            BundleError: The bundle is damaged, or holds no weights.
+        """
+        bundle = cls.load(path, mmap=True)
+        if WEIGHTS not in bundle.manifest.files:
+            raise BundleError(
+                f"{path} holds no weights to go on from: its towers or its objective were not "
+                "Shortlist's own. Train a new model."
+            )
+        model = read_model(Path(path) / WEIGHTS)
+        model.seen = bundle.histories
+        return model
 
     @classmethod
     def update(

@@ -14,7 +14,13 @@ FORMAT = "shortlist-bundle"
 FORMAT_VERSION = 1
 MANIFEST = "MANIFEST.json"
 REQUIRED = ("query.json", "query_tower.onnx", "index.slx", "items.parquet", "run.json", "README.md")
-OPTIONAL = ("histories.parquet", "users.npy", "candidate_tower.onnx", "candidate.json")
+OPTIONAL = (
+    "histories.parquet",
+    "users.npy",
+    "candidate_tower.onnx",
+    "candidate.json",
+    "weights.npz",
+)
 
 _MANIFEST_LIMIT = 1 << 20
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

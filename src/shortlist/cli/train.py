@@ -108,6 +108,13 @@ def train(
             help="Spend this time (90s, 10m, 1h) on finding the best settings, and training.",
         ),
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="A bundle whose model goes on learning, from these data; its ids stay.",
+        ),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -121,6 +128,8 @@ def train(
     from shortlist.bundle import Bundle
     from shortlist.bundle.atomic import check_replaceable
     from shortlist.cli.config import Config, ConfigError
+    from shortlist.cli.former import Former
+    from shortlist.data import Interactions
     from shortlist.data.splits import SplitWarning
     from shortlist.evaluation import evaluate
 
@@ -154,6 +163,13 @@ def train(
         "text_ids": bool(read.text_ids if text_ids is None else text_ids),
         "time_unit": time_unit or read.time_unit,
     }
+    for other, option in ((start, "--from"), (resume, "--resume")):
+        if search and other:
+            raise typer.BadParameter(
+                f"{option} goes on with the settings there were; leave the search out, and give "
+                "the settings that it found, which it wrote on stderr.",
+                param_hint="--search",
+            )
     check_replaceable(out)
     with stage("reading the data"):
         interactions = open_dataset(
@@ -169,7 +185,14 @@ def train(
         from shortlist.models import Recipe
         from shortlist.models.checkpoint import remove_checkpoint
     settings = {**read.settings, **given}
-    recipe = Recipe.for_data(interactions, **settings)
+    former = None
+    if start is not None:
+        with stage("loading the bundle to start from"):
+            former = Former.load(start)
+            settings = former.settings(settings)
+        recipe = Recipe(**settings)
+    else:
+        recipe = Recipe.for_data(interactions, **settings)
     with stage("holding out what it is measured on"), warnings.catch_warnings():
         warnings.simplefilter("ignore", SplitWarning)  # the remark says the same
         parts = recipe.parts(interactions)
@@ -183,15 +206,18 @@ def train(
     if not settings.get("objective"):
         print_line(f"recipe: {_told(recipe)}")
     with stage(f"making a model for {len(parts.train):,} interactions"):
-        model = recipe.model(parts.train)
+        model = former.model.grown(parts.train) if former else recipe.model(parts.train)
     checkpoint = out.with_name(f"{out.name}.checkpoint")
     if checkpoint.exists() and not resume:
         print_line(f"starting anew, which replaces {checkpoint}; say --resume to go on from it")
-    history = recipe.fit(model, parts.train, checkpoint=checkpoint, resume=resume)
+    earlier = former.model.seen if former else None
+    history = recipe.fit(model, parts.train, checkpoint=checkpoint, resume=resume, earlier=earlier)
+    # What the bundle learnt before is no test of it, and nothing to recommend again.
+    learnt = Interactions.from_polars(model.seen.to_frame()) if former else parts.train
     with stage("measuring"):
         # As the bundle will answer: it holds users, and nobody tells it when they ask.
-        result = evaluate(model, parts.test, train=parts.train, at_their_times=False)
-        in_time = evaluate(model, parts.test, train=parts.train) if model.timed else None
+        result = evaluate(model, parts.test, train=learnt, at_their_times=False)
+        in_time = evaluate(model, parts.test, train=learnt) if model.timed else None
     run: dict[str, Any] = {
         "seed": recipe.seed,
         "data": {
@@ -215,14 +241,17 @@ def train(
         run["metrics_at_their_times"] = dict(in_time.metrics)
     if parts.remark:
         run["split"] = parts.remark
-    table, id_column = _items(model, interactions, (named or {}).get("item_id", "item_id"))
+    if start is not None:
+        run["from"] = start.name
+    known = former.items if former else None
+    table, id_column = _items(model, interactions, (named or {}).get("item_id", "item_id"), known)
     with stage("indexing, and writing the bundle"):
         Bundle.save_model(
             out,
             model,
             items=table,
             id_column=id_column,
-            interactions=parts.train,
+            interactions=learnt,
             run=run,
         )
     remove_checkpoint(checkpoint)
@@ -279,10 +308,13 @@ def _separator(text: str) -> str:
         raise typer.BadParameter(str(error), param_hint="--separator") from None
 
 
-def _items(model: TwoTower, interactions: Interactions, called: str) -> tuple[pl.DataFrame, str]:
+def _items(
+    model: TwoTower, interactions: Interactions, called: str, known: pl.DataFrame | None
+) -> tuple[pl.DataFrame, str]:
     """What is known of each candidate, and the column of the ids.
 
-    Every column has the name it had in the user's table, where the ids were `called` so.
+    Every column has the name it had in the user's table, where the ids were `called` so. Of items
+    that it does not name, what was `known` before stays.
     """
     import polars as pl
 
@@ -291,8 +323,10 @@ def _items(model: TwoTower, interactions: Interactions, called: str) -> tuple[pl
 
     key = "item_id"
     table = pl.DataFrame({key: id_series(model.items.ids, "ids")})
-    if interactions.items is not None:
-        table = table.join(interactions.items, on=key, how="left", maintain_order="left")
+    tables = [items for items in (interactions.items, known) if items is not None]
+    if tables:
+        items = pl.concat(tables, how="diagonal_relaxed").unique(key, keep="first")
+        table = table.join(items, on=key, how="left", maintain_order="left")
     others = [
         key if called != key and name == own_name(key) else name for name in table.columns[1:]
     ]

@@ -13,6 +13,7 @@ import numpy as np
 from shortlist.data import Histories, Interactions, Split, hold_out, split_random
 from shortlist.data.features import FeatureSpec
 from shortlist.data.splits import Manner
+from shortlist.models.growth import together
 from shortlist.models.objectives import Objective, objective_of
 from shortlist.models.search import Search, search
 from shortlist.models.training_log import TrainingLog
@@ -266,6 +267,7 @@ class Recipe:
         checkpoint: str | os.PathLike[str] | None = None,
         resume: bool = False,
         progress: bool | None = None,
+        earlier: Histories | None = None,
     ) -> TrainingLog:
         """Trains the model, with a progress bar on a terminal.
 
@@ -275,6 +277,7 @@ class Recipe:
             checkpoint: As for `TwoTower.fit`.
             resume: As for `TwoTower.fit`.
             progress: As for `TwoTower.fit`.
+            earlier: As for `TwoTower.fit`.
         """
         validation, learnt = None, train
         if self.patience:
@@ -291,8 +294,9 @@ class Recipe:
             checkpoint=checkpoint,
             resume=resume,
             progress=progress,
+            earlier=earlier,
         )
-        model.seen = Histories.from_interactions(train)
+        model.seen = together(earlier, train)
         return log
 
     def _objective(self) -> Objective:

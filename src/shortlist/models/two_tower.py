@@ -21,6 +21,7 @@ from shortlist.models.batches import Batches, PairBatches, UserBatches
 from shortlist.models.catalogue import Catalogue
 from shortlist.models.checkpoint import Checkpoint
 from shortlist.models.epochs import Epochs
+from shortlist.models.growth import grown, later, together
 from shortlist.models.identity import identity
 from shortlist.models.inputs import (
     HISTORY,
@@ -206,6 +207,48 @@ class TwoTower(Retriever):
             seed=seed,
         )
 
+    def grown(self, train: Interactions) -> TwoTower:
+        """Returns a model that also knows the users and items of `train`: for a warm start.
+
+        Whatever this model knows keeps its embedding, also where `train` no longer has it. New ids,
+        and new values of categories, get initial embeddings; `fit` then learns them.
+
+        Args:
+            train: New interactions, with the tables of users and items that the features read.
+
+        Returns:
+            Another model; this one stays as it is.
+
+        Raises:
+            ValueError: Towers that `from_interactions` did not make.
+            DataError: A table that is missing, or ids of another type.
+
+        Example:
+            >>> views = Interactions.from_arrays([1, 1, 2], [10, 20, 10])
+            >>> model = TwoTower.from_interactions(views, embedding_dim=4)
+            >>> more = model.grown(Interactions.from_arrays([2, 3], [30, 10]))
+            >>> more.users.ids, more.items.ids
+            (array([1, 2, 3]), array([10, 20, 30]))
+            >>> bool((more.embed_candidates([10]) == model.embed_candidates([10])).all())
+            True
+        """
+        query_tower, candidate_tower, query_inputs, candidate_inputs = grown(self, train)
+        model = TwoTower(
+            query_tower,
+            candidate_tower,
+            later(self.users, train.user.ids),
+            later(self.items, train.item.ids),
+            objective=self.objective,
+            query_inputs=query_inputs,
+            candidate_inputs=candidate_inputs,
+            history=self.history,
+            moments=self.moments,
+            rating_range=self.rating_range,
+            seed=self.seed,
+        )
+        model._seen = self._seen
+        return model
+
     def fit(
         self,
         train: Interactions,
@@ -220,6 +263,7 @@ class TwoTower(Retriever):
         progress: bool | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         resume: bool = False,
+        earlier: Histories | None = None,
     ) -> TrainingLog:
         """Trains the towers.
 
@@ -248,6 +292,9 @@ class TwoTower(Retriever):
                 training is done.
             resume: Whether to go on from the checkpoint, to the result that the training would
                 have had without the interruption; where there is none, training starts anew.
+            earlier: What users had before `train`, such as `seen` of a model that goes on. It is
+                not recommended again, a tower with a history knows it, and objectives that learn
+                user by user learn from both.
 
         Returns:
             The course of the training.
@@ -273,7 +320,7 @@ class TwoTower(Retriever):
             if validation is not None:
                 self._check(validation, "validation")
             kept = self._seen, self.rating_range, self._indexes
-            seen, rating_range = Histories.from_interactions(train), self._range_of(train)
+            seen, rating_range = together(earlier, train), self._range_of(train)
             self._seen, self.rating_range, self._indexes = seen, rating_range, {}
             try:
                 self._check_dimensions()
@@ -293,6 +340,7 @@ class TwoTower(Retriever):
                         "decay": decay,
                         "monitor": monitor,
                         "patience": patience,
+                        "seen": int(seen.lengths.sum()),
                     }
                     kept_at = Checkpoint(checkpoint, identity(self, train, validation, **settings))
                 watched: dict[str, Any] = {
