@@ -7,19 +7,19 @@ import onnx
 import polars as pl
 from onnx import TensorProto, helper, numpy_helper
 
-from shortlist.bundle import Bundle, Manifest
+from shortlist.bundle import Bundle, CandidateTower, Manifest
 from shortlist.data import Vocabulary
 from shortlist.data.features import Category, FeatureSpec
 from shortlist.index import Index
 
 
-def lookup_tower(embeddings: np.ndarray) -> bytes:
-    """An ONNX graph that looks a user's index up in a table."""
+def lookup_tower(embeddings: np.ndarray, name: str = "user") -> bytes:
+    """An ONNX graph that looks an index up in a table."""
     table = numpy_helper.from_array(embeddings.astype(np.float32), "table")
     graph = helper.make_graph(
-        [helper.make_node("Gather", ["table", "user"], ["embedding"])],
+        [helper.make_node("Gather", ["table", name], ["embedding"])],
         "tower",
-        [helper.make_tensor_value_info("user", TensorProto.INT64, ["n"])],
+        [helper.make_tensor_value_info(name, TensorProto.INT64, ["n"])],
         [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", embeddings.shape[1]])],
         [table],
     )
@@ -97,12 +97,14 @@ class Parts:
     def save_whole(self, path: Path) -> Manifest:
         """Save a bundle that has every file a bundle can have."""
         people = pl.DataFrame({"work": ["baker", "writer", "baker"]})
+        genres = FeatureSpec({"genre": Category()}).adapt({"genre": ["war", "love"]})
         return Bundle.save(
             path,
             query_tower=history_tower(len(self.item_ids), 3),
             users=self.users,
             user_embeddings=self.user_embeddings,
             features=FeatureSpec({"work": Category()}).adapt(people),
+            candidate_tower=CandidateTower(lookup_tower(self.item_embeddings[:3], "genre"), genres),
             index=self.index,
             items=self.items,
             interactions=self.interactions,

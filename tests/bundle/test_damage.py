@@ -61,6 +61,7 @@ def _use(bundle: Bundle) -> list[Any]:
         lambda: bundle.items.titles(bundle.items.id_array.tolist()),
         lambda: [bundle.items.details(item) for item in bundle.items.id_array.tolist()],
         lambda: bundle.items.find("film", 3),
+        lambda: bundle.candidate_tower.embed(["new"], [{"genre": "war"}]).tolist(),
     ):
         try:
             said.append(ask())
@@ -200,7 +201,7 @@ def test_damaged_bytes_are_refused_or_answered_from(bundle: dict[str, bytes], da
 @tried
 @given(data=st.data())
 def test_odd_values_are_refused_or_answered_from(bundle: dict[str, bytes], data: st.DataObject):
-    name = data.draw(st.sampled_from(["query.json", "query.json", "run.json", MANIFEST]))
+    name = data.draw(st.sampled_from(["query.json", "candidate.json", "run.json", MANIFEST]))
     damaged = {**bundle, name: data.draw(_document(bundle[name]))}
     _load(damaged, sealed=name != MANIFEST)
 

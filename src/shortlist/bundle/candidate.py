@@ -33,12 +33,21 @@ class CandidateTower:
 
     Raises:
         BundleError: ONNX Runtime cannot run the graph, or it takes something else.
+
+    Example:
+        >>> from shortlist.data.features import Category
+        >>> features = FeatureSpec({"genre": Category()}).adapt({"genre": ["war", "love"]})
+        >>> CandidateTower(b"no graph", features)
+        Traceback (most recent call last):
+        shortlist.bundle.manifest.BundleError: the candidate tower cannot be loaded: ...
     """
 
     def __init__(self, graph: bytes, features: FeatureSpec) -> None:
         self._graph = Graph(graph, "candidate tower")
         self.graph = graph
         self.features = features
+        if not features.is_adapted:
+            raise BundleError("the features have not learnt from data yet; call adapt first.")
         if not set(self._graph.inputs) <= set(features):
             raise BundleError(
                 f"the candidate tower must have the features {list(features)} by name, and no "
@@ -126,6 +135,6 @@ def read_candidate(folder: Path) -> CandidateTower:
         raise BundleError(f"{error.filename} is missing, and its companion is there.") from None
     try:
         features = FeatureSpec.from_dict(described["features"])
-    except (KeyError, TypeError, AttributeError, DataError) as error:
+    except (KeyError, TypeError, DataError) as error:
         raise BundleError(f"{folder / CANDIDATE} does not describe the items: {error}") from None
     return CandidateTower(graph, features)
