@@ -81,7 +81,16 @@ class Histories:
                 return cls.empty()
             unit = _unit_of(interactions["timestamp"]) if "timestamp" in names else None
             interactions = Interactions.from_polars(interactions.select(names), time_unit=unit)
-        return interactions.histories
+        if _DERIVED not in interactions.derived:
+            interactions.derived[_DERIVED] = cls.of_rows(
+                interactions.user_ids,
+                interactions.user.rows,
+                interactions.item_ids,
+                interactions.item.rows,
+                interactions.values.get("timestamp"),
+            )
+        histories: Histories = interactions.derived[_DERIVED]
+        return histories
 
     @classmethod
     def of_rows(
@@ -490,6 +499,7 @@ class Histories:
         )
 
 
+_DERIVED = "histories"
 _COLUMNS = ("user_id", "item_id", "timestamp")
 
 

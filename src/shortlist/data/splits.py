@@ -11,7 +11,8 @@ import polars as pl
 
 from shortlist.data.columns import Source
 from shortlist.data.errors import DataError
-from shortlist.data.interactions import Interactions, check_id_types, stand_in
+from shortlist.data.interactions import Interactions
+from shortlist.data.pairs import check_id_types, stand_in
 from shortlist.data.storage import blocks, counts
 from shortlist.data.times import time_column
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from shortlist.data import Interactions
-from shortlist.data.interactions import check_id_types, pair_numbers, stand_in
+from shortlist.data.pairs import check_id_types, pair_numbers, stand_in
 
 
 @dataclass(frozen=True)
