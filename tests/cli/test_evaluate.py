@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import pytest
@@ -84,3 +85,16 @@ def test_baselines_are_measured_on_request(answer, fail, bundle, ratings) -> Non
     code, said = fail(*asked, "magic")
     assert code == 2
     assert "Popularity, ItemKNN, EASE, IALS" in " ".join(said.split())
+
+
+def test_a_baseline_that_does_not_fit_in_memory_is_left_out_and_named(
+    bundle, ratings, monkeypatch, capsys
+) -> None:
+    from shortlist.evaluation.baselines import linear
+
+    monkeypatch.setattr(linear, "_memory", lambda: 1)
+    asked = ["evaluate", str(bundle), "--dataset", str(ratings), "--baselines", "EASE,Popularity"]
+    assert run([*asked, "--json"]) == 0
+    printed = capsys.readouterr()
+    assert set(json.loads(printed.out)["baselines"]) == {"Popularity"}
+    assert "left out: EASE of 60 items needs about 0 GB" in " ".join(printed.err.split())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shortlist.cli.datasets import NAMES, DataDir, open_dataset
-from shortlist.cli.output import Json, console, print_json, status
+from shortlist.cli.output import Json, console, print_json, print_line, status
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,7 +67,7 @@ def evaluate(
             measure, test=parts.test, train=parts.train, ks=ranks, exclude_seen=not keep_seen
         )
         tuned, exact = _Timed(loaded, exact=False), _Timed(loaded, exact=True)
-        result = measured(tuned, baselines={name: _fitted(name, parts.train) for name in beside})
+        result = measured(tuned, baselines=_fitted(beside, parts.train))
         exactly = measured(exact, baselines={})
     retrieval = {
         "exact": {**_hit_rates(exactly), **exact.speed()},
@@ -158,10 +158,17 @@ def _baselines(names: str) -> list[str]:
     return [known[name.lower()] for name in chosen]
 
 
-def _fitted(name: str, train: Interactions) -> Any:
+def _fitted(names: list[str], train: Interactions) -> dict[str, Any]:
+    """The baselines, without those that do not fit in memory; a line says which and why."""
     from shortlist.evaluation import baselines
 
-    return getattr(baselines, name)(train)
+    fitted = {}
+    for name in names:
+        try:
+            fitted[name] = getattr(baselines, name)(train)
+        except MemoryError as error:
+            print_line(f"left out: {error}")
+    return fitted
 
 
 def _ranks(ks: str) -> list[int]:

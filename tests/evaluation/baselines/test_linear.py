@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from shortlist.data import Interactions
-from shortlist.evaluation.baselines import EASE, IALS, ItemKNN, Popularity
+from shortlist.evaluation.baselines import EASE, IALS, ItemKNN, Popularity, linear
 
 BASELINES = [EASE, IALS, ItemKNN]
 # Users 1 to 6 choose among a, b, c; users 7 to 12 among x, y, z; 13 and 14 are given by one item.
@@ -63,3 +63,14 @@ def test_one_user_or_one_item_is_enough(baseline: type, users: list, items: list
     assert np.isneginf(fitted.recommend([1], k=1).scores).all()  # everything was seen
     assert fitted.recommend_from([[], [77]], k=1).ids.tolist() == [[5], [5]]
     assert fitted.recommend([], k=3).ids.shape == (0, 3)
+
+
+@pytest.mark.parametrize(("baseline", "matrices"), [(EASE, 4), (ItemKNN, 5)])
+def test_too_many_items_are_refused_with_an_estimate(
+    baseline: type, matrices: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linear, "_memory", lambda: 8 * matrices * 6**2)
+    baseline(TRAIN)  # six items just fit
+    monkeypatch.setattr(linear, "_memory", lambda: 8 * matrices * 6**2 - 1)
+    with pytest.raises(MemoryError, match=f"{baseline.__name__} of 6 items needs about 0 GB"):
+        baseline(TRAIN)

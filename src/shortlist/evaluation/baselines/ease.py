@@ -9,6 +9,7 @@ from shortlist.data import Interactions
 from shortlist.evaluation.baselines.linear import (
     Chosen,
     LinearRecommender,
+    check_memory,
     co_occurrence,
     zeros_and_ones,
 )
@@ -25,6 +26,7 @@ class EASE(LinearRecommender):
             for the first 100; 300 stands between.
 
     Raises:
+        MemoryError: The items are too many for this machine; how much it would take is said.
         ValueError: If `l2` is not above 0.
 
     Example:
@@ -44,6 +46,7 @@ class EASE(LinearRecommender):
         super().__init__(train)
 
     def _fit(self, chosen: Chosen, num_items: int) -> npt.NDArray[np.floating]:
+        check_memory("EASE", num_items, matrices=4)
         gram = co_occurrence(chosen, num_items)
         gram[np.diag_indices_from(gram)] += self._l2
         precision = np.linalg.inv(gram)

@@ -9,6 +9,7 @@ from shortlist.data import Interactions
 from shortlist.evaluation.baselines.linear import (
     Chosen,
     LinearRecommender,
+    check_memory,
     co_occurrence,
     zeros_and_ones,
 )
@@ -25,6 +26,7 @@ class ItemKNN(LinearRecommender):
         neighbors: Items that count for each item, the most similar ones; ties count all.
 
     Raises:
+        MemoryError: The items are too many for this machine; how much it would take is said.
         ValueError: `neighbors` is no integer, or below 1.
 
     Example:
@@ -42,6 +44,7 @@ class ItemKNN(LinearRecommender):
         super().__init__(train)
 
     def _fit(self, chosen: Chosen, num_items: int) -> npt.NDArray[np.floating]:
+        check_memory("ItemKNN", num_items, matrices=5)
         together = co_occurrence(chosen, num_items)
         norms = np.sqrt(np.diag(together))
         cosines = together / np.outer(norms, norms)

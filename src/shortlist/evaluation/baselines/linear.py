@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from collections.abc import Sequence
 
@@ -63,6 +64,34 @@ class LinearRecommender(Baseline):
         ends = np.cumsum([len(own) for own in ids])
         rows = [np.unique(own) for own in np.split(known, ends[:-1])]
         return [own[own > 0] - 1 for own in rows]
+
+
+def check_memory(name: str, num_items: int, matrices: int) -> None:
+    """Refuses what does not fit in memory, before it is begun.
+
+    Args:
+        name: Of the baseline.
+        num_items: Rows and columns of each matrix.
+        matrices: How many float64 matrices are held at once.
+
+    Raises:
+        MemoryError: They need more than this machine has; how much is said.
+    """
+    needed, there = 8 * matrices * num_items**2, _memory()
+    if there is not None and needed > there:
+        raise MemoryError(
+            f"{name} of {num_items:,} items needs about {needed / 1e9:,.0f} GB of memory, and this "
+            f"machine has {there / 1e9:,.0f} GB. Use IALS, or leave out the items that hardly "
+            "anybody chose."
+        )
+
+
+def _memory() -> int | None:
+    """Bytes of memory this machine has, if it can be told."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None
 
 
 def zeros_and_ones(chosen: Chosen, num_items: int) -> npt.NDArray[np.float32]:
