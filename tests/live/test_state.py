@@ -197,6 +197,22 @@ def test_writers_at_once_get_every_place_once_and_a_follower_misses_none(url: st
             assert all(b[0] == a[0] + 1 for a, b in zip(own[::2], own[1::2], strict=True))
 
 
+def test_a_state_opens_while_another_appends(url: str) -> None:
+    with LiveState.open(url) as state:
+        done = threading.Event()
+
+        def write() -> None:
+            while not done.is_set():
+                state.append([ItemRemoval(1)])
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        for _ in range(20):
+            LiveState.open(url).close()
+        done.set()
+        writer.join()
+
+
 def test_one_key_sent_by_several_at_once_is_applied_once(url: str) -> None:
     receipts = []
 

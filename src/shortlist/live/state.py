@@ -45,8 +45,9 @@ class LiveState:
         database.prepare(TABLES, head)
         database.check()
         with database.read() as transaction:
-            rows = transaction.run("SELECT id, version, last FROM live_state")
+            # The head last: others may append meanwhile.
             ((greatest,),) = transaction.run("SELECT max(sequence) FROM live_changes")
+            rows = transaction.run("SELECT id, version, last FROM live_state")
         if len(rows) != 1 or not all(isinstance(number, int) for number in rows[0][1:]):
             raise damaged(self.place, "its head is not one row of an id and numbers")
         ((self.id, version, last),) = rows
