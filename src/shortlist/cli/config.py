@@ -151,7 +151,7 @@ class Config:
 
 def _is_path(folder: Path, dataset: str) -> bool:
     """Whether a data set that no name stands for is a path, even of a file that is not there."""
-    from shortlist.data.files import is_path
+    from shortlist.data.paths import is_path
 
     path = Path(dataset)
     return bool(path.suffix) or path.name != dataset or is_path(str(folder / dataset))

@@ -92,7 +92,7 @@ def open_dataset(
     """
     from shortlist.data import DataError, Interactions, movielens, sample
     from shortlist.data.errors import nearest
-    from shortlist.data.files import is_path
+    from shortlist.data.paths import is_path
 
     path = Path(name)
     reading = {

@@ -4,31 +4,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import unquote
+from typing import Any
 
 import polars as pl
 
 from shortlist.data.columns import Source
 from shortlist.data.csv_files import parse_csv, unpacked, with_types
 from shortlist.data.errors import DataError
+from shortlist.data.paths import Kind, files_of, kind_of, partitions, partitions_of_numbers
 from shortlist.data.storage import BLOCK
-
-Kind = Literal["CSV", "Parquet", "Arrow", "JSON lines", "JSON"]
-
-_KINDS: dict[str, Kind] = {
-    **dict.fromkeys((".csv", ".tsv", ".tab", ".txt", ".psv", ".dat"), "CSV"),
-    **dict.fromkeys((".parquet", ".pq", ".parq"), "Parquet"),
-    **dict.fromkeys((".feather", ".arrow", ".ipc"), "Arrow"),
-    **dict.fromkeys((".jsonl", ".ndjson"), "JSON lines"),
-    ".json": "JSON",
-}
-_PACKED = (".gz", ".zst", ".zstd", ".bz2", ".xz", ".zz")
-
-
-def is_path(name: str) -> bool:
-    """Whether there is a file or folder of this name, or files that it names as a pattern."""
-    return Path(name).exists() or bool(_matches(Path(name))[1])
 
 
 class Files:
@@ -112,7 +96,7 @@ def scan_table(
     if kind not in ("Parquet", "Arrow"):
         yield _read_all(Path(path), root, files, kind, separator, encoding)
         return
-    numbers = _partitions_of_numbers(root, files)
+    numbers = partitions_of_numbers(root, files)
     types: dict[str, tuple[Any, str]] = {}
     part = Files(kind, types)
     for file in files:
@@ -126,7 +110,7 @@ def scan_table(
             length = int(rows.select(pl.len()).collect().item())
         said = {
             column: value
-            for column, value in _partitions(file.relative_to(root)).items()
+            for column, value in partitions(file.relative_to(root)).items()
             if column not in schema
         }
         constants = [
@@ -180,8 +164,8 @@ def _found(path: Path, kind: Kind | None, separator: str | None) -> tuple[Path, 
     """Return the files of a table, the folder they have in common, and what they are."""
     if separator is not None and len(separator) != 1:
         raise DataError(f"`separator` must be one character, got {separator!r}.")
-    root, files = (path.parent, [path]) if path.is_file() else _files(path)
-    kinds = {kind or _kind(file) for file in files}
+    root, files = (path.parent, [path]) if path.is_file() else files_of(path)
+    kinds = {kind or kind_of(file) for file in files}
     if len(kinds) > 1:
         raise DataError(
             f"{path} holds files of several kinds: {', '.join(sorted(kinds))}; name those of one "
@@ -202,13 +186,13 @@ def _read_all(
         return _read(path, path.name, kind, separator, encoding)
     tables: list[pl.DataFrame] = []
     sources: list[tuple[int, Source]] = []
-    partitions: set[str] = set()
+    added: set[str] = set()
     types: dict[str, tuple[Any, str]] = {}
     start = 0
     for file in files:
         table, source = _read(file, str(file.relative_to(root)), kind, separator, encoding)
-        said = _partitions(file.relative_to(root))
-        partitions.update(name for name in said if name not in table.columns)
+        said = partitions(file.relative_to(root))
+        added.update(name for name in said if name not in table.columns)
         tables.append(
             table.with_columns(
                 pl.lit(value, dtype=pl.String).alias(name)
@@ -224,10 +208,8 @@ def _read_all(
     except pl.exceptions.PolarsError as error:
         raise DataError(f"the files of {path} do not fit together: {_reason(error)}.") from error
     if sources[0][1].typed:
-        numbers = _partitions_of_numbers(root, files)
-        whole = whole.with_columns(
-            whole[name].cast(pl.Int64) for name in partitions if name in numbers
-        )
+        numbers = partitions_of_numbers(root, files)
+        whole = whole.with_columns(whole[name].cast(pl.Int64) for name in added if name in numbers)
     return whole, replace(
         sources[0][1],
         name=path.name,
@@ -258,7 +240,7 @@ def read_features(
 def _read(
     path: Path, name: str, kind: Kind | None, separator: str | None, encoding: str | None
 ) -> tuple[pl.DataFrame, Source]:
-    kind = kind or _kind(path)
+    kind = kind or kind_of(path)
     if kind == "CSV":
         return parse_csv(path, name, separator=separator, encoding=encoding)
     with _reading(name, kind):
@@ -283,80 +265,6 @@ def _reading(name: str, kind: Kind) -> Iterator[None]:
 
 def _reason(error: Exception) -> str:
     return str(error).partition("\n")[0].rstrip(".")
-
-
-def _kind(path: Path) -> Kind:
-    with path.open("rb") as file:
-        start = file.read(6)
-    if start.startswith(b"PAR1"):
-        return "Parquet"
-    if start == b"ARROW1":
-        return "Arrow"
-    return _KINDS.get(_suffix(path), "CSV")
-
-
-def _suffix(path: Path) -> str:
-    name = path.name.lower()
-    for packed in _PACKED:
-        name = name.removesuffix(packed)
-    return Path(name).suffix
-
-
-def _matches(pattern: Path) -> tuple[Path, list[Path]]:
-    """Return the folder a pattern starts from, and what it matches in it."""
-    parts = pattern.parts
-    fixed = next((n for n, part in enumerate(parts) if set(part) & set("*?[")), len(parts))
-    root, rest = Path(*parts[:fixed]), parts[fixed:]
-    return root, sorted(root.glob(str(Path(*rest)))) if rest else []
-
-
-def _files(path: Path) -> tuple[Path, list[Path]]:
-    """Return the files of a folder or of a pattern, and the folder they have in common."""
-    if path.is_dir():
-        files = [
-            file
-            for file in sorted(path.rglob("*"))
-            if file.is_file()
-            and not any(part[0] in "._" for part in file.relative_to(path).parts)
-            and (_suffix(file) in _KINDS or file.name.startswith("part-"))
-        ]
-        if not files:
-            raise DataError(f"the folder {str(path)!r} holds no table.")
-        return path, files
-    root, found = _matches(path)
-    files = [file for each in found for file in (_files(each)[1] if each.is_dir() else [each])]
-    if not files:
-        raise FileNotFoundError(f"there is no file {str(path)!r}.")
-    return root, files
-
-
-def _partitions(path: Path) -> dict[str, str | None]:
-    """Return what the folders of a path say, as `column=value`."""
-    said = (part.partition("=") for part in path.parts[:-1] if "=" in part)
-    return {
-        name: None if value == "__HIVE_DEFAULT_PARTITION__" else unquote(value)
-        for name, _, value in said
-    }
-
-
-def _partitions_of_numbers(root: Path, files: Sequence[Path]) -> set[str]:
-    """Return which columns that folders name hold integers written plainly, and nothing else."""
-    text: set[str] = set()
-    numbers: set[str] = set()
-    for folder in {file.parent for file in files}:
-        for name, value in _partitions(folder.relative_to(root) / "file").items():
-            plain = value is not None and str(_integer(value)) == value
-            (numbers if plain or value is None else text).add(name)
-    return numbers - text
-
-
-def _integer(text: str) -> int | None:
-    """Return the integer of 64 bits that a text is, or None."""
-    try:
-        number = int(text)
-    except ValueError:
-        return None
-    return number if -(2**63) <= number < 2**63 else None
 
 
 def _check_types(schema: Mapping[str, Any], name: str, first: dict[str, tuple[Any, str]]) -> None:
