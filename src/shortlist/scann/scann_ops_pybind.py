@@ -8,37 +8,20 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shortlist.embeddings import as_embeddings
-from shortlist.index import Index, IndexConfig, SearchResult, SearchSettings
+from shortlist.index import Index, SearchResult
 from shortlist.index.numbers import as_integer
 from shortlist.scann.config_text import parse
+from shortlist.scann.plan import metric_of, number_of_neighbors, parts_of, plan
 from shortlist.scann.scann_builder import ScannBuilder
-
-if TYPE_CHECKING:
-    from shortlist._native import Store
 
 __all__ = ["Neighbors", "ScannSearcher", "builder", "create_searcher", "load_searcher"]
 
-_METRICS: dict[str, Literal["dot", "l2"]] = {
-    "DotProductDistance": "dot",
-    "SquaredL2Distance": "l2",
-}
-_STORES: dict[str, Store] = {"FLOAT32": "float32", "BFLOAT16": "bfloat16", "INT8": "int8"}
-_KNOWN = {
-    "num_neighbors",
-    "distance_measure",
-    "partitioning",
-    "hash",
-    "brute_force",
-    "exact_reordering",
-    "autopilot",
-    "input_output",
-}
 _ASKED = ("final_num_neighbors", "pre_reorder_num_neighbors", "leaves_to_search")
 _INDEX, _SEARCHER = "index.slx", "searcher.json"
 
@@ -106,7 +89,7 @@ class ScannSearcher:
     def __init__(self, index: Index, config: str, *, has_docids: bool) -> None:
         self._index = index
         self._config = config
-        self._num_neighbors = _number_of_neighbors(parse(config))
+        self._num_neighbors = number_of_neighbors(parse(config))
         self._has_docids = has_docids
         self._threads: int | None = None
 
@@ -278,17 +261,13 @@ def create_searcher(
         >>> create_searcher(db, config).search(db[7]).indices[0]
         np.uint32(7)
     """
-    parts = parse(str(scann_config))
-    if unknown := set(parts) - _KNOWN:
-        raise ValueError(
-            f"`scann_config` must have no part but {sorted(_KNOWN)}, got {sorted(unknown)[0]!r}."
-        )
+    parts = parts_of(scann_config)
     rows = as_embeddings(db, "db")
-    config, settings = _plan(parts, rows)
+    config, settings = plan(parts, rows)
     index = Index.build(
         rows,
         docids,
-        metric=_metric(parts),
+        metric=metric_of(parts),
         config=config,
         threads=as_integer(training_threads, "training_threads", 0) or None,
     )
@@ -331,66 +310,7 @@ def load_searcher(
     try:
         about = json.loads((folder / _SEARCHER).read_text())
         config, has_docids = str(about["config"]), bool(about["docids"])
-        _number_of_neighbors(parse(config))
+        number_of_neighbors(parse(config))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{folder / _SEARCHER} is damaged: {error!r}.") from error
     return ScannSearcher(Index.load(folder / _INDEX), config, has_docids=has_docids)
-
-
-def _plan(
-    parts: dict[str, Any], db: NDArray[np.float32]
-) -> tuple[IndexConfig, SearchSettings | None]:
-    """What a configuration means to `Index`; no settings means those that it chooses."""
-    if "autopilot" in parts:
-        name = _field(parts, "autopilot", "tree_ah", "reordering_dtype", default="FLOAT32")
-        return IndexConfig(store=_STORES[name]), None
-    if ("hash" in parts) == ("brute_force" in parts):
-        raise ValueError("`scann_config` must have exactly one of `hash` and `brute_force`.")
-    brute_force = "brute_force" in parts
-    last = "exact_reordering" if "exact_reordering" in parts else "brute_force"
-    store: Store = "float32"
-    if _field(parts, last, "bfloat16", "enabled", default=False):
-        store = "bfloat16"
-    elif _field(parts, last, "fixed_point", "enabled", default=False):
-        store = "int8"
-    if brute_force and "partitioning" not in parts:
-        return IndexConfig(exact=True, store=store), None
-    rows = max(len(db) if db.ndim else 0, 1)
-    partition: dict[str, Any] = {"leaves": 1}
-    leaves = 1
-    if "partitioning" in parts:
-        tree = "partitioning"
-        partition = {
-            "leaves": min(_field(parts, tree, "num_children", default=1), rows),
-            "sample": min(_field(parts, tree, "expected_sample_size", default=100_000), rows),
-            "iterations": _field(parts, tree, "max_clustering_iterations", default=10),
-        }
-        leaves = _field(parts, tree, "query_spilling", "max_spill_centers", default=1)
-    rerank = _field(
-        parts, "exact_reordering", "approx_num_neighbors", default=_number_of_neighbors(parts)
-    )
-    settings = SearchSettings(leaves=leaves, rerank=rows if brute_force else rerank)
-    return IndexConfig(**partition, store=store), settings
-
-
-def _metric(parts: dict[str, Any]) -> Literal["dot", "l2"]:
-    name = _field(parts, "distance_measure", "distance_measure", default=None)
-    if name not in _METRICS:
-        raise ValueError(
-            f"`distance_measure` in `scann_config` must be one of {list(_METRICS)}, got {name!r}."
-        )
-    return _METRICS[name]
-
-
-def _number_of_neighbors(parts: dict[str, Any]) -> int:
-    return as_integer(parts.get("num_neighbors"), "num_neighbors", 1)
-
-
-def _field(parts: dict[str, Any], *path: str, default: Any) -> Any:
-    """A field of a part of a part; `default` where it is not given."""
-    value: Any = parts
-    for name in path:
-        if not isinstance(value, dict):
-            return default
-        value = value.get(name)
-    return default if value is None else value
