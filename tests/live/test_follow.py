@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shortlist.bundle import Bundle, UnknownUserError
-from shortlist.index import Index
+from shortlist.index import Index, col
 from shortlist.live import (
     Follower,
     Interaction,
@@ -23,7 +23,7 @@ from shortlist.live import (
     Retention,
 )
 
-from ..bundle.parts import Parts
+from ..bundle.parts import Parts, lookup_tower
 from .parts import saved, year_tower
 
 
@@ -89,6 +89,33 @@ def test_a_bundle_without_a_candidate_tower_needs_an_embedding(
         follower.current.index.vectors(["f3"]), plain.index.vectors(["f3"])
     )
     assert follower.current.items.titles(["f3"]) == ["Alien"]
+
+
+def test_conditions_on_attributes_hold_for_what_came_since(
+    tmp_path: Path, state: LiveState
+) -> None:
+    parts = Parts()
+    years = {"year": parts.items["year"].to_list()}
+    index = Index.build(parts.item_embeddings, parts.item_ids, attributes=years)
+    Bundle.save(
+        tmp_path / "model",
+        query_tower=lookup_tower(parts.user_embeddings),
+        users=parts.users,
+        index=index,
+        items=parts.items,
+        candidate_tower=year_tower(),
+    )
+    follower = Follower(Bundle.load(tmp_path / "model"), state)
+    follower.append(
+        [
+            ItemUpsert("new", {"year": 1996}),
+            ItemUpsert("f0", {"year": 1997}),
+            ItemUpsert("f7", embedding=[1, 2, 3, 4]),
+            ItemUpsert("bare", embedding=[1, 2, 3, 4]),
+        ]
+    )
+    found = follower.current.index.search(np.ones(4), 10, where=col("year") >= 1996).ids
+    assert sorted(found[found != ""]) == ["f0", "f6", "f7", "new"]
 
 
 def test_a_removed_item_never_comes_back(bundle: Bundle, state: LiveState) -> None:

@@ -214,17 +214,16 @@ class Follower:
         placed = self._placed(upserts)
         if removed:
             self._index.delete(removed)
-        if placed:
-            self._upsert(placed)
         items = self.current.items
+        known: dict[int | str, Mapping[str, Any]] = {}
+        for item in placed:
+            attributes = upserts[item].attributes
+            if attributes is not None or item not in items:
+                known[item] = attributes or {}
+        if placed:
+            self._upsert(placed, known)
         if placed or removed:
-            known: dict[int | str, Mapping[str, Any]] = {}
-            for item in placed:
-                attributes = upserts[item].attributes
-                if attributes is not None:
-                    known[item] = attributes
-                elif item not in items:
-                    known[item] = {}
+            known = {item: attributes for item, attributes in known.items() if item in placed}
             items = items.changed(copy.copy(self._index), known, removed)
         index = copy.copy(self._index) if placed or removed else self.current.index
         self.current = LiveBundle(
@@ -278,14 +277,27 @@ class Follower:
         own: npt.NDArray[np.float32] = self._saved.vectors([upsert.item_id])[0]
         return own
 
-    def _upsert(self, placed: dict[int | str, npt.NDArray[np.float32]]) -> None:
+    def _upsert(
+        self,
+        placed: dict[int | str, npt.NDArray[np.float32]],
+        known: Mapping[int | str, Mapping[str, Any]],
+    ) -> None:
         """Put items into the index; those that it refuses are taken out of `placed`."""
+
+        def attributes(ids: list[int | str]) -> dict[str, list[Any]]:
+            """What searches can ask of them by `where`, as far as the index has it."""
+            rows = [
+                known[item] if item in known else self.current.items.details(item) for item in ids
+            ]
+            return {name: [row.get(name) for row in rows] for name in self._index.attributes}
+
+        ids = list(placed)
         try:
-            self._index.upsert(np.stack(list(placed.values())), list(placed))
+            self._index.upsert(np.stack(list(placed.values())), ids, attributes(ids))
         except ValueError:
             for item, embedding in list(placed.items()):
                 try:
-                    self._index.upsert(embedding[None], [item])
+                    self._index.upsert(embedding[None], [item], attributes([item]))
                 except ValueError as error:
                     del placed[item]
                     self._refuse(item, str(error))
