@@ -1,6 +1,8 @@
 import warnings
 from datetime import UTC, date, datetime
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -219,3 +221,20 @@ def test_a_split_is_named_as_on_the_command_line() -> None:
         assert held_out.test.frame.equals(expected.test.frame)
     with pytest.raises(DataError, match="`how` must be 'random', 'time' or 'last', got 'first'"):
         hold_out(whole, "first")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("split", [split_random, split_by_time, split_leave_last_out])
+def test_tables_are_not_split(split: Any) -> None:
+    with pytest.raises(TypeError, match="`interactions` must be Interactions, got dict"):
+        split({"user_id": [1, 2], "item_id": [1, 2]})
+
+
+def test_a_seed_that_is_none_is_refused() -> None:
+    views = Interactions.from_arrays(range(10), range(10))
+    for seed in (-1, "a"):
+        with pytest.raises(DataError, match="`seed` must be a whole number of at least 0, got"):
+            split_random(views, seed=seed)
+    assert (
+        split_random(views, seed=np.int64(3)).test.item_ids.tolist()
+        == split_random(views, seed=3).test.item_ids.tolist()
+    )

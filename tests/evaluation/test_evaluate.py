@@ -346,6 +346,20 @@ def test_tables_are_no_interactions() -> None:
         evaluate(always(30), TEST, train=TRAIN.frame)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("learn", [Popularity, ItemKNN, EASE, IALS])
+def test_baselines_learn_from_interactions_only(learn: Any) -> None:
+    for table in (None, pd.DataFrame({"user_id": [1], "item_id": [2]})):
+        with pytest.raises(TypeError, match=r"must be Interactions, got .*read tables"):
+            learn(table)
+
+
+def test_baselines_have_names() -> None:
+    with pytest.raises(TypeError, match=r"`baselines` must name each recommender.* got list"):
+        evaluate(lambda *_: [[20]], TEST, train=TRAIN, ks=(1,), baselines=[Popularity(TRAIN)])
+    with pytest.raises(ValueError, match="`exclude_seen` must be True or False, got 'yes'"):
+        evaluate(lambda *_: [[20]], TEST, train=TRAIN, ks=(1,), exclude_seen="yes")
+
+
 def test_an_index_needs_to_know_how_to_embed_users() -> None:
     with pytest.raises(ValueError, match="`queries` must turn user ids into"):
         evaluate(Index.build(np.eye(2, dtype="float32")), TEST, train=TRAIN)

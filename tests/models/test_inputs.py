@@ -1,10 +1,12 @@
+from datetime import datetime
+
 import numpy as np
 import polars as pl
 import pytest
 
 from shortlist.data import DataError, Vocabulary
 from shortlist.data.features import Age, Category, FeatureSpec, Number, Time
-from shortlist.models.inputs import Moments, feature_columns
+from shortlist.models.inputs import Moments, ends, feature_columns
 
 
 def test_features_stand_in_the_order_of_the_vocabulary() -> None:
@@ -35,6 +37,20 @@ def test_moments_learn_from_training_and_one_time_serves_all() -> None:
     np.testing.assert_allclose(moments(10**9, 1)["age"], 0.0)  # the future is as good as now
     with pytest.raises(ValueError, match="need interactions with a column 'timestamp'"):
         Moments(FeatureSpec({"age": Age("timestamp")}))
+
+
+@pytest.mark.parametrize("at", [2**70, [object()], [["1970-01-01"]]])
+def test_what_is_no_time_is_refused(at: object) -> None:
+    with pytest.raises(ValueError, match="`at` must be seconds since 1970, date-times or ISO 8601"):
+        ends(at, 1)
+
+
+def test_a_history_ends_at_a_time_in_any_spelling() -> None:
+    for at in ("1970-01-02", datetime(1970, 1, 2), np.datetime64("1970-01-02"), 86400, [86400.5]):
+        assert ends(at, 1).tolist() == [86400]
+    never = np.iinfo(np.int64).max
+    assert ends([None, 5], 2).tolist() == [never, 5]
+    assert ends(np.array([np.nan, 7.0]), 2).tolist() == [never, 7]
 
 
 def test_features_of_a_table_that_is_not_there_are_refused() -> None:

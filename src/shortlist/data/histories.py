@@ -16,7 +16,7 @@ from polars.io.plugins import register_io_source
 
 from shortlist.data.columns import Source, as_series, id_series
 from shortlist.data.errors import DataError
-from shortlist.data.interactions import Interactions
+from shortlist.data.interactions import Interactions, check_interactions
 from shortlist.data.storage import BLOCK, Column, Growing, blocks, column, counts, grouped, release
 from shortlist.data.times import time_column
 from shortlist.data.vocabulary import Vocabulary
@@ -81,6 +81,7 @@ class Histories:
                 return cls.empty()
             unit = _unit_of(interactions["timestamp"]) if "timestamp" in names else None
             interactions = Interactions.from_polars(interactions.select(names), time_unit=unit)
+        check_interactions(interactions, "interactions")
         if _DERIVED not in interactions.derived:
             interactions.derived[_DERIVED] = cls.of_rows(
                 interactions.user_ids,

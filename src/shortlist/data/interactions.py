@@ -402,3 +402,16 @@ class Interactions:
     def __repr__(self) -> str:
         users, items = len(self.user.ids), len(self.item.ids)
         return f"Interactions({len(self):,} of {users:,} users and {items:,} items)"
+
+
+def check_interactions(given: Any, argument: str) -> None:
+    """Refuse what is no `Interactions`.
+
+    Raises:
+        TypeError: With the argument, and how a table becomes interactions.
+    """
+    if not isinstance(given, Interactions):
+        raise TypeError(
+            f"`{argument}` must be Interactions, got {type(given).__name__}; "
+            "Interactions.from_pandas, from_polars and their like read tables."
+        )

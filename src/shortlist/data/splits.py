@@ -11,7 +11,7 @@ import polars as pl
 
 from shortlist.data.columns import Source
 from shortlist.data.errors import DataError
-from shortlist.data.interactions import Interactions
+from shortlist.data.interactions import Interactions, check_interactions
 from shortlist.data.pairs import check_id_types, stand_in
 from shortlist.data.storage import blocks, counts
 from shortlist.data.times import time_column
@@ -184,9 +184,10 @@ def split_random(interactions: Interactions, *, test: float = 0.2, seed: int = 0
         >>> len(split.train), len(split.test)
         (8, 2)
     """
+    check_interactions(interactions, "interactions")
     _check_share(test)
     rows = np.arange(len(interactions), dtype=np.int32)
-    np.random.default_rng(seed).shuffle(rows)
+    _generator(seed).shuffle(rows)
     held_out = np.zeros(len(interactions), bool)
     held_out[rows[: round(test * len(interactions))]] = True
     return _split(interactions, held_out, f"`test` = {test}")
@@ -217,6 +218,7 @@ def split_by_time(
         >>> split_by_time(views, at=20).train.item_ids
         array([7])
     """
+    check_interactions(interactions, "interactions")
     times = _times(interactions)
     if at is not None:
         if isinstance(at, (str, date)):
@@ -260,6 +262,7 @@ def split_leave_last_out(interactions: Interactions) -> Split:
         >>> split_leave_last_out(views).test.item_ids
         array([8])
     """
+    check_interactions(interactions, "interactions")
     users = interactions.user.rows
     times = interactions.values.get("timestamp")
     size = len(interactions.user.ids)
@@ -282,6 +285,13 @@ def _times(interactions: Interactions) -> npt.NDArray[np.int64]:
     if "timestamp" not in interactions.values:
         raise DataError("splitting by time needs a column 'timestamp', and there is none.")
     return interactions.values["timestamp"]
+
+
+def _generator(seed: int) -> np.random.Generator:
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError):
+        raise DataError(f"`seed` must be a whole number of at least 0, got {seed!r}.") from None
 
 
 def _check_share(test: float) -> None:

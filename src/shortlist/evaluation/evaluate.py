@@ -12,6 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from shortlist.data import Histories, Interactions
+from shortlist.data.interactions import check_interactions
 from shortlist.evaluation.answers import Lists, read_lists, refuse_any
 from shortlist.evaluation.baselines import Popularity
 from shortlist.evaluation.evaluation import Evaluation
@@ -20,7 +21,7 @@ from shortlist.evaluation.metrics import METRICS, rank_of
 from shortlist.evaluation.ranking import Ranking
 from shortlist.evaluation.recommender import Answer, Recommender, as_answer, is_timed
 from shortlist.index import MAX_K
-from shortlist.index.numbers import as_integer
+from shortlist.index.numbers import as_flag, as_integer
 
 BLOCK_SIZE = 1024  # users asked at once
 MORE = 1000  # so many candidates more are asked for at a time, at least, while a tie goes on
@@ -91,14 +92,17 @@ def evaluate(
     """
     ranks = _ranks(ks)
     block_size = as_integer(block_size, "block_size", 1)
+    exclude_seen = as_flag(exclude_seen, "exclude_seen")
     if exclude_seen and train is None:
         raise ValueError("`exclude_seen=True` needs `train`: give it, or exclude_seen=False.")
     for name, given in (("test", test), ("train", train)):
-        if not isinstance(given, Interactions) and (given is not None or name == "test"):
-            raise TypeError(
-                f"`{name}` must be Interactions, got {type(given).__name__}; "
-                "Interactions.from_pandas, from_polars and their like read tables."
-            )
+        if given is not None or name == "test":
+            check_interactions(given, name)
+    if not isinstance(baselines, Mapping | None):
+        raise TypeError(
+            "`baselines` must name each recommender, as {'Popularity': Popularity(train)}, got "
+            f"{type(baselines).__name__}."
+        )
     pairs, left_out = held_out(test, train, exclude_seen)
     if baselines is None:
         baselines = {} if train is None else {"Popularity": Popularity(train)}

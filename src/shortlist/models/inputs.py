@@ -141,7 +141,18 @@ def _times(at: Any, count: int) -> pl.Series:
         raise ValueError(
             f"`at` must be one time or one for each of {count} queries, got {len(at)}."
         )
-    return pl.Series(TIMESTAMP, at)
+    if isinstance(at, Sequence) and any(isinstance(one, np.generic) for one in at):
+        at = np.array(at)  # which knows the unit of its own date-times
+    try:
+        times = pl.Series(TIMESTAMP, at)
+    except (TypeError, OverflowError, pl.exceptions.PolarsError):
+        times = pl.Series(TIMESTAMP, at, dtype=pl.Object)
+    if times.dtype.is_nested() or times.dtype in (pl.Object, pl.Int128, pl.Boolean, pl.Binary):
+        raise ValueError(
+            "`at` must be seconds since 1970, date-times or ISO 8601 text, got "
+            f"{str(times[0])[:40]!r}."
+        )
+    return times
 
 
 def id_columns(vocabulary: Vocabulary, name: str) -> Columns:
@@ -211,6 +222,11 @@ def side(
     Raises:
         ValueError: Two features of one name.
     """
+    if spec is not None and not isinstance(spec, FeatureSpec):
+        raise TypeError(
+            f"the features of {key.removesuffix('_id')}s must be a FeatureSpec, got "
+            f"{type(spec).__name__}."
+        )
     if spec is None:
         outputs, columns = {key: id_output(vocabulary)}, id_columns(vocabulary, key)
     else:

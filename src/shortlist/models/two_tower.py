@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from shortlist.data import Histories, Interactions, Vocabulary
 from shortlist.data.features import FeatureSpec
+from shortlist.data.interactions import check_interactions
 from shortlist.data.storage import counts, gathered
 from shortlist.evaluation import Validation
 from shortlist.evaluation.metrics import rank_of
@@ -176,6 +177,8 @@ class TwoTower(Retriever):
         Raises:
             ValueError: A feature or an argument that cannot be used.
         """
+        check_interactions(train, "train")
+        seed = as_integer(seed, "seed", 0)
         objective = objective_of(objective)
         if normalize is None:
             normalize = isinstance(objective, Retrieval | MultiTask)
@@ -380,6 +383,7 @@ class TwoTower(Retriever):
                 "`evaluate`."
             )
         self._check(interactions, "interactions")
+        batch_size = as_integer(batch_size, "batch_size", 1)
         towers = Towers(self.query_tower, self.candidate_tower, self.objective)
         towers.compile()
         return float(towers.evaluate(self._pairs(interactions, batch_size, None), verbose=0))

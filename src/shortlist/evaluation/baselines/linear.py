@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shortlist.data import Histories, Interactions, Vocabulary
+from shortlist.data.interactions import check_interactions
 from shortlist.evaluation.baselines.baseline import Baseline
 from shortlist.ids import as_ids
 from shortlist.index import Index, IndexConfig
@@ -26,8 +27,9 @@ class LinearRecommender(Baseline):
     """
 
     def __init__(self, train: Interactions) -> None:
-        self._items = Vocabulary.from_ids(train.item_ids)
+        check_interactions(train, "train")
         self.seen = Histories.from_interactions(train)
+        self._items = Vocabulary.from_ids(train.item_ids)
         chosen = self._rows(self.seen(self.seen.users))
         self._index = Index.build(
             self._fit(chosen, len(self._items.ids)).astype(np.float32),

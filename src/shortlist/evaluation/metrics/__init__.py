@@ -39,7 +39,7 @@ def rank_of(metric: str) -> int:
         >>> rank_of("hit_rate@10")
         10
     """
-    name, _, rank = metric.partition("@")
+    name, _, rank = metric.partition("@") if isinstance(metric, str) else ("", "", "")
     if name not in METRICS or not rank.isdigit() or int(rank) < 1:
         raise ValueError(
             f"`monitor` must be one of {list(METRICS)} and a rank, such as 'hit_rate@10', "
