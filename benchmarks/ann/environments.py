@@ -18,18 +18,22 @@ PEERS = {
 
 def python_for(engine: str, cache: Path) -> Path:
     """The interpreter that has `engine`: this one for Shortlist, else one made on first use."""
-    if engine == "shortlist":
-        return Path(sys.executable)
-    folder = cache / "environments" / PEERS[engine].replace("==", "-")
+    return Path(sys.executable) if engine == "shortlist" else python_with(PEERS[engine], cache)
+
+
+def python_with(packages: str, cache: Path) -> Path:
+    """The interpreter of an environment with some packages, made on first use."""
+    first, *_ = parts = packages.split()
+    folder = cache / "environments" / first.replace("==", "-")
     python = folder / "bin" / "python"
     if not (folder / "complete").exists():
-        print(f"Creating an environment for {PEERS[engine]}", file=sys.stderr)
+        print(f"Creating an environment for {packages}", file=sys.stderr)
         if shutil.which("uv"):
             _run("uv", "venv", "--quiet", "--clear", "--python", sys.executable, str(folder))
-            _run("uv", "pip", "install", "--quiet", "--python", str(python), PEERS[engine])
+            _run("uv", "pip", "install", "--quiet", "--python", str(python), *parts)
         else:
             _run(sys.executable, "-m", "venv", "--clear", str(folder))
-            _run(str(python), "-m", "pip", "install", "--quiet", PEERS[engine])
+            _run(str(python), "-m", "pip", "install", "--quiet", *parts)
         (folder / "complete").touch()
     return python
 
