@@ -281,3 +281,21 @@ def test_histories_taken_in_pieces_are_those_of_one(request, tmp_path: Path) -> 
 def test_popularity_counts_a_user_once_an_item() -> None:
     views = Interactions.from_arrays([1, 1, 2, 1], ["a", "b", "b", "b"])
     assert Histories.from_interactions(views).popularity().tolist() == [1, 2]
+
+
+def test_what_is_no_sequence_is_refused_by_name() -> None:
+    views = Interactions.from_arrays([1, 1, 2], [7, 8, 9])
+    histories = Histories.from_interactions(views)
+    for call, message in [
+        (lambda: histories.excluded([1], 5), "`exclude` must hold one sequence for each of 1"),
+        (lambda: histories.latest(1.5), "`n` must be a whole number of at least 0, got 1.5"),
+        (lambda: histories.latest("1"), "`n` must be a whole number of at least 0, got '1'"),
+        (lambda: Histories.from_lists(None), "`histories` must hold a sequence .* got None"),
+        (lambda: Histories.from_lists("ab"), "`histories` must hold a sequence .* got 'ab'"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            call()
+    with pytest.raises(TypeError, match="`interactions` must be Interactions, got list"):
+        Histories.from_interactions([(1, 7)])
+    with pytest.raises(DataError, match="`user_ids` must be a sequence of ids, got None"):
+        Interactions.from_arrays(None, [1])

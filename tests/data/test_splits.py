@@ -223,6 +223,16 @@ def test_a_split_is_named_as_on_the_command_line() -> None:
         hold_out(whole, "first")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("test", ["a", None, [0.2], float("nan")])
+def test_a_share_that_is_no_number_is_refused(test: Any) -> None:
+    views = Interactions.from_arrays(range(10), range(10), timestamp=range(10))
+    for split in (split_random, split_by_time):
+        with pytest.raises(DataError, match="`test` must be between 0 and 1, got"):
+            split(views, test=test)
+    with pytest.raises(DataError, match=r"column .at.: expected seconds since 1970 or a date"):
+        split_by_time(views, at=[5])
+
+
 @pytest.mark.parametrize("split", [split_random, split_by_time, split_leave_last_out])
 def test_tables_are_not_split(split: Any) -> None:
     with pytest.raises(TypeError, match="`interactions` must be Interactions, got dict"):

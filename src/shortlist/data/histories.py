@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
 
@@ -153,6 +154,10 @@ class Histories:
             >>> Histories.from_lists([["b", "a"], []]).lengths
             array([2, 0])
         """
+        if isinstance(lists, str) or not isinstance(lists, Iterable):
+            raise DataError(
+                f"`{argument}` must hold a sequence of item ids for each user, got {lists!r}."
+            )
         parts = [as_ids(items, f"{argument}[{user}]") for user, items in enumerate(lists)]
         filled = [part for part in parts if len(part)]
         for part in filled:
@@ -284,6 +289,10 @@ class Histories:
         had = self(users)
         if exclude is None:
             return had
+        if not hasattr(exclude, "__len__"):
+            raise DataError(
+                f"`exclude` must hold one sequence for each of {len(had)} users, got {exclude!r}."
+            )
         if len(exclude) != len(had):
             raise DataError(
                 f"`exclude` must hold one sequence for each of {len(had)} users, "
@@ -325,8 +334,8 @@ class Histories:
 
     def latest(self, n: int) -> Histories:
         """Returns the same with the last `n` items of each user only."""
-        if n < 0:
-            raise ValueError(f"`n` must be at least 0, got {n}.")
+        if not isinstance(n, Integral) or n < 0:
+            raise ValueError(f"`n` must be a whole number of at least 0, got {n!r}.")
         to_come = np.repeat(self._offsets[1:], self.lengths) - np.arange(len(self._codes))
         return self._kept(to_come <= n)
 

@@ -212,6 +212,9 @@ class Interactions:
         Raises:
             DataError: Lengths that differ, or a value that cannot be used, with its row.
         """
+        for name, ids in (("user_ids", user_ids), ("item_ids", item_ids)):
+            if ids is None:
+                raise DataError(f"`{name}` must be a sequence of ids, got None.")
         given = zip(COLUMNS, (user_ids, item_ids, rating, timestamp, weight), strict=True)
         arrays = {name: values for name, values in given if values is not None}
         for name, values in arrays.items():

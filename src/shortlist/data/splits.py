@@ -3,6 +3,7 @@
 import warnings
 from dataclasses import dataclass, replace
 from datetime import date
+from numbers import Real
 from typing import Literal
 
 import numpy as np
@@ -221,7 +222,7 @@ def split_by_time(
     check_interactions(interactions, "interactions")
     times = _times(interactions)
     if at is not None:
-        if isinstance(at, (str, date)):
+        if not isinstance(at, Real):
             at = float(time_column(pl.Series("at", [at]), Source("`at`", options=False))[0])
         return _split(interactions, times >= at, f"`at` = {at:g}")
     _check_share(test)
@@ -295,7 +296,7 @@ def _generator(seed: int) -> np.random.Generator:
 
 
 def _check_share(test: float) -> None:
-    if not 0 < test < 1:
+    if not isinstance(test, Real) or not 0 < test < 1:
         raise DataError(f"`test` must be between 0 and 1, got {test}.")
 
 
