@@ -290,7 +290,7 @@ def test_what_is_built_is_its_configuration_and_survives_files(name, measure, tm
 
 def test_a_configuration_says_what_it_is_of():
     assert "brute_force" in builder(DB, 3, "dot_product").autopilot().create_config()
-    large = builder(np.zeros((10_000, 2)), 3, "dot_product").autopilot().create_config()
+    large = builder(np.zeros((10_001, 2)), 3, "dot_product").autopilot().create_config()
     assert "partitioning" in large
     assert "asymmetric_hash" in large
 
@@ -405,3 +405,83 @@ def test_signatures_are_those_of_scann(name):
     empty = inspect.Parameter.empty
     told = [p.name if p.default is empty else f"{p.name}={p.default}" for p in parameters]
     assert " ".join(told) == SIGNATURES[name]
+
+
+def with_docids(n=1_000):
+    docids = [f"d{i}" for i in range(n)]
+    return builder(DB[:n], 10, "dot_product").score_brute_force().build(docids=docids)
+
+
+def test_docids_are_deleted_added_and_replaced():
+    searcher, query = with_docids(), DB[3]
+    first, scores = searcher.search(query)
+    searcher.delete(first[:5])
+    left, _ = searcher.search(query)
+    assert left[:5] == first[5:]
+    with pytest.raises(KeyError, match=f"no docid {first[0]!r} to delete"):
+        searcher.delete([left[0], first[0]])
+    assert searcher.search(query)[0] == left
+    searcher.upsert([f"new {i}" for i in range(5)], [DB[int(one[1:])] for one in first[:5]])
+    again, same = searcher.search(query)
+    assert again[:5] == [f"new {i}" for i in range(5)]
+    np.testing.assert_array_equal(same, scores)
+    searcher.upsert(again[5:], [np.zeros((1, DB.shape[1]))] * 5, batch_size=2)
+    assert not set(searcher.search(query)[0]) & set(again[5:])
+    searcher.upsert("one more", 9 * query)
+    assert searcher.search(query)[0][0] == "one more"
+    searcher.reserve(5_000)
+    assert (searcher.size(), len(searcher.docids)) == (1_001, 1_001)
+    assert searcher.docid_to_id["one more"] == 1_000
+
+
+def test_a_searcher_that_was_emptied_is_kept_and_filled_again(tmp_path):
+    searcher = with_docids(50)
+    wanted = searcher.search(DB[7])
+    for docid in searcher.docids:
+        searcher.delete(docid)
+    searcher.serialize(tmp_path)
+    again = load_searcher(tmp_path)
+    assert again.docids == []
+    again.upsert([f"d{i}" for i in range(50)], DB[:50])
+    found = again.search(DB[7])
+    assert found.indices == wanted.indices
+    np.testing.assert_array_equal(found.distances, wanted.distances)
+
+
+def test_updates_need_docids():
+    searcher = builder(DB, 3, "dot_product").score_brute_force().build()
+    for call in (lambda: searcher.upsert(["a"], DB[:1]), lambda: searcher.delete("a")):
+        with pytest.raises(ValueError, match=r"needs docids: build with build\(docids=...\)"):
+            call()
+
+
+def test_autopilot_chooses_again_when_it_rebalances():
+    rows = np.random.default_rng(0).standard_normal((11_000, 8)).astype(np.float32)
+    searcher = builder(rows[:100], 10, "dot_product").autopilot().build(docids=range(100))
+    assert "brute_force" in searcher.config()
+    searcher.upsert(range(100, 11_000), rows[100:])
+    searcher.rebalance()
+    assert "partitioning" in searcher.config()
+    assert searcher.config() == builder(rows, 10, "dot_product").autopilot().create_config()
+    searcher.delete(range(500, 11_000))
+    searcher.rebalance()
+    assert "brute_force" in searcher.config()
+    best = np.argsort(-(rows[:500] @ rows[3]), kind="stable")[:10]
+    assert searcher.search(rows[3]).indices == best.tolist()
+    with pytest.raises(NotImplementedError, match="build another searcher"):
+        searcher.rebalance("num_neighbors: 3")
+
+
+def test_health_stats_say_how_even_the_leaves_are():
+    rows = np.random.default_rng(0).standard_normal((3_000, 8)).astype(np.float32)
+    made = builder(rows, 10, "squared_l2").tree(20, 5).score_ah(2).build(docids=range(3_000))
+    made.initialize_health_stats()
+    stats = made.get_health_stats()
+    centroids = np.stack([rows.mean(0)])
+    assert stats["sum_partition_sizes"] == 3_000
+    assert 0 < stats["partition_weighted_avg_relative_imbalance"] < 1
+    assert 0 < stats["avg_quantization_error"] < np.sqrt(((rows - centroids) ** 2).sum(1).mean())
+    made.upsert(range(3_000, 5_000), np.tile(rows[:1], (2_000, 1)))
+    after = made.get_health_stats()
+    for name in list(stats)[1:]:
+        assert after[name] > stats[name]

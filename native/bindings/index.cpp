@@ -435,6 +435,8 @@ nb::dict health_of_index(const PyIndex& self) {
   result["empty"] = health.empty;
   result["tier"] = health.tier;
   result["imbalance"] = health.imbalance;
+  result["excess"] = health.excess;
+  result["distance"] = health.distance;
   result["outside"] = health.outside;
   return result;
 }

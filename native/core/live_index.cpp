@@ -1,6 +1,7 @@
 #include "live_index.h"
 
 #include <algorithm>
+#include <cmath>
 #include <new>
 #include <stdexcept>
 #include <utility>
@@ -175,6 +176,7 @@ Health health_of(const Snapshot& snapshot) {
   const Array<float> centroids = codebook.coded_centroids();
   std::vector<std::size_t> sizes(codebook.num_cells(), 0);
   std::size_t outside = 0;
+  double distances = 0.0;
   std::vector<float> row(codebook.dim);
   std::vector<float> coded(dim);
   for (const Part& part : snapshot.parts) {
@@ -183,7 +185,6 @@ Health health_of(const Snapshot& snapshot) {
       for (std::size_t i = segment.codes.starts[cell]; i < segment.codes.starts[cell + 1]; ++i) {
         if (part.is_deleted(segment.row_of[i])) continue;
         ++sizes[cell];
-        if (segment.codes.radii[cell] <= codebook.radii[cell]) continue;
         segment.rows.read(i, row.data());
         codebook.augmentation.row(row.data(), coded.data());
         double squares = 0.0;
@@ -191,6 +192,7 @@ Health health_of(const Snapshot& snapshot) {
           const double off = static_cast<double>(coded[t]) - centroids[cell * dim + t];
           squares += off * off;
         }
+        if (cell < codebook.num_leaves()) distances += squares;
         outside += squares > static_cast<double>(codebook.radii[cell]) * codebook.radii[cell] * 1.000001 ? 1 : 0;
       }
     }
@@ -208,7 +210,19 @@ Health health_of(const Snapshot& snapshot) {
     squares += static_cast<double>(sizes[leaf]) * static_cast<double>(sizes[leaf]);
   }
   const auto in_leaves = static_cast<double>(health.rows - health.tier);
-  if (in_leaves > 0) health.imbalance = static_cast<double>(leaves) * squares / (in_leaves * in_leaves);
+  if (in_leaves > 0) {
+    const double mean = in_leaves / static_cast<double>(leaves);
+    std::size_t larger = 0;
+    for (std::size_t leaf = 0; leaf < leaves; ++leaf) {
+      const double above = static_cast<double>(sizes[leaf]) - mean;
+      if (above <= 0.0) continue;
+      health.excess += above / mean;
+      ++larger;
+    }
+    if (larger > 0) health.excess /= static_cast<double>(larger);
+    health.imbalance = squares / mean / in_leaves;
+    health.distance = std::sqrt(distances / in_leaves);
+  }
   if (health.rows > 0) health.outside = static_cast<double>(outside) / static_cast<double>(health.rows);
   return health;
 }

@@ -44,6 +44,8 @@ struct Health {
   std::size_t empty = 0;    // leaves without rows
   std::size_t tier = 0;     // rows in the tier
   double imbalance = 0.0;   // rows in the leaf of a mean row, over rows in a mean leaf: 1 = all leaves are as large
+  double excess = 0.0;      // by what share of a mean leaf the leaves larger than it exceed it, on average
+  double distance = 0.0;    // root mean square distance of the rows in leaves from their centroids
   double outside = 0.0;     // share of the rows that lie farther from their centroid than any that their leaf learnt
 };
 Health health_of(const Snapshot& snapshot);

@@ -45,6 +45,8 @@ class Health:
         tier: Candidates that every query scores.
         imbalance: The size of the leaf that a candidate is in, on average, over the mean size of a
             leaf. 1 where all leaves are of one size; after a build it is mostly below 2.
+        excess: By what share of a mean leaf the leaves that are larger exceed it, on average.
+        distance: Root mean square distance of the candidates from the centroids of their leaves.
         outside: The share of candidates that lie farther from the centroid of their leaf than all
             that the leaf was learnt from. 0 after a build.
     """
@@ -57,6 +59,8 @@ class Health:
     empty: int
     tier: int
     imbalance: float
+    excess: float
+    distance: float
     outside: float
 
 

@@ -20,6 +20,8 @@ uint32, distances float32, dot products as they are and squared L2 distances pos
   where the engine has its own way: each method says which. What has no counterpart is refused, with
   what to do instead.
 - `scann_ops` returns NumPy arrays: there is no TensorFlow in it.
+- `upsert`, `delete` and `rebalance` need docids, and work on every searcher that has them, whatever
+  `incremental_threshold` and `IncrementalMode` say. An empty database can only come of deleting.
 - `serialize` writes a format of its own, without pickle; directories ScaNN wrote cannot be read.
 
 Vocabulary: Guo et al., "Accelerating Large-Scale Inference with Anisotropic Vector Quantization",

@@ -18,7 +18,7 @@ from shortlist.scann.config_text import to_text
 __all__ = ["IncrementalMode", "ReorderType", "ScannBuilder"]
 
 _MEASURES = {"dot_product": "DotProductDistance", "squared_l2": "SquaredL2Distance"}
-_EXACT_BELOW = 10_000  # rows that the engine searches exactly when it may choose
+_EXACT_UP_TO = 10_000  # rows that are searched exactly when that may be chosen
 _ASYMMETRIC = {"asymmetric_hash": {"num_clusters_per_block": 16}}
 _SECTIONS = {  # of the configuration, and what configures them
     "partitioning": "tree",
@@ -49,8 +49,15 @@ def _quantization(quantize: bool | ReorderType) -> dict[str, Any]:
 _INT8 = _quantization(ReorderType.INT8)
 
 
+def chosen_by_size(rows: int) -> dict[str, Any]:
+    """The parts of the configuration that autopilot chooses for so many rows."""
+    if rows <= _EXACT_UP_TO:
+        return {"brute_force": {}}
+    return {"partitioning": {}, "hash": _ASYMMETRIC}
+
+
 class IncrementalMode(enum.Enum):
-    """ScaNN's ways of updating; searchers here are not updated in place."""
+    """ScaNN's ways of updating; here there is one, whichever is named."""
 
     NONE = 1
     ONLINE = 2
@@ -289,9 +296,7 @@ class ScannBuilder:
         }
         if "autopilot" in params:
             config["autopilot"] = params["autopilot"]
-            few = self.db.ndim != 2 or len(self.db) < _EXACT_BELOW
-            chosen = {"brute_force": {}} if few else {"partitioning": {}, "hash": _ASYMMETRIC}
-            return to_text({**config, **chosen})
+            return to_text({**config, **chosen_by_size(len(self.db) if self.db.ndim == 2 else 0)})
         if ("score_ah" in params) == ("score_brute_force" in params):
             raise ValueError("Exactly one of `score_ah` and `score_brute_force` must be called.")
         if "upper_tree" in params and "tree" not in params:

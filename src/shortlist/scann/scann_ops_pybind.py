@@ -19,6 +19,7 @@ from shortlist.index.numbers import as_integer
 from shortlist.scann.config_text import parse
 from shortlist.scann.plan import metric_of, number_of_neighbors, parts_of, plan
 from shortlist.scann.scann_builder import ScannBuilder
+from shortlist.scann.updates import Updated, settings_by_size
 
 __all__ = ["Neighbors", "ScannSearcher", "builder", "create_searcher", "load_searcher"]
 
@@ -74,7 +75,7 @@ def builder(db: ArrayLike, num_neighbors: int, distance_measure: str) -> ScannBu
     return ScannBuilder(db, num_neighbors, distance_measure).set_builder_lambda(create_searcher)
 
 
-class ScannSearcher:
+class ScannSearcher(Updated):
     """Searches a database; made by `ScannBuilder.build`, `create_searcher` or `load_searcher`.
 
     Example:
@@ -193,7 +194,11 @@ class ScannSearcher:
     @property
     def docid_to_id(self) -> dict[Any, int] | None:
         """The index of each docid; None where there are none."""
-        return dict(zip(self._index, range(len(self._index)), strict=True)) if self.docids else None
+        return (
+            dict(zip(self._index, range(len(self._index)), strict=True))
+            if self._has_docids
+            else None
+        )
 
     def _found(
         self, queries: Any, given: tuple[int | None, int | None, int | None], threads: int | None
@@ -271,7 +276,9 @@ def create_searcher(
         config=config,
         threads=as_integer(training_threads, "training_threads", 0) or None,
     )
-    if settings is not None:
+    if "autopilot" in parts:
+        index.settings = settings_by_size(index)
+    elif settings is not None:
         index.settings = settings
     return ScannSearcher(index, str(scann_config), has_docids=docids is not None)
 
