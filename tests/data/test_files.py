@@ -1,6 +1,7 @@
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -256,3 +257,14 @@ def test_ids_of_features_are_those_of_all_files(tmp_path: Path) -> None:
     assert read.items.equals(films)
     with pytest.raises(DataError, match="the ids of the interactions are integers"):
         Interactions.from_parquet(folder, items=films.cast({"item_id": pl.String}))
+
+
+@pytest.mark.parametrize("dtype", [pl.Int8, pl.UInt32, pl.UInt64])
+def test_integers_of_every_width_are_the_same_ids(dtype: Any, tmp_path: Path) -> None:
+    large = 2**62 + 1  # no float
+    pl.DataFrame({"user_id": [large], "item_id": [7]}).write_parquet(tmp_path / "a.parquet")
+    narrow = pl.DataFrame({"user_id": [2], "item_id": [7]}).cast(dtype)
+    narrow.write_parquet(tmp_path / "b.parquet")
+    read = Interactions.from_parquet(tmp_path)
+    assert read.user_ids.tolist() == [2, large]
+    assert read.item_ids.tolist() == [7]

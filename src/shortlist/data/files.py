@@ -62,7 +62,14 @@ class Files:
             here = {name: schema[name] for name in columns if name in schema}
             _check_types(here, source.name, self._types)
             with _reading(source.name, self._kind):
-                tables.append(rows.select(list(here)).collect())
+                table = rows.select(list(here)).collect()
+            # Polars makes floats of signed and unsigned integers together.
+            small: dict[str, Any] = {
+                name: pl.Int64
+                for name, dtype in here.items()
+                if dtype == pl.UInt64 and (table[name].to_numpy() < 2**63).all()
+            }
+            tables.append(table.cast(small))
         return pl.concat(tables, how="diagonal_relaxed")
 
 
