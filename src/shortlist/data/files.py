@@ -64,12 +64,12 @@ class Files:
             with _reading(source.name, self._kind):
                 table = rows.select(list(here)).collect()
             # Polars makes floats of signed and unsigned integers together.
-            small: dict[str, Any] = {
-                name: pl.Int64
+            small = [
+                pl.col(name).cast(pl.Int64)
                 for name, dtype in here.items()
                 if dtype == pl.UInt64 and (table[name].to_numpy() < 2**63).all()
-            }
-            tables.append(table.cast(small))
+            ]
+            tables.append(table.with_columns(small))
         return pl.concat(tables, how="diagonal_relaxed")
 
 
