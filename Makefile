@@ -5,7 +5,7 @@
 #   make quick   what to run while you work: under 90 s    make wheel   the wheel and the source distribution
 #   make bare    the wheel in environments of its own      make test-lowest   the oldest packages we allow
 #   make test-python PYTHON=python3.13   another Python    make clang   the engine by clang
-#   make kills   1,000 SIGKILLs of writers of live states
+#   make kills   1,100 SIGKILLs of writers and services
 #   make fuzz    damaged index files and bundles, a minute make sanitize-python   the bindings under sanitizers
 PYTHON ?= python3
 BIN := .venv/bin
@@ -93,7 +93,7 @@ clang: .venv/.tested
 	@$(BIN)/cmake --build build/clang
 	@$(BIN)/ctest -j 2 --test-dir build/clang --output-on-failure
 
-# Writers of live states, killed 1,000 times on SQLite and as often on PostgreSQL.
+# 1,000 writers of live states and 100 services killed, on SQLite and as many on PostgreSQL.
 kills: .venv/.tested
 	SHORTLIST_KILLS=1000 KERAS_BACKEND=jax $(BIN)/pytest tests/live/test_kills.py
 

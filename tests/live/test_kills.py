@@ -1,19 +1,27 @@
 """A writer that is killed loses nothing that was acknowledged, and applies nothing twice.
 
-20 kills of each database; `make kills` makes 1,000.
+20 kills of writers and 2 of servers on each database; `make kills` makes 1,000 and 100.
 """
 
+import contextlib
+import http.client
 import importlib.util
+import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
+import urllib.request
 from pathlib import Path
 from types import ModuleType
 
 from shortlist.live import Interaction, LiveState
+
+from .parts import saved
 
 KILLS = int(os.environ.get("SHORTLIST_KILLS", "20"))
 PROGRAM = Path(__file__).with_name("killed.py")
@@ -74,3 +82,60 @@ def holds_all_once(state: LiveState, acknowledged: int) -> None:
         latest[item] for item in sorted(latest)
     ]
     assert state.last == 2 * len(had)
+
+
+SERVE = """
+import sys
+from shortlist.serving import ServiceSettings, serve
+serve(sys.argv[1], ServiceSettings(port=int(sys.argv[2]), live=sys.argv[3]))
+"""
+
+
+def post(port: int, path: str, body: object, key: str) -> dict:
+    headers = {"content-type": "application/json", "idempotency-key": key}
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/api/v1/{path}", json.dumps(body).encode(), headers
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.loads(answer.read())
+
+
+def wait_until_open(port: int, process: subprocess.Popen) -> None:
+    while True:
+        assert process.poll() is None
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return
+        time.sleep(0.05)
+
+
+def test_a_server_that_is_killed_has_kept_what_it_acknowledged(url: str, tmp_path: Path) -> None:
+    saved(tmp_path / "model")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    rng = random.Random(1)
+    number, kills = 0, max(1, KILLS // 10)
+    for _ in range(kills):
+        server = subprocess.Popen(
+            [sys.executable, "-c", SERVE, str(tmp_path / "model"), str(port), url]
+        )
+        try:
+            wait_until_open(port, server)
+            killer = threading.Timer(rng.uniform(0.2, 0.6), server.kill)
+            killer.start()
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                while True:  # what was not acknowledged comes again, with the same key
+                    item, user = f"f{number % 8}", f"guest {number}"
+                    event = {"user_id": user, "item_id": item, "timestamp": number}
+                    kept = post(port, "events", {"events": [event]}, f"key {number}")
+                    assert kept == {"first": number + 1, "last": number + 1}
+                    number += 1
+            killer.join()
+        finally:
+            server.kill()
+            server.wait()
+    assert number > 0
+    with LiveState.open(url) as state:
+        events = [entry.change for entry in state.changes()]
+    assert len(events) in (number, number + 1)  # the last answer may not have arrived
+    assert events == [Interaction(f"guest {n}", f"f{n % 8}", n) for n in range(len(events))]
