@@ -41,7 +41,6 @@ _SECURITY_HEADERS = (
     ),
 )
 
-WRITES = frozenset({"/api/v1/items", "/api/v1/events"})  # what a POST to them changes
 GUARD = "shortlist.guard"  # where the state of a scope has the guard of its connection
 _DISCARDED = 8  # times the limit on a body: so much more is read, and kept nowhere
 
@@ -182,9 +181,11 @@ class Gate:
 
 
 def _writes(scope: Mapping[str, Any]) -> bool:
-    return scope["method"] == "DELETE" or (
-        scope["method"] == "POST" and scope["path"].rstrip("/") in WRITES
-    )
+    """Whether a request may change something: as the router reads a path, `//` being `/`."""
+    parts = [part for part in scope["path"].split("/") if part]
+    if scope["method"] != "POST":
+        return scope["method"] not in ("GET", "HEAD", "OPTIONS")
+    return parts[:2] == ["api", "v1"] and parts[2:] not in (["recommend"], ["similar"])
 
 
 def refusal(limits: Limits) -> bytes:
