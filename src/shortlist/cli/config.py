@@ -11,7 +11,9 @@ from typing import Any, Literal, get_args
 from shortlist.cli.datasets import NAMES, one_separator
 
 # The names of `shortlist.models.objectives.OBJECTIVES`, here without importing Keras.
-Objective = Literal["retrieval", "rating", "multitask", "catalogue", "least_squares"]
+Objective = Literal[
+    "retrieval", "rating", "multitask", "catalogue", "least_squares", "bpr", "cosine_contrastive"
+]
 
 # What each table may hold: the name of the setting of `Recipe`, and its type or choices.
 _SETTINGS: dict[str, dict[str, tuple[str, Any]]] = {

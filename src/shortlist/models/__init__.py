@@ -7,6 +7,7 @@ with needs("`shortlist.models`", "train"):
     from shortlist.models.embedding_bag import EmbeddingBag
     from shortlist.models.least_squares import LeastSquares
     from shortlist.models.objectives import MultiTask, Rating, Retrieval
+    from shortlist.models.pairwise import BPR, CosineContrastive
     from shortlist.models.recipe import Recipe
     from shortlist.models.search import Search, Trial
     from shortlist.models.tower import Tower
@@ -15,7 +16,9 @@ with needs("`shortlist.models`", "train"):
     from shortlist.models.two_tower import TwoTower
 
 __all__ = [
+    "BPR",
     "Catalogue",
+    "CosineContrastive",
     "EmbeddingBag",
     "LeastSquares",
     "MultiTask",

@@ -12,6 +12,7 @@ from shortlist.index.numbers import as_integer
 from shortlist.losses import RetrievalLoss
 from shortlist.models.catalogue import Catalogue
 from shortlist.models.least_squares import LeastSquares
+from shortlist.models.pairwise import BPR, CosineContrastive
 
 
 class Objective(Protocol):
@@ -179,6 +180,8 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "multitask": MultiTask,
     "catalogue": Catalogue,
     "least_squares": LeastSquares,
+    "bpr": BPR,
+    "cosine_contrastive": CosineContrastive,
 }
 
 

@@ -30,8 +30,8 @@ class Recipe:
         split: How to hold out: at `"random"`, the latest by `"time"`, or the `"last"` of each user.
         test: Share held out, for random and time.
         objective: `"retrieval"` (in-batch softmax), `"rating"`, `"multitask"` (both), or
-            `"catalogue"` (softmax over all candidates, user by user, with a history tower), or
-            `"least_squares"` (iALS, with a history tower).
+            `"catalogue"` (softmax over all candidates, user by user, with a history tower),
+            `"least_squares"` (iALS, with a history tower), `"bpr"` or `"cosine_contrastive"`.
         options: Options of the objective by their names, such as `{"temperature": 0.1}`.
         embedding_dim: Length of an embedding.
         layer_sizes: Units of the dense layers of both towers.

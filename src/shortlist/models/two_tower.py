@@ -41,6 +41,7 @@ from shortlist.models.objectives import (
     further_negatives,
     objective_of,
 )
+from shortlist.models.pairwise import CosineContrastive
 from shortlist.models.progress import TrainingProgress
 from shortlist.models.retriever import Retriever
 from shortlist.models.tower import Tower
@@ -165,7 +166,7 @@ class TwoTower(Retriever):
                 who were not in training can be served; None has it for `Catalogue` and
                 `LeastSquares`.
             normalize: Whether embeddings have one length, so that a dot product is a cosine; None
-                does so for the in-batch softmax.
+                does so for the in-batch softmax and `CosineContrastive`.
             seed: Seed of the initial embeddings and of the order of training.
             **tower: Further arguments of `Tower` for both towers: `layer_sizes`, `cross_layers`,
                 `dropout`, …; dropout and pooling are the query tower's alone where the candidate
@@ -181,7 +182,7 @@ class TwoTower(Retriever):
         seed = as_integer(seed, "seed", 0)
         objective = objective_of(objective)
         if normalize is None:
-            normalize = isinstance(objective, Retrieval | MultiTask)
+            normalize = isinstance(objective, Retrieval | MultiTask | CosineContrastive)
         if history is None:
             history = isinstance(objective, Catalogue | LeastSquares)
         users, items = Vocabulary(train.user.ids), Vocabulary(train.item.ids)
