@@ -7,7 +7,6 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <optional>
 #include <string>
 #include <system_error>
 
@@ -18,6 +17,7 @@
 #include "file/file.h"
 #include "live_index.h"
 #include "options.h"
+#include "search/live_filter.h"
 #include "search/search.h"
 
 namespace shortlist::bindings {
@@ -103,62 +103,6 @@ void count_live_rows(const Snapshot& snapshot, std::span<std::int64_t> rows) {
     if (row >= 0) row = static_cast<std::int64_t>(snapshot.place_of(static_cast<std::size_t>(row)));
   }
 }
-
-// Candidates of an index: those of some ids, those that meet a condition, or a combination of others. What it is in one
-// snapshot is kept until it is asked for another.
-class LiveFilter {
- public:
-  using Pointer = std::shared_ptr<LiveFilter>;
-  using Combine = Filter (*)(const Snapshot&, const Filter&, const Filter&);
-
-  LiveFilter(std::shared_ptr<const Snapshot> snapshot, Filter filter) { keep(std::move(filter), std::move(snapshot)); }
-  LiveFilter(std::shared_ptr<const Snapshot> snapshot, Filter filter, Condition condition)
-      : condition_(std::move(condition)) {
-    keep(std::move(filter), std::move(snapshot));
-  }
-  // Without a second one, the opposite of the first.
-  LiveFilter(Pointer first, Pointer second, Combine combine)
-      : first_(std::move(first)), second_(std::move(second)), combine_(combine) {}
-
-  std::shared_ptr<const Filter> of(const std::shared_ptr<const Snapshot>& now) {
-    const std::lock_guard lock(mutex_);
-    if (filter_ != nullptr && filter_->snapshot == now->number) return filter_;
-    if (first_ != nullptr) {
-      const auto first = first_->of(now);
-      keep(second_ == nullptr ? opposite(*now, *first) : combine_(*now, *first, *second_->of(now)), nullptr);
-      return filter_;
-    }
-    if (lineage_ != now->lineage) {
-      fail("`allow` must be a filter made by this index or a copy of it, got another's; make one of this index.");
-    }
-    keep(condition_ ? follow(*filter_, segments_, *now, *condition_) : follow(*filter_, *snapshot_, *now), now);
-    return filter_;
-  }
-  std::size_t bytes() {
-    const std::lock_guard lock(mutex_);
-    return filter_ == nullptr ? 0 : filter_->bytes();
-  }
-
- private:
-  void keep(Filter filter, std::shared_ptr<const Snapshot> now) {
-    filter_ = std::make_shared<const Filter>(std::move(filter));
-    if (now == nullptr) return;
-    lineage_ = now->lineage;
-    segments_.clear();
-    for (const Part& part : now->parts) segments_.push_back(part.segment);
-    if (!condition_) snapshot_ = std::move(now);
-  }
-
-  std::mutex mutex_;
-  std::shared_ptr<const Filter> filter_;
-  std::uint64_t lineage_ = 0;
-  std::optional<Condition> condition_;
-  std::vector<std::weak_ptr<const Segment>> segments_;  // that filter_ is of
-  std::shared_ptr<const Snapshot> snapshot_;            // its ids are still needed where there is no condition
-  Pointer first_;
-  Pointer second_;
-  Combine combine_ = nullptr;
-};
 
 struct PyFilter {
   LiveFilter::Pointer filter;
