@@ -364,6 +364,8 @@ def test_config_round_trips():
     [
         ({"temperature": 0.0}, "`temperature` must be greater than 0, got 0.0"),
         ({"temperature": float("nan")}, "`temperature` must be greater than 0, got nan"),
+        ({"temperature": "warm"}, "`temperature` must be greater than 0, got 'warm'"),
+        ({"num_hard_negatives": 1.5}, "`num_hard_negatives` must be None .* got 1.5"),
         ({"num_hard_negatives": 0}, "`num_hard_negatives` must be None .* got 0"),
         ({"reduction": "max"}, "`reduction` must be one of .* got 'max'"),
     ],
@@ -393,3 +395,9 @@ def test_shapes_that_do_not_fit_are_refused(arguments, message):
 def test_integers_are_no_embeddings():
     with pytest.raises(TypeError, match="`queries` must hold floating-point numbers"):
         RetrievalLoss()(np.ones((2, 2), dtype="int32"), embeddings(2, dim=2))
+
+
+def test_what_is_no_embedding_is_named():
+    for queries in (None, "a"):
+        with pytest.raises(TypeError, match="`queries` must hold floating-point numbers, got"):
+            RetrievalLoss()(queries, embeddings(3))

@@ -341,6 +341,19 @@ def test_queries_are_a_matrix():
         FactorizedTopK(CANDIDATES, IDS).update_state(TRUTHS, QUERIES.reshape(30, 2, 4))
 
 
+def test_queries_and_weights_that_do_not_fit_are_named(over):
+    metric = FactorizedTopK(*over(CANDIDATES, IDS), ks=(1,))
+    dim = CANDIDATES.shape[1]
+    with pytest.raises(ValueError, match=rf"`y_pred` must have shape \(…, {dim}\), as the cand"):
+        metric.update_state(TRUTHS, QUERIES[:, : dim - 1])
+    for queries in (None, "queries"):
+        with pytest.raises(ValueError, match="`y_pred` must hold numbers, got"):
+            metric.update_state(TRUTHS, queries)
+    with pytest.raises(ValueError, match="`sample_weight` must hold numbers, got 'a'"):
+        metric.update_state(TRUTHS, QUERIES, sample_weight="a")
+    assert float(metric.count) == 0.0
+
+
 def test_an_empty_batch_adds_nothing(over):
     metric = FactorizedTopK(*over(CANDIDATES, IDS), ks=(1,))
     metric.update_state(np.array([], "int64"), QUERIES[:0])

@@ -97,7 +97,7 @@ class CandidateLayer(keras_rs.layers.Retrieval, abc.ABC):
             ValueError: The candidates are not as said above. Those before then stay.
         """
         embeddings = checked_embeddings(candidate_embeddings)
-        self._check_dim("candidate_embeddings", embeddings.shape, self._dim())
+        self.check_dim("candidate_embeddings", embeddings.shape)
         ids = self._ids_for(candidate_ids, len(embeddings))
         self._check_ids(ids)
         self._store(embeddings, ids)
@@ -250,6 +250,10 @@ class CandidateLayer(keras_rs.layers.Retrieval, abc.ABC):
     def _check_count(self, k: int, available: int) -> None:
         if available < k:
             raise ValueError(f"`k` must be at most the number of candidates, {available}, got {k}.")
+
+    def check_dim(self, argument: str, shape: Sequence[int | None]) -> None:
+        """Refuses embeddings of another dimension than the candidates."""
+        self._check_dim(argument, shape, self._dim())
 
     def _check_dim(self, name: str, shape: Sequence[int | None], dim: int | None) -> None:
         if dim is not None and (not shape or shape[-1] not in (None, dim)):

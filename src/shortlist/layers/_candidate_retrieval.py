@@ -103,7 +103,7 @@ class CandidateRetrieval(CandidateLayer, abc.ABC):
         self._check_count(k, self.num_candidates)
         queries = inputs if self.query_model is None else self.query_model(inputs)
         queries = ops.cast(queries, "float32")
-        self._check_dim("queries", queries.shape, self._dim())
+        self.check_dim("queries", queries.shape)
         is_matrix = len(queries.shape) == 2
         matrix = queries if is_matrix else ops.reshape(queries, (-1, queries.shape[-1]))
         if exclusions is not None and excluded_rows is not None:

@@ -1,5 +1,6 @@
 """In-batch sampled softmax."""
 
+from numbers import Integral, Real
 from typing import Any
 
 import keras
@@ -61,11 +62,11 @@ class RetrievalLoss(keras.losses.Loss):
         in_blocks: bool | None = None,
         name: str = "retrieval_loss",
     ) -> None:
-        if not temperature > 0:
+        if not _is_above_zero(temperature, Real):
             raise ValueError(f"`temperature` must be greater than 0, got {temperature!r}.")
-        if num_hard_negatives is not None and num_hard_negatives < 1:
+        if num_hard_negatives is not None and not _is_above_zero(num_hard_negatives, Integral):
             raise ValueError(
-                "`num_hard_negatives` must be None (keep all) or at least 1, "
+                "`num_hard_negatives` must be None (keep all) or a whole number of at least 1, "
                 f"got {num_hard_negatives!r}."
             )
         if reduction not in REDUCTIONS:
@@ -216,7 +217,13 @@ def _hardest(negatives: Any, count: int) -> Any:
     return ops.top_k(negatives, k=within(count, num_columns))[0]
 
 
+def _is_above_zero(value: Any, kind: Any) -> bool:
+    return isinstance(value, kind) and bool(value > 0)
+
+
 def _as_float32(name: str, values: Any) -> Any:
+    if values is None or isinstance(values, str):
+        raise TypeError(f"`{name}` must hold floating-point numbers, got {values!r}.")
     values = ops.convert_to_tensor(values)
     if "float" not in keras.backend.standardize_dtype(values.dtype):
         raise TypeError(f"`{name}` must hold floating-point numbers, got dtype {values.dtype}.")

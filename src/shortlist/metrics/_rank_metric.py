@@ -87,9 +87,12 @@ class RankMetric(keras.metrics.Metric, abc.ABC):
                 those of the candidates, or cut by the tensor that holds it.
         """
         self._require_candidates()
+        _refuse_what_is_no_number("y_pred", y_pred)
+        _refuse_what_is_no_number("sample_weight", sample_weight, optional=True)
         y_pred = ops.cast(ops.convert_to_tensor(y_pred), "float32")
         if len(y_pred.shape) != 2:
             raise ValueError(f"`y_pred` must have shape (b, d), got {tuple(y_pred.shape)}.")
+        self._layer.check_dim("y_pred", y_pred.shape)
         in_tensor = ops.is_tensor(y_true) or isinstance(y_true, keras.KerasTensor)
         if not in_tensor or is_concrete(y_true):
             y_true = as_ids(y_true, "y_true", ndim=None)
@@ -270,6 +273,11 @@ def _as_layer(candidates: Any, candidate_ids: Any, name: str) -> CandidateRetrie
     if candidate_ids is not None:
         raise ValueError("`candidate_ids` must be None with batches, which give (ids, embeddings).")
     return layer.index_from_dataset(candidates)
+
+
+def _refuse_what_is_no_number(argument: str, value: Any, optional: bool = False) -> None:
+    if isinstance(value, str) or (value is None and not optional):
+        raise ValueError(f"`{argument}` must hold numbers, got {value!r}.")
 
 
 def _check_shape(argument: str, shape: Any, num_queries: int | None) -> None:
