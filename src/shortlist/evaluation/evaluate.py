@@ -141,6 +141,16 @@ class Validation:
 
     Raises:
         ValueError: No such metric, or nothing to measure.
+
+    Example:
+        >>> from shortlist.data import Interactions
+        >>> from shortlist.evaluation.baselines import Popularity
+        >>> train = Interactions.from_arrays([1, 1, 2, 3], [10, 20, 10, 20])
+        >>> test = Interactions.from_arrays([2], [20])
+        >>> seen = Histories.from_interactions(train)
+        >>> measure = Validation(test, train, "hit_rate@1", seen, timed=False)
+        >>> measure(Popularity(train))
+        1.0
     """
 
     def __init__(
