@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
+from keras import ops
 
 from shortlist.models.catalogue import Catalogue
 from shortlist.models.objectives import MultiTask, Objective, Retrieval
@@ -45,10 +46,12 @@ class Towers(keras.Model):
         self._candidate_inputs = same_for_all
 
     def call(self, batch: dict[str, Any], training: bool = False) -> tuple[Any, Any]:
-        """Returns the embeddings of both sides."""
+        """Returns the embeddings of both sides: float32, so that a loss is, whatever the towers."""
         return (
-            self.query_tower(batch["query_inputs"], training=training),
-            self.candidate_tower(self._candidate_inputs(batch), training=training),
+            ops.cast(self.query_tower(batch["query_inputs"], training=training), "float32"),
+            ops.cast(
+                self.candidate_tower(self._candidate_inputs(batch), training=training), "float32"
+            ),
         )
 
     def compute_loss(
