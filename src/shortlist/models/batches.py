@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache, partial
 from typing import Any
 
 import keras
@@ -61,7 +62,8 @@ class Batches(keras.utils.PyDataset):
         self._epoch, self._done = epoch, done
         self._made = {}
         if self._seed is not None:
-            self._shuffled = Shuffled(self._all, self._seeds(0))
+            # Drawn by the thread, when its first batch is made.
+            self._order = cache(partial(Shuffled, self._all, self._seeds(0)))
 
     @property
     def in_epoch(self) -> int:
@@ -83,7 +85,7 @@ class Batches(keras.utils.PyDataset):
         start, end = at * self._batch_size, (at + 1) * self._batch_size
         if self._seed is None:
             return self.batch({name: each[start:end] for name, each in self._all.items()}, at)
-        return self.batch(self._shuffled.read(start, end), at)
+        return self.batch(self._order().read(start, end), at)
 
     def batch(self, rows: dict[str, npt.NDArray[Any]], at: int) -> dict[str, Any]:
         """Returns what is learnt from some rows, given by their values.
@@ -182,9 +184,9 @@ class PairBatches(Batches):
             start = end - self._before
             if start < 0:  # The order is a circle: before its first comes its last.
                 around = self.size + start, self.size + min(end, 0)
-                drawn.append(self._shuffled.read(*around)["candidate"])
+                drawn.append(self._order().read(*around)["candidate"])
             if end > 0:
-                drawn.append(self._shuffled.read(max(start, 0), end)["candidate"])
+                drawn.append(self._order().read(max(start, 0), end)["candidate"])
         if self._uniform and self._shares is not None:
             everything = len(self._shares)
             drawn.append(self._drawn(1 + at).integers(1, everything, self._uniform, np.int32))
