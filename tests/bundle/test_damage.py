@@ -61,7 +61,7 @@ def _use(bundle: Bundle) -> list[Any]:
         lambda: bundle.items.titles(bundle.items.id_array.tolist()),
         lambda: [bundle.items.details(item) for item in bundle.items.id_array.tolist()],
         lambda: bundle.items.find("film", 3),
-        lambda: bundle.candidate_tower.embed(["new"], [{"genre": "war"}]).tolist(),
+        lambda: bundle.candidate_tower and bundle.candidate_tower.embed(["new"], [{}]).tolist(),
     ):
         try:
             said.append(ask())
