@@ -1,7 +1,6 @@
 """A training that was interrupted goes on to the result that it would have had."""
 
 import signal
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,25 +89,23 @@ class Counted:
     def __init__(self, original: Any, most: int = 1_000) -> None:
         self.original, self.calls, self.most = original, 0, most
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: Any, **named: Any) -> Any:
         """Calls what it stands for."""
         self.calls += 1
         if self.calls > self.most:
             raise MemoryError
-        return self.original(*args)
+        return self.original(*args, **named)
 
 
 def test_an_error_costs_no_more_than_its_epoch(tmp_path: Path) -> None:
-    training = {**TRAINING, "optimizer": "adagrad", "validation": None}
+    training = {**TRAINING, "optimizer": "adagrad"}
     whole, failing, resumed = model_of(), model_of(), model_of()
     whole.query_inputs = counted = Counted(whole.query_inputs)
     expected = outcome(whole, whole.fit(VIEWS, **training))
-    failing.query_inputs = Counted(failing.query_inputs, counted.calls - 1)
+    failing.recommend = Counted(failing.recommend, 2)  # type: ignore[method-assign]
     kept = tmp_path / "films.checkpoint"
-    with suppress(Exception):  # TensorFlow makes an error of its own of it
+    with pytest.raises(MemoryError):
         failing.fit(VIEWS, **training, checkpoint=kept)
-    with pytest.raises(ValueError, match="needs a fitted model"):
-        failing.recommend([1])
     resumed.query_inputs = again = Counted(resumed.query_inputs)
     log = resumed.fit(VIEWS, **training, checkpoint=kept, resume=True)
     assert outcome(resumed, log) == expected
