@@ -61,9 +61,9 @@ def test_of_many_users_some_are_asked_after_each_epoch(monkeypatch: pytest.Monke
     ("users", "items", "number", "objective", "dim"),
     [
         (943, 1_682, 80_000, "catalogue", 256),
-        (1_900, 14_000, 60_000, "least_squares", 64),
+        (1_900, 14_000, 60_000, "least_squares", 128),
         (30_000, 40_000, 300_000, "least_squares", 256),
-        (6_000, 3_000, 100_000, "least_squares", 64),  # few of all pairs
+        (6_000, 3_000, 100_000, "least_squares", 128),  # few of all pairs
     ],
 )
 def test_the_recipe_suits_size_and_density(
