@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <vector>
 
 #include "threads.h"
@@ -26,11 +27,15 @@ struct Entry {
 class Entries {
  public:
   Entries(const std::vector<std::pair<std::uint32_t, std::uint32_t>>& pairs, std::size_t blocks) : starts_(blocks + 1) {
-    for (const auto& [query, candidate] : pairs) ++starts_[candidate / kBlock + 1];
-    for (std::size_t block = 0; block < blocks; ++block) starts_[block + 1] += starts_[block];
+    std::vector<std::size_t> counts(blocks);
+    for (const auto& [query, candidate] : pairs) ++counts[candidate / kBlock];
+    std::partial_sum(counts.begin(), counts.end(), starts_.begin() + 1);
     entries_.resize(pairs.size());
     std::vector<std::size_t> next(starts_.begin(), starts_.end());
-    for (const auto& [query, candidate] : pairs) entries_[next[candidate / kBlock]++] = {query, candidate % kBlock};
+    for (const auto& [query, candidate] : pairs) {
+      const auto row = static_cast<std::uint32_t>(candidate % kBlock);
+      entries_[next[candidate / kBlock]++] = {query, row};
+    }
   }
 
   // Calls visit(lane, row) for the entries of a block whose query is one of tile `tile`.
