@@ -45,7 +45,7 @@ class LeastSquares:
         propensity: A choice of an item that n users chose, of m on average, counts
             (n / m) ** -propensity: 0 counts all alike, more lets rare items teach more.
         smoothing: Weight of further choices that a graph filter adds for each user; see `smoothed`.
-            0 adds none. On sparse data it finds more than longer embeddings do.
+            0 adds none. It helps where data are sparse, less where they are dense.
         smoothing_number: How many it adds, at most.
         smoothing_power: How much popularity counts against a candidate there.
         damping: After training each candidate's embedding is divided by its length to this power.
