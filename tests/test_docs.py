@@ -207,6 +207,9 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         }
     )
     views.write_csv(folder / "views.csv")
+    (folder / "views").mkdir()
+    for part, rows in enumerate((views[:360], views[360:])):
+        rows.write_parquet(folder / "views" / f"{part}.parquet")
     later = views.with_columns(pl.col("user_id") + 30, pl.col("timestamp") + 40_000_000)
     later.write_csv(folder / "today.csv")
     views.rename({"user_id": "customer", "item_id": "sku", "timestamp": "ordered_at"}).write_csv(

@@ -331,7 +331,7 @@ def test_nothing_overflows_in_any_font(browser: Browser, site: Running, font: st
         page.add_style_tag(content=FONTS[font])
         expect(page.locator(".skeleton")).to_have_count(0)
         if path == "/docs":
-            expect(page.locator("#operations section")).to_have_count(24)
+            expect(page.locator("#operations section")).to_have_count(28)
             page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
         assert page.evaluate(OUTSIDE, width) == [], path
@@ -422,7 +422,7 @@ def test_the_documentation_lists_every_operation(watched: Watched):
     expect(page.locator("#operations h2")).to_have_text(
         ["Shortlist", "TensorFlow Serving", "KServe v2"]
     )
-    expect(page.locator("#operations section")).to_have_count(24)
+    expect(page.locator("#operations section")).to_have_count(28)
     page.locator("summary").first.click()
     expect(page.get_by_text("exclude_seen").first).to_be_visible()
 
