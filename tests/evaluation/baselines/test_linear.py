@@ -74,3 +74,10 @@ def test_too_many_items_are_refused_with_an_estimate(
     monkeypatch.setattr(linear, "_memory", lambda: 8 * matrices * 6**2 - 1)
     with pytest.raises(MemoryError, match=f"{baseline.__name__} of 6 items needs about 0 GB"):
         baseline(TRAIN)
+
+
+@pytest.mark.parametrize("baseline", [EASE, ItemKNN])
+def test_more_items_than_the_engine_has_dimensions_are_refused_before_the_work(baseline):
+    train = Interactions.from_arrays(np.zeros(4_097, np.int64), np.arange(4_097))
+    with pytest.raises(MemoryError, match=r"of 4,097 items has embeddings of as many dimensions"):
+        baseline(train)

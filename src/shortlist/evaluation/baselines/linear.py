@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from shortlist._native import MAX_DIM
 from shortlist.data import Histories, Interactions, Vocabulary
 from shortlist.data.interactions import check_interactions
 from shortlist.evaluation.baselines.baseline import Baseline
@@ -77,7 +78,8 @@ def check_memory(name: str, num_items: int, matrices: int) -> None:
         matrices: How many float64 matrices are held at once.
 
     Raises:
-        MemoryError: They need more than this machine has; how much is said.
+        MemoryError: They need more than this machine has, which is said, or more dimensions than
+            the engine takes.
     """
     needed, there = 8 * matrices * num_items**2, _memory()
     if there is not None and needed > there:
@@ -85,6 +87,11 @@ def check_memory(name: str, num_items: int, matrices: int) -> None:
             f"{name} of {num_items:,} items needs about {needed / 1e9:,.0f} GB of memory, and this "
             f"machine has {there / 1e9:,.0f} GB. Use IALS, or leave out the items that hardly "
             "anybody chose."
+        )
+    if num_items > MAX_DIM:
+        raise MemoryError(
+            f"{name} of {num_items:,} items has embeddings of as many dimensions, and the engine "
+            f"takes {MAX_DIM:,}. Use IALS, or leave out the items that hardly anybody chose."
         )
 
 
