@@ -133,7 +133,6 @@ raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs os.fork")
 def test_a_forked_child_searches_and_builds():
     ran = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", FORKED], timeout=60, capture_output=True, text=True
