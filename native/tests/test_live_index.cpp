@@ -10,12 +10,14 @@
 
 #include "check.h"
 #include "file/file.h"
+#include "kind.h"
 #include "live_index.h"
 #include "random.h"
 #include "search/search.h"
 
 using namespace shortlist;
 using shortlist::testing::check;
+using shortlist::testing::Kind;
 
 namespace {
 
@@ -36,16 +38,6 @@ Ids ids_of(const std::vector<std::int64_t>& values_) {
   std::copy(values_.begin(), values_.end(), ids.begin());
   return Ids(std::move(ids));
 }
-
-struct Kind {
-  Metric metric;
-  RowCodes codes;
-  Store store;
-  std::string name() const {
-    return "metric " + std::to_string(static_cast<int>(metric)) + ", codes " + std::to_string(static_cast<int>(codes)) +
-           ", store " + std::to_string(static_cast<int>(store)) + ": ";
-  }
-};
 
 // What the index should hold, in the order of the last upserts.
 struct Model {

@@ -8,11 +8,13 @@
 #include "check.h"
 #include "file/file.h"
 #include "index.h"
+#include "kind.h"
 #include "random.h"
 #include "search/search.h"
 
 using namespace shortlist;
 using shortlist::testing::check;
+using shortlist::testing::Kind;
 
 namespace {
 
@@ -36,16 +38,6 @@ Ids ids_of(std::size_t first, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) ids[i] = static_cast<std::int64_t>(7 * (first + i));
   return Ids(std::move(ids));
 }
-
-struct Kind {
-  Metric metric;
-  RowCodes codes;
-  Store store;
-  std::string name() const {
-    return "metric " + std::to_string(static_cast<int>(metric)) + ", codes " + std::to_string(static_cast<int>(codes)) +
-           ", store " + std::to_string(static_cast<int>(store)) + ": ";
-  }
-};
 
 BuildOptions options_of(const Kind& kind, std::size_t threads) {
   BuildOptions options;
